@@ -1,0 +1,125 @@
+"""One photo with its people, and a batch of them: what data sets give and what methods learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped, UInt8
+from torch import Tensor
+
+from manypose.geometry import Warp
+from manypose.skeleton import Skeleton
+
+__all__ = ["Batch", "Sample", "collate", "warp"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo and its annotated people. Coordinates are pixels of `image`, integers are pixel centres.
+
+    Args:
+        skeleton: what the k joints are.
+        image: RGB.
+        keypoints: x, y, visibility (0 not labelled, 1 hidden, 2 visible).
+        boxes: xyxy.
+        areas: in square pixels, as the data set's metric takes them.
+        mask: 1 where the loss may look. One plane for all joints (m = 1), or one a joint (m = k) where some joint types
+            are not annotated, such as the face points of sports photos.
+        segmentation: 1 person, 0 none, 255 unknown; or None where the data set has no masks.
+        image_id: the data set's.
+    """
+
+    skeleton: Skeleton
+    image: UInt8[np.ndarray, "H W 3"]
+    keypoints: Float[np.ndarray, "n k 3"]
+    boxes: Float[np.ndarray, "n 4"]
+    areas: Float[np.ndarray, " n"]
+    mask: UInt8[np.ndarray, "m H W"]
+    segmentation: UInt8[np.ndarray, "H W"] | None = None
+    image_id: int = 0
+
+
+def warp(sample: Sample, w: Warp) -> Sample:
+    """The sample as the network sees it. Joints that leave the picture become unlabelled; outside the photo the mask is 0."""
+    keypoints = w.joints(sample.keypoints, sample.skeleton.mirror)
+    h, wd = w.size
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    keypoints[(x < -0.5) | (y < -0.5) | (x > wd - 0.5) | (y > h - 0.5)] = 0
+    keypoints[keypoints[..., 2] == 0] = 0
+    planes = sample.mask[list(sample.skeleton.mirror)] if w.mirrored and len(sample.mask) > 1 else sample.mask
+    return replace(
+        sample,
+        image=w.image(sample.image),
+        keypoints=keypoints,
+        boxes=w.boxes(sample.boxes),
+        areas=(sample.areas * w.scale**2).astype(np.float32),
+        mask=np.stack([w.mask(plane) for plane in planes]),
+        segmentation=None if sample.segmentation is None else w.mask(sample.segmentation, outside=255),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """b samples of one size, padded to n people; network pixels.
+
+    Args:
+        images: RGB, not yet normalised (`Method.prepare` does that, on the device).
+        keypoints: x, y, visibility; visibility 0 in padding.
+        boxes: xyxy.
+        areas: square pixels.
+        there: which rows are people and not padding.
+        mask: 1 where the loss may look; m is 1 (all joints alike) or k.
+        segmentation: 1 person, 0 none, 255 unknown.
+    """
+
+    images: UInt8[Tensor, "b H W 3"]
+    keypoints: Float[Tensor, "b n k 3"]
+    boxes: Float[Tensor, "b n 4"]
+    areas: Float[Tensor, "b n"]
+    there: Bool[Tensor, "b n"]
+    mask: UInt8[Tensor, "b m H W"]
+    segmentation: UInt8[Tensor, "b H W"]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory (a `DataLoader` calls this)."""
+        return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples of one size and skeleton to a batch.
+
+    Raises:
+        ValueError: sizes differ.
+    """
+    sizes = {s.image.shape for s in samples}
+    if len(sizes) != 1:
+        raise ValueError(f"a batch needs samples of one size, got {sorted(sizes)}; warp them to one size first")
+    h, w, _ = sizes.pop()
+    n, k = max(1, *(len(s.keypoints) for s in samples)), len(samples[0].skeleton)
+    planes = max(len(s.mask) for s in samples)
+    unknown = np.full((h, w), 255, np.uint8)
+
+    def padded(rows: list[np.ndarray], tail: tuple[int, ...]) -> Tensor:
+        out = np.zeros((len(rows), n, *tail), np.float32)
+        for i, r in enumerate(rows):
+            out[i, : len(r)] = r
+        return torch.from_numpy(out)
+
+    def stacked(arrays: list[Shaped[np.ndarray, "..."]]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays))
+
+    counts = torch.tensor([len(s.keypoints) for s in samples])
+    return Batch(
+        images=stacked([s.image for s in samples]),
+        keypoints=padded([s.keypoints for s in samples], (k, 3)),
+        boxes=padded([s.boxes for s in samples], (4,)),
+        areas=padded([s.areas for s in samples], ()),
+        there=torch.arange(n)[None] < counts[:, None],
+        mask=stacked([np.broadcast_to(s.mask, (planes, h, w)) for s in samples]),
+        segmentation=stacked([unknown if s.segmentation is None else s.segmentation for s in samples]),
+    )

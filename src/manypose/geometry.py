@@ -1,0 +1,181 @@
+"""Geometry: one affine for a photo, its joints, boxes and masks.
+
+Integer coordinates are pixel centres, everywhere: the pixel in the top left corner covers -0.5 … 0.5 in x and y. So a picture of
+width W that is scaled to W·s maps x to ``(x + 0.5)·s - 0.5``, a map cell i of stride s lies at pixel ``i·s + (s - 1)/2``
+(`cell_to_pixel`), and mirroring maps x to ``W - 1 - x``.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from manypose.poses import Poses, boxes_around
+
+__all__ = ["Warp", "cell_to_pixel", "pixel_to_cell"]
+
+
+def cell_to_pixel(xy, stride: float):
+    """Coordinates on a map of `stride` to network pixels (array or tensor of any shape)."""
+    return xy * stride + (stride - 1) / 2
+
+
+def pixel_to_cell(xy, stride: float):
+    """Network pixels to coordinates on a map of `stride`; the inverse of `cell_to_pixel`."""
+    return (xy - (stride - 1) / 2) / stride
+
+
+@dataclass(frozen=True)
+class Warp:
+    """An affine map from photo pixels to network pixels.
+
+    Args:
+        matrix: 2×3, in pixel-centre coordinates, double precision.
+        size: height and width of the network input.
+        mirrored: the map mirrors, so joints change sides too.
+    """
+
+    matrix: Float[np.ndarray, "2 3"]
+    size: tuple[int, int]
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.matrix).all() or abs(np.linalg.det(self.matrix[:, :2])) < 1e-12:
+            raise ValueError("a Warp needs an affine matrix that can be inverted; check the box or the image size it was made from")
+
+    # ── ways to make one ──
+
+    @classmethod
+    def fit(cls, photo: tuple[int, int], short: int, stride: int = 64, long: int | None = None) -> "Warp":
+        """Scale a whole photo so that its short side is `short`; both sides are then padded (right, bottom) to multiples of `stride`.
+
+        Args:
+            photo: height and width.
+            short: the short side to reach, in pixels.
+            stride: what both sides of the result are multiples of.
+            long: the longest side allowed; a longer photo is scaled further down. Default 4 × `short`.
+        """
+        h, w = photo
+        scale = min(short / min(h, w), (long or 4 * short) / max(h, w))
+        size = tuple(max(stride, int(np.ceil(round(side * scale, 6) / stride)) * stride) for side in (h, w))
+        return cls.scaling(scale, size)
+
+    @classmethod
+    def scaling(cls, scale: float, size: tuple[int, int]) -> "Warp":
+        """Scale by one factor, corner to corner of the top left pixel."""
+        offset = (scale - 1) / 2
+        return cls(np.array([[scale, 0, offset], [0, scale, offset]], np.float64), size)
+
+    @classmethod
+    def similarity(
+        cls, center: tuple[float, float], extent: float, size: tuple[int, int], degrees: float = 0.0, mirror: bool = False
+    ) -> "Warp":
+        """Put photo point `center` in the middle of the result so that `extent` photo pixels span its width.
+
+        Args:
+            center: xy in photo pixels.
+            extent: how many photo pixels the width of the result shows.
+            size: height and width of the result.
+            degrees: rotation, counter-clockwise as seen.
+            mirror: mirror left and right after that.
+        """
+        h, w = size
+        scale, angle = w / extent, np.deg2rad(degrees)
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        linear = np.array([[cos, sin], [-sin, cos]])
+        shift = np.array([(w - 1) / 2, (h - 1) / 2]) - linear @ np.asarray(center, np.float64)
+        warp = cls(np.column_stack([linear, shift]), size)
+        return warp.mirror() if mirror else warp
+
+    @classmethod
+    def crop(cls, box: Float[np.ndarray, "4"], size: tuple[int, int], degrees: float = 0.0, mirror: bool = False) -> "Warp":
+        """Show an xyxy box whole in the result, keeping the picture's proportions (the box is enlarged to the result's aspect)."""
+        x0, y0, x1, y1 = (float(v) for v in box)
+        if not np.isfinite([x0, y0, x1, y1]).all() or x1 <= x0 or y1 <= y0:
+            raise ValueError(f"a box must be finite with x1 > x0 and y1 > y0, got {[x0, y0, x1, y1]}")
+        h, w = size
+        return cls.similarity(((x0 + x1) / 2, (y0 + y1) / 2), max(x1 - x0, (y1 - y0) * w / h), size, degrees, mirror)
+
+    def mirror(self) -> "Warp":
+        """The same, then mirrored left to right."""
+        matrix = self.matrix.copy()
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += self.size[1] - 1
+        return replace(self, matrix=matrix, mirrored=not self.mirrored)
+
+    def then(self, other: "Warp") -> "Warp":
+        """This map, then another."""
+        matrix = np.vstack([other.matrix, [0, 0, 1]]) @ np.vstack([self.matrix, [0, 0, 1]])
+        return Warp(matrix[:2], other.size, self.mirrored != other.mirrored)
+
+    # ── what it does ──
+
+    @property
+    def scale(self) -> float:
+        """Network pixels a photo pixel, as a length."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def inverse(self) -> Float[np.ndarray, "2 3"]:
+        """The 2×3 matrix from network pixels to photo pixels."""
+        return np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
+
+    def image(self, photo: Shaped[np.ndarray, "H W ..."], fill: int = 0) -> Shaped[np.ndarray, "h w ..."]:
+        """The photo as the network sees it: bilinear, `fill` outside; shrunk pictures are averaged first, so that they do not alias."""
+        matrix, step = self.matrix, int(1 / self.scale)
+        if step >= 2:
+            # Averaging whole blocks is exact in pixel-centre coordinates: block i covers photo pixels i·step … i·step + step - 1.
+            h, w = photo.shape[:2]
+            photo = cv2.copyMakeBorder(photo, 0, -h % step, 0, -w % step, cv2.BORDER_REPLICATE)
+            photo = cv2.resize(photo, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+            matrix = self.then_blocks(step)
+        return cv2.warpAffine(photo, matrix, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,) * 4)
+
+    def then_blocks(self, step: int) -> Float[np.ndarray, "2 3"]:
+        """The matrix for a photo whose pixels were averaged in blocks of `step`."""
+        matrix = self.matrix.copy()
+        matrix[:, 2] += matrix[:, :2] @ np.full(2, (step - 1) / 2)
+        matrix[:, :2] *= step
+        return matrix
+
+    def mask(self, mask: Shaped[np.ndarray, "H W"], outside: int = 0) -> Shaped[np.ndarray, "h w"]:
+        """A mask as the network sees it: nearest pixel, `outside` beyond the photo."""
+        kind = mask.dtype
+        mask = mask.astype(np.uint8) if kind == np.bool_ else mask
+        return cv2.warpAffine(
+            mask, self.matrix, self.size[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 4
+        ).astype(kind)
+
+    def points(self, xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Photo points to network points (sides are not exchanged: see `joints`)."""
+        return (xy @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(xy.dtype)
+
+    def joints(self, keypoints: Float[np.ndarray, "n k c"], mirror: tuple[int, ...]) -> Float[np.ndarray, "n k c"]:
+        """People's joints (x, y and anything after) to network pixels; `mirror` exchanges sides where this map mirrors."""
+        out = keypoints.copy()
+        out[..., :2] = self.points(keypoints[..., :2])
+        return out[:, list(mirror)] if self.mirrored else out
+
+    def boxes(self, boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+        """Upright xyxy boxes around the mapped corners."""
+        return _map_boxes(boxes, self.matrix)
+
+    def back(self, poses: Poses) -> Poses:
+        """People found in network pixels, in photo pixels."""
+        inverse = self.inverse
+        keypoints = (poses.keypoints @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
+        scores = poses.keypoint_scores
+        if self.mirrored:
+            order = list(poses.skeleton.mirror)
+            keypoints, scores = keypoints[:, order], scores[:, order]
+        keypoints[scores == 0] = 0
+        around = np.allclose(poses.boxes, boxes_around(poses.keypoints, poses.keypoint_scores > 0), atol=1e-3)
+        boxes = None if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
+        return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes)
+
+
+def _map_boxes(boxes: Float[np.ndarray, "n 4"], matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    return np.concatenate([mapped.min(1), mapped.max(1)], 1).astype(boxes.dtype)

@@ -1,0 +1,121 @@
+"""What a method is (`Method`), and the table of named models (`MODELS`).
+
+A method is four verbs, a skeleton and a stride. Everything above — prediction, training, evaluation, drawing — speaks to methods
+through this protocol alone, and no method's room knows another's.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from manypose.data.sample import Batch
+from manypose.poses import Poses
+from manypose.skeleton import Skeleton
+
+__all__ = ["MODELS", "Field", "Maps", "Method", "Named", "build"]
+
+Maps = dict[str, Tensor]
+"""Named tensors, batch first: network outputs, or targets."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one network output is mirrored and merged, so that test-time augmentation is written once for all methods.
+
+    Args:
+        mirror: the channel order of the mirrored picture's output, or None where channels do not change.
+        merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags).
+        scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
+    """
+
+    mirror: tuple[int, ...] | None
+    merge: Literal["mean", "stack"] = "mean"
+    scales: Literal["all", "base"] = "all"
+
+
+@runtime_checkable
+class Method(Protocol):
+    """The contract of a system that finds people; implementations are `torch.nn.Module`s.
+
+    Attributes:
+        skeleton: the people's joints.
+        stride: both sides of a network input are multiples of it.
+        size: the short side of the input it is tested at, in pixels.
+        fields: how each output that `readout` gives is mirrored and merged.
+    """
+
+    skeleton: Skeleton
+    stride: int
+    size: int
+    fields: dict[str, Field]
+
+    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+        """RGB pixels to what the network was trained on (channel order, mean, deviation)."""
+        ...
+
+    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """All outputs of the network, as `loss` takes them."""
+        ...
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+        """What the outputs should be for a network input of `size`, rendered on the batch's device."""
+        ...
+
+    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+        """Named scalars; training minimises their sum."""
+        ...
+
+    def readout(self, outputs: Maps) -> Maps:
+        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one map size. Flips and scales are merged on these."""
+        ...
+
+    def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
+        """The people of each image of the batch in network pixels; `outputs` as `readout` gives them, perhaps merged; `size` of the input."""
+        ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """A line in the table of models.
+
+    Args:
+        factory: ``module:callable`` that gives the `Method`.
+        kwargs: its arguments.
+        summary: one line for ``manypose models``.
+        published: the paper's figures, quoted, with where they stand.
+    """
+
+    factory: str
+    kwargs: dict[str, Any]
+    summary: str
+    published: str = ""
+
+
+def _swahr(trunk: str, size: int, scale_branch: bool, published: str = "") -> Named:
+    kwargs = {"trunk": trunk, "size": size, "scale_branch": scale_branch}
+    name = trunk.replace("hrnet_w", "HigherHRNet-W").replace("_", "-") + (" + SWAHR" if scale_branch else "")
+    return Named("manypose.methods.swahr:SWAHR", kwargs, f"{name}, bottom-up, {size} px", published)
+
+
+MODELS: dict[str, Named] = {
+    "swahr-w18-small": _swahr("hrnet_w18_small", 256, True),
+    "swahr-w32": _swahr("hrnet_w32", 512, True, "AP 68.9 COCO val2017, one scale, flip (SWAHR, Table 3)"),
+    "swahr-w48": _swahr("hrnet_w48", 640, True, "AP 70.2 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
+    "higherhrnet-w32": _swahr("hrnet_w32", 512, False, "AP 67.1 COCO val2017, one scale, flip (SWAHR, Table 3)"),
+    "higherhrnet-w48": _swahr("hrnet_w48", 640, False, "AP 68.4 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
+}
+
+
+def build(name: str, **overrides: Any) -> Method:
+    """A new, untrained method by name; `overrides` replace arguments of its factory (such as ``skeleton``).
+
+    Raises:
+        ValueError: no such name; the error lists the names there are.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
+    module, _, attribute = MODELS[name].factory.partition(":")
+    return getattr(import_module(module), attribute)(**{**MODELS[name].kwargs, **overrides})

@@ -1,0 +1,1 @@
+"""The field's metrics, one file each."""

@@ -1,0 +1,112 @@
+"""Poses: the people of one image, and how alike two people are (OKS)."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from manypose.skeleton import Skeleton
+
+__all__ = ["Poses", "oks", "oks_nms"]
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The people of one image, best first or in the data set's order. Coordinates are xy pixels; integers are pixel centres.
+
+    Args:
+        skeleton: what the k joints are.
+        keypoints: positions; a joint that was not found has score 0 (its position is then meaningless, by custom 0).
+        keypoint_scores: 0 where there is no such joint, else its confidence.
+        scores: one confidence a person.
+        boxes: xyxy. Left out, the boxes around each person's joints with a score above 0.
+        masks: person masks at the image's size, where a method gives them.
+        ids: track ids, where a tracker gave them.
+    """
+
+    skeleton: Skeleton
+    keypoints: Float[np.ndarray, "n k 2"]
+    keypoint_scores: Float[np.ndarray, "n k"]
+    scores: Float[np.ndarray, " n"]
+    boxes: Float[np.ndarray, "n 4"] = field(default=None)  # type: ignore[assignment]
+    masks: Bool[np.ndarray, "n H W"] | None = None
+    ids: Int[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        n, k = len(self.keypoints), len(self.skeleton)
+        if self.keypoints.shape != (n, k, 2) or self.keypoint_scores.shape != (n, k) or self.scores.shape != (n,):
+            raise ValueError(
+                f"Poses of skeleton {self.skeleton.name!r} need keypoints (n,{k},2), keypoint_scores (n,{k}) and scores (n,); "
+                f"got {self.keypoints.shape}, {self.keypoint_scores.shape}, {self.scores.shape}"
+            )
+        if self.boxes is None:
+            object.__setattr__(self, "boxes", boxes_around(self.keypoints, self.keypoint_scores > 0))
+        for name in ("boxes", "masks", "ids"):
+            value = getattr(self, name)
+            if value is not None and len(value) != n:
+                raise ValueError(f"Poses: {n} people but {len(value)} {name}")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, which: "slice | list[int] | np.ndarray") -> "Poses":
+        """Some of the people, by slice, index array or boolean array."""
+        pick = {f: None if getattr(self, f) is None else getattr(self, f)[which] for f in _ROWS}
+        return replace(self, **pick)
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton) -> "Poses":
+        """Nobody."""
+        k = len(skeleton)
+        return cls(skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros(0, np.float32))
+
+    def to(self, skeleton: Skeleton) -> "Poses":
+        """The same people with the joints of another skeleton; joints that ours lacks get score 0."""
+        source = np.array(skeleton.from_skeleton(self.skeleton))
+        keypoints = np.where((source >= 0)[None, :, None], self.keypoints[:, source], 0).astype(self.keypoints.dtype)
+        scores = np.where(source >= 0, self.keypoint_scores[:, source], 0).astype(self.keypoint_scores.dtype)
+        return replace(self, skeleton=skeleton, keypoints=keypoints, keypoint_scores=scores)
+
+
+_ROWS = ("keypoints", "keypoint_scores", "scores", "boxes", "masks", "ids")
+
+
+def boxes_around(keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n 4"]:
+    """The xyxy box around each person's joints that are there; zeros where there is none."""
+    low = np.where(there[..., None], keypoints, np.inf).min(1, initial=np.inf)
+    high = np.where(there[..., None], keypoints, -np.inf).max(1, initial=-np.inf)
+    boxes = np.concatenate([low, high], 1)
+    boxes[~there.any(1)] = 0
+    return boxes.astype(keypoints.dtype)
+
+
+def oks(
+    keypoints: Float[np.ndarray, "n k 2"],
+    truth: Float[np.ndarray, "m k 2"],
+    labelled: Bool[np.ndarray, "m k"],
+    areas: Float[np.ndarray, " m"],
+    sigmas: tuple[float, ...],
+) -> Float[np.ndarray, "n m"]:
+    """Object keypoint similarity of every person to every true person (COCO's definition, double precision).
+
+    The mean over the labelled joints of ``exp(-d² / (2 area (2 sigma)²))``; 0 where a true person has no labelled joint.
+    """
+    d2 = ((keypoints[:, None].astype(np.float64) - truth[None]) ** 2).sum(-1)
+    variance = (2 * np.asarray(sigmas)) ** 2
+    similar = np.exp(-d2 / (2 * (np.asarray(areas, np.float64)[:, None] + np.spacing(1)) * variance))
+    count = labelled.sum(1)
+    return np.where(count > 0, (similar * labelled).sum(-1) / np.maximum(count, 1), 0.0)
+
+
+def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
+    """Keep people by falling score; drop whoever has an OKS above `threshold` to one kept before. An area is that of a person's box."""
+    if len(poses) < 2:
+        return poses
+    size = np.maximum(poses.boxes[:, 2:] - poses.boxes[:, :2], 1)
+    # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
+    similar = oks(poses.keypoints, poses.keypoints, poses.keypoint_scores > 0, size.prod(1), poses.skeleton.sigmas)
+    kept: list[int] = []
+    for i in np.argsort(-poses.scores, kind="stable"):
+        if not kept or similar[i, kept].max() <= threshold:
+            kept.append(int(i))
+    return poses[np.array(kept)]

@@ -1,0 +1,203 @@
+"""Skeletons: which joints a person has, how they are joined, mirrored and how far they may stray.
+
+One `Skeleton` goes through the whole program; nobody passes the number 17 around.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+__all__ = ["COCO", "CROWDPOSE", "MPII", "POSETRACK", "Skeleton", "named"]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints, limbs, mirror pairs and OKS sigmas of one kind of person.
+
+    Args:
+        name: what users call it, such as ``coco``.
+        joints: the joints' names, in the order of every keypoint array.
+        limbs: pairs of joint indices to draw and to score.
+        mirror: a permutation; joint ``i`` of a mirrored person is joint ``mirror[i]``.
+        sigmas: one positive OKS constant a joint (COCO's ``k_i = 2 sigma_i``). There is no default:
+            wrong sigmas make any AP meaningless.
+
+    Raises:
+        ValueError: lengths differ, a limb or the mirror names no joint, or a sigma is not positive.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    mirror: tuple[int, ...]
+    sigmas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        k = len(self.joints)
+        if len(set(self.joints)) != k or k == 0:
+            raise ValueError(f"skeleton {self.name!r}: joint names must be given and differ, got {list(self.joints)}")
+        if len(self.sigmas) != k:
+            raise ValueError(f"skeleton {self.name!r}: {k} joints but {len(self.sigmas)} sigmas; give one sigma for each joint")
+        if not all(0 < s < 10 for s in self.sigmas):
+            raise ValueError(f"skeleton {self.name!r}: sigmas must be positive numbers, got {list(self.sigmas)}")
+        if sorted(self.mirror) != list(range(k)) or any(self.mirror[j] != i for i, j in enumerate(self.mirror)):
+            raise ValueError(f"skeleton {self.name!r}: mirror must exchange pairs of its {k} joints, got {list(self.mirror)}")
+        if any(not (0 <= a < k and 0 <= b < k) for a, b in self.limbs):
+            raise ValueError(f"skeleton {self.name!r}: a limb names a joint that is not there; joints run from 0 to {k - 1}")
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Index of a joint by name; a `ValueError` names the joints there are."""
+        if joint not in self.joints:
+            raise ValueError(f"skeleton {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}")
+        return self.joints.index(joint)
+
+    def side(self, joint: int) -> str:
+        """``left``, ``right`` or ``middle``: for drawing."""
+        return next((s for s in ("left", "right") if self.joints[joint].startswith(s)), "middle")
+
+    def from_skeleton(self, other: "Skeleton") -> tuple[int, ...]:
+        """For each of our joints the index of the same-named joint of `other`, or -1 where it has none."""
+        return tuple(other.joints.index(j) if j in other.joints else -1 for j in self.joints)
+
+    @classmethod
+    def build(
+        cls,
+        name: str,
+        joints: Sequence[str],
+        limbs: Sequence[Sequence[str | int]],
+        sigmas: Sequence[float],
+        mirror: Sequence[Sequence[str | int]] | None = None,
+    ) -> "Skeleton":
+        """From names: `limbs` and `mirror` are pairs of names or indices; without `mirror`, ``left_x`` and ``right_x`` are paired."""
+        joints = tuple(str(j) for j in joints)
+
+        def at(j: str | int) -> int:
+            if isinstance(j, int):
+                return j
+            if j not in joints:
+                raise ValueError(f"skeleton {name!r}: {j!r} is not one of its joints: {', '.join(joints)}")
+            return joints.index(j)
+
+        if mirror is None:
+            swap = {j: j.replace("left", "right", 1) if "left" in j else j.replace("right", "left", 1) for j in joints}
+            order = [joints.index(swap[j]) if swap[j] in joints else i for i, j in enumerate(joints)]
+        else:
+            order = list(range(len(joints)))
+            for a, b in mirror:
+                order[at(a)], order[at(b)] = at(b), at(a)
+        return cls(name, joints, tuple((at(a), at(b)) for a, b in limbs), tuple(order), tuple(float(s) for s in sigmas))
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "Skeleton":
+        """Read ``name, joints, limbs, sigmas[, mirror]``; sigmas must be there."""
+        path = Path(path)
+        try:
+            given = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+            raise ValueError(f"{path}: cannot be read as a skeleton YAML: {e}") from None
+        if not isinstance(given, dict):
+            raise ValueError(f"{path}: a skeleton file is a mapping with joints, limbs and sigmas")
+        return cls.from_mapping({"name": path.stem, **given}, str(path))
+
+    @classmethod
+    def from_mapping(cls, given: Mapping, where: str) -> "Skeleton":
+        """From a mapping as a YAML file or a weights file holds it; `where` names it in errors."""
+        missing = [key for key in ("joints", "sigmas") if not given.get(key)]
+        if missing:
+            raise ValueError(f"{where}: a skeleton must give {' and '.join(missing)}; sigmas are one OKS constant for each joint")
+        unknown = set(given) - {"name", "joints", "limbs", "sigmas", "mirror"}
+        if unknown:
+            raise ValueError(f"{where}: unknown keys {sorted(unknown)}; a skeleton has name, joints, limbs, sigmas, mirror")
+        try:
+            return cls.build(given.get("name", "custom"), given["joints"], given.get("limbs") or (), given["sigmas"], given.get("mirror"))
+        except (TypeError, ValueError) as e:
+            raise ValueError(f"{where}: {e}") from None
+
+    @classmethod
+    def from_coco_category(cls, category: Mapping, sigmas: Sequence[float] | None = None, where: str = "category") -> "Skeleton":
+        """From a COCO category (1-based ``skeleton``). Sigmas come from the argument or the category's ``sigmas``.
+
+        A category whose joints are exactly those of a built-in skeleton is that skeleton.
+        """
+        joints = tuple(category.get("keypoints") or ())
+        known = next((s for s in BUILT_IN.values() if s.joints == joints), None)
+        if known is not None and sigmas is None and not category.get("sigmas"):
+            return known
+        sigmas = sigmas or category.get("sigmas")
+        if not sigmas:
+            raise ValueError(
+                f"{where}: the joints {list(joints)} are no built-in skeleton and no sigmas are given; "
+                "add 'sigmas' to the category or give a skeleton YAML"
+            )
+        limbs = [(a - 1, b - 1) for a, b in category.get("skeleton") or ()]
+        return cls.from_mapping({"name": category.get("name", "custom"), "joints": joints, "limbs": limbs, "sigmas": sigmas}, where)
+
+    def to_mapping(self) -> dict:
+        """What `from_mapping` reads; plain lists, ready for JSON or YAML."""
+        pairs = [[i, j] for i, j in enumerate(self.mirror) if i < j]
+        limbs = [list(limb) for limb in self.limbs]
+        return {"name": self.name, "joints": list(self.joints), "limbs": limbs, "sigmas": list(self.sigmas), "mirror": pairs}
+
+
+# Sigmas: COCO API; CrowdPose API; PoseTrack18 shares COCO's (head points take .079, .079, .026 as in poseval's COCO-based servers);
+# MPII has no official OKS: the values are the field's, for OKS-NMS only, and PCKh needs none.
+COCO = Skeleton.build(
+    "coco",
+    (
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+        "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    [(a - 1, b - 1) for a, b in (
+        (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
+        (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+    )],
+    (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089),
+)  # fmt: skip
+
+CROWDPOSE = Skeleton.build(
+    "crowdpose",
+    (
+        "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+        "left_knee", "right_knee", "left_ankle", "right_ankle", "head", "neck",
+    ),
+    [(a - 1, b - 1) for a, b in (
+        (11, 9), (9, 7), (12, 10), (10, 8), (7, 8), (7, 1), (8, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (13, 14), (14, 1), (14, 2),
+    )],
+    (.079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089, .079, .079),
+)  # fmt: skip
+
+MPII = Skeleton.build(
+    "mpii",
+    (
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
+        "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+    ),
+    [(0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (7, 12), (12, 11), (11, 10), (7, 13), (13, 14), (14, 15)],
+    (.089, .087, .107, .107, .087, .089, .107, .079, .079, .079, .062, .072, .079, .079, .072, .062),
+)  # fmt: skip
+
+POSETRACK = Skeleton.build(
+    "posetrack",
+    (
+        "nose", "head_bottom", "head_top", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist",
+        "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    [(0, 1), (0, 2), (1, 3), (1, 4), (3, 5), (4, 6), (5, 7), (6, 8), (3, 9), (4, 10), (9, 10), (9, 11), (10, 12), (11, 13), (12, 14)],
+    (.026, .079, .079, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089),
+)  # fmt: skip
+
+BUILT_IN = {s.name: s for s in (COCO, CROWDPOSE, MPII, POSETRACK)}
+
+
+def named(name: str) -> Skeleton:
+    """A built-in skeleton by name, or a custom one from a ``.yaml`` path."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if name.endswith((".yaml", ".yml")):
+        return Skeleton.from_yaml(name)
+    raise ValueError(f"no skeleton {name!r}; there are {', '.join(BUILT_IN)}, or give the path of a skeleton YAML")
