@@ -130,7 +130,9 @@ class Warp:
             photo = cv2.copyMakeBorder(photo, 0, -h % step, 0, -w % step, cv2.BORDER_REPLICATE)
             photo = cv2.resize(photo, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
             matrix = self.then_blocks(step)
-        return cv2.warpAffine(photo, matrix, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,) * 4)
+        return cv2.warpAffine(
+            photo, matrix, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,) * 4
+        )
 
     def then_blocks(self, step: int) -> Float[np.ndarray, "2 3"]:
         """The matrix for a photo whose pixels were averaged in blocks of `step`."""

@@ -69,11 +69,11 @@ class Method(Protocol):
         ...
 
     def readout(self, outputs: Maps) -> Maps:
-        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one map size. Flips and scales are merged on these."""
+        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one map size; flips and scales merge on these."""
         ...
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """The people of each image of the batch in network pixels; `outputs` as `readout` gives them, perhaps merged; `size` of the input."""
+        """The people of each image in network pixels, from `readout`'s outputs, perhaps merged; `size` of the input."""
         ...
 
 
