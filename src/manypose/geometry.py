@@ -172,8 +172,9 @@ class Warp:
             order = list(poses.skeleton.mirror)
             keypoints, scores = keypoints[:, order], scores[:, order]
         keypoints[scores == 0] = 0
+        # A box that merely encloses the joints stays tight under a rotation; a detector's box becomes the upright box around its corners.
         around = np.allclose(poses.boxes, boxes_around(poses.keypoints, poses.keypoint_scores > 0), atol=1e-3)
-        boxes = None if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
+        boxes = boxes_around(keypoints, scores > 0) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
         return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes)
 
 

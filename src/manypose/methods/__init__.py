@@ -69,7 +69,7 @@ class Method(Protocol):
         ...
 
     def readout(self, outputs: Maps) -> Maps:
-        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one map size; flips and scales merge on these."""
+        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one size; flips and scales merge on these."""
         ...
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
