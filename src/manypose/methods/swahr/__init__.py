@@ -1,0 +1,132 @@
+"""SWAHR: Luo et al., *Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation*, CVPR 2021, on HigherHRNet (Cheng et al. 2020).
+
+Idea: all joints of all people are painted as Gaussians of one deviation, though people are of all sizes. SAHR lets the network scale the
+deviation of each cell by s: the target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), and ``(1/s - 1)²`` under
+the Gaussians is a loss too (Eq. 7, 9). WAHR weighs cells by ``|1 - P| H^γ + |P| (1 - H^γ)``, so that easy background counts less (Eq. 13).
+Grouping: associative embedding, one tag map a joint. Files: `network`, `targets`, `loss`, `decode`, `published` (checkpoints).
+
+We deviate: joints are drawn at their sub-pixel place instead of cut to whole cells (``published_targets=True`` is as published); an input
+side is a multiple of 32, which is all the network needs, instead of 64; the trunk starts from Kaiming instead of N(0, 0.001) where no
+ImageNet weights are loaded. As the authors' program and unlike the text, the regulariser averages over all cells, alpha has no limits,
+the weight takes the unscaled H, and gradients flow through it.
+
+Published: AP 68.9 on COCO val2017, W32, 512 px, flip (Table 3); 70.2 and, on three scales, 72.0 on test-dev, W48, 640 px (Table 1).
+Ours: see the table of models in the README.
+"""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from manypose.data.sample import Batch
+from manypose.methods import Field, Maps
+from manypose.methods.swahr.loss import swahr_loss
+from manypose.methods.swahr.network import HigherHRNet
+from manypose.methods.swahr.targets import targets
+from manypose.poses import Poses
+from manypose.skeleton import COCO, Skeleton, named
+
+__all__ = ["SWAHR"]
+
+
+class SWAHR(nn.Module):
+    """HigherHRNet with scale- and weight-adaptive heat map regression; the plain HigherHRNet without a scale branch.
+
+    Args:
+        trunk: any HRNet of timm.
+        size: the short side of the input it is tested at, in pixels.
+        scale_branch: predict scale maps.
+        skeleton: a skeleton, its name, or the path of its YAML.
+        pretrained: start the trunk from ImageNet weights.
+        scale_adaptive: SAHR. Default: where there is a scale branch.
+        weight_adaptive: WAHR. Default: where there is a scale branch.
+        lambda_: factor of the regulariser (Table 5).
+        gamma: where WAHR's soft boundary lies (Table 6).
+        exact_power: Equation 6 instead of its Taylor form, Equation 8.
+        detach_weight: no gradient through WAHR's weight.
+        naive_scale: SHR, the naive baseline (Table 4): scale factors are box width / this many pixels (the paper's 256).
+        sigma: of the Gaussians, in cells of either map.
+        published_targets: joints cut to whole cells, as the authors draw them.
+        push: factor of the loss that keeps people's tags apart.
+        pull: factor of the loss that keeps a person's tags together.
+        embedding: form of the push loss.
+        grouping: arguments of `decode.decode`.
+
+    Raises:
+        ValueError: the loss asks for scale maps that the network does not have, or the reverse.
+    """
+
+    stride = 32  # of the coarsest branch: all the network needs
+
+    def __init__(
+        self,
+        trunk: str = "hrnet_w32",
+        size: int = 512,
+        scale_branch: bool = True,
+        skeleton: Skeleton | str = COCO,
+        pretrained: bool = False,
+        scale_adaptive: bool | None = None,
+        weight_adaptive: bool | None = None,
+        lambda_: float = 1.0,
+        gamma: float = 0.01,
+        exact_power: bool = False,
+        detach_weight: bool = False,
+        naive_scale: float | None = None,
+        sigma: float = 2.0,
+        published_targets: bool = False,
+        push: float = 1e-3,
+        pull: float = 1e-3,
+        embedding: Literal["exp", "max"] = "exp",
+        grouping: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        scale_adaptive = scale_branch if scale_adaptive is None else scale_adaptive
+        weight_adaptive = scale_branch if weight_adaptive is None else weight_adaptive
+        if scale_adaptive != scale_branch:
+            raise ValueError("scale_adaptive needs scale_branch=True, and a scale branch learns nothing without it: set both or neither")
+        if naive_scale is not None and (scale_branch or naive_scale <= 0):
+            raise ValueError("naive_scale is a positive width that takes the scale branch's place: set scale_branch=False")
+        self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
+        self.size = size
+        self.fields = {"heat": Field(self.skeleton.mirror), "tag": Field(self.skeleton.mirror, "stack", "base")}
+        self.grouping = grouping or {}
+        self._targets: dict[str, Any] = {"sigma": sigma, "published": published_targets, "naive_scale": naive_scale}
+        self._loss: dict[str, Any] = {
+            "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": lambda_, "gamma": gamma,
+            "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
+        }  # fmt: skip
+        self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255, persistent=False)
+
+    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+        """RGB less ImageNet's mean, over its deviation."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+
+    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2`` (that is 1/s - 1): (b, k, h, w) at 1/4 and 1/2."""
+        return self.net(images)
+
+    forward = network
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+        """See `manypose.methods.swahr.targets.targets`."""
+        return targets(people, size, **self._targets)
+
+    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+        """Means over the batch of `manypose.methods.swahr.loss.swahr_loss`'s parts."""
+        return {name: part.mean() for name, part in swahr_loss(outputs, targets, **self._loss).items()}
+
+    def readout(self, outputs: Maps) -> Maps:
+        """``heat``: mean of both heat maps; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly (Section 3.5)."""
+        heat, tag = (interpolate(outputs[m].float(), scale_factor=2.0, mode="bilinear", align_corners=False) for m in ("heat4", "tag4"))
+        return {"heat": (heat + outputs["heat2"].float()) / 2, "tag": tag}
+
+    def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
+        """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) where flips are stacked."""
+        from manypose.methods.swahr.decode import decode
+
+        return decode(outputs["heat"], outputs["tag"], self.skeleton, size, **self.grouping)

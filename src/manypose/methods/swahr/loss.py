@@ -1,0 +1,114 @@
+"""SWAHR's losses: heat maps whose deviations the network adapts (SAHR, Section 3.2), weights that adapt (WAHR, Section 3.4), and associative embedding.
+
+Each function gives one value an image, (b,), so that each part can be compared and averaged by itself.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from manypose.methods import Maps
+
+__all__ = ["adaptive_weight", "associative_embedding", "heat_loss", "regularizer", "scaled_target", "swahr_loss"]
+
+
+def scaled_target(heat: Float[Tensor, "*m"], alpha: Float[Tensor, "*m"], exact: bool = False) -> Float[Tensor, "*m"]:
+    """Heat maps with their deviation scaled by s, where ``alpha = 1/s - 1``; 0 stays 0.
+
+    The default is the second-order Taylor form (Equation 8), ``exact`` the power itself, ``heat^(1/s)`` (Equation 6). The power grows
+    without limit where 1/s < 0, which means nothing, so there alpha counts as -1.
+    """
+    covered = heat > 0
+    log = torch.log(heat.where(covered, torch.ones_like(heat)))
+    if exact:
+        return heat * torch.exp(alpha.clamp(min=-1) * log)
+    power = alpha * log
+    return heat * (1 + power + power**2 / 2)
+
+
+def adaptive_weight(pred: Float[Tensor, "*m"], heat: Float[Tensor, "*m"], gamma: float = 0.01, detach: bool = False) -> Float[Tensor, "*m"]:
+    """``|1 - P| · H^γ + |P| · (1 - H^γ)`` (Equation 13), with the target before it is scaled, as the authors do.
+
+    `detach` keeps gradients from flowing through the weight; the authors let them.
+    """
+    pred = pred.detach() if detach else pred
+    soft = heat**gamma
+    return (1 - pred).abs() * soft + pred.abs() * (1 - soft)
+
+
+def heat_loss(
+    pred: Float[Tensor, "b k h w"],
+    target: Float[Tensor, "b k h w"],
+    mask: Float[Tensor, "b m h w"],
+    weight: Float[Tensor, "b k h w"] | None = None,
+) -> Float[Tensor, " b"]:
+    """Mean over all joints and cells of the squared difference, weighted, where the mask is 1 (Equation 3)."""
+    squared = (pred - target) ** 2 * mask
+    return (squared if weight is None else squared * weight).mean((1, 2, 3))
+
+
+def regularizer(alpha: Float[Tensor, "b k h w"], heat: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
+    """Mean over all joints and cells of alpha², where a Gaussian is and the mask is 1 (Equation 7)."""
+    return (alpha**2 * (heat > 0) * mask).mean((1, 2, 3))
+
+
+def associative_embedding(
+    tags: Float[Tensor, "b k h w"], cell: Int[Tensor, "b n k"], tagged: Bool[Tensor, "b n k"], kind: Literal["exp", "max"] = "exp"
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Push and pull of associative embedding (Newell et al. 2017).
+
+    Pull: mean over people of the mean squared distance of their joints' tags to the person's mean. Push: over ordered pairs of two
+    people, half the mean of ``exp(-d²)`` (or ``max(0, 1 - |d|)``) of their means' distance. People without a labelled joint do not count.
+    """
+    at = tags.flatten(2).gather(2, cell.transpose(1, 2)).transpose(1, 2)  # b n k
+    joints = tagged.sum(2)
+    there = joints > 0
+    mean = (at * tagged).sum(2) / joints.clamp(min=1)
+    spread = ((at - mean[..., None]) ** 2 * tagged).sum(2) / joints.clamp(min=1)
+    people = there.sum(1)
+    pull = spread.sum(1) / people.clamp(min=1)
+    distance = mean[:, :, None] - mean[:, None]
+    close = torch.exp(-(distance**2)) if kind == "exp" else (1 - distance.abs()).clamp(min=0)
+    pairs = there[:, :, None] & there[:, None] & ~torch.eye(there.shape[1], dtype=torch.bool, device=there.device)
+    push = 0.5 * (close * pairs).sum((1, 2)) / (people * (people - 1)).clamp(min=1)
+    return push, pull
+
+
+def swahr_loss(
+    outputs: Maps,
+    targets: Maps,
+    scale_adaptive: bool = True,
+    weight_adaptive: bool = True,
+    lambda_: float = 1.0,
+    gamma: float = 0.01,
+    exact: bool = False,
+    detach: bool = False,
+    push: float = 1e-3,
+    pull: float = 1e-3,
+    kind: Literal["exp", "max"] = "exp",
+) -> Maps:
+    """All parts, each (b,): ``heat4 heat2 scale4 scale2 push pull``, factors included; training minimises the sum of their means (Equation 9).
+
+    Computed in float32 whatever the network's precision (float64 stays).
+    """
+    parts: Maps = {}
+    for level in ("4", "2"):
+        pred, heat, mask = _precise(outputs["heat" + level]), targets["heat" + level], targets["mask" + level]
+        target = heat
+        if "s" + level in targets:  # SHR: the factor is known, so the power is taken as it is
+            s = targets["s" + level]
+            target = scaled_target(heat, 1 / s.where(heat > 0, torch.ones_like(s)) - 1, exact=True)
+        if scale_adaptive:
+            alpha = _precise(outputs["scale" + level])
+            target = scaled_target(heat, alpha, exact)
+            parts["scale" + level] = lambda_ * regularizer(alpha, heat, mask)
+        weight = adaptive_weight(pred, heat, gamma, detach) if weight_adaptive else None
+        parts["heat" + level] = heat_loss(pred, target, mask, weight)
+    apart, together = associative_embedding(_precise(outputs["tag4"]), targets["cell"], targets["tagged"], kind)
+    return {**parts, "push": push * apart, "pull": pull * together}
+
+
+def _precise(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

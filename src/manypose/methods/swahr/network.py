@@ -1,0 +1,70 @@
+"""HigherHRNet, and the scale branches of SWAHR (Section 3.5, Figure 4), with the published names of all parameters."""
+
+from jaxtyping import Float
+from timm.models.resnet import BasicBlock
+from torch import Tensor, cat, nn
+
+from manypose.backbones import hrnet_branches, hrnet_parts, hrnet_width
+from manypose.methods import Maps
+
+__all__ = ["HigherHRNet"]
+
+
+class HigherHRNet(nn.Module):
+    """Heat maps and tags at 1/4 of the input, heat maps at 1/2; with `scale_branch` also scale maps at both.
+
+    Args:
+        trunk: any HRNet of timm.
+        joints: how many; COCO 17, CrowdPose 14.
+        scale_branch: predict SAHR's ``1/s - 1`` for every cell and joint.
+        pretrained: start the trunk from ImageNet weights.
+    """
+
+    def __init__(self, trunk: str = "hrnet_w32", joints: int = 17, scale_branch: bool = True, pretrained: bool = False) -> None:
+        super().__init__()
+        parts = hrnet_parts(trunk, branches=1, pretrained=pretrained)
+        for name, part in parts.items():
+            self.add_module(name, part)
+        c = hrnet_width(parts)
+        self.joints = joints
+        self.final_layers = nn.ModuleList([nn.Conv2d(c, 2 * joints, 1), nn.Conv2d(c, joints, 1)])
+        self.deconv_layers = nn.ModuleList([_enlarge(c + 2 * joints, c)])
+        self.conv_scale_layers = nn.ModuleList([_scale_head(c, joints), _scale_head(c, joints)]) if scale_branch else None
+        for module in (self.final_layers, self.deconv_layers, self.conv_scale_layers):
+            if module is not None:
+                module.apply(_initialise)
+        for head in self.conv_scale_layers or ():
+            nn.init.zeros_(head[-1].weight)  # the scale starts at s = 1 everywhere
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2``: all (b, k, h, w), at 1/4 and 1/2."""
+        fine = hrnet_branches(self, images)[0]
+        quarter = self.final_layers[0](fine)
+        half = self.deconv_layers[0](cat([fine, quarter], 1))
+        heat, tag = quarter.split(self.joints, 1)
+        out = {"heat4": heat, "tag4": tag, "heat2": self.final_layers[1](half)}
+        if self.conv_scale_layers is not None:
+            out["scale4"] = self.conv_scale_layers[0](fine)
+            out["scale2"] = self.conv_scale_layers[1](half)
+        return out
+
+
+def _enlarge(c_in: int, c: int) -> nn.Sequential:
+    up = nn.Sequential(nn.ConvTranspose2d(c_in, c, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(inplace=True))
+    return nn.Sequential(up, *(nn.Sequential(BasicBlock(c, c)) for _ in range(4)))
+
+
+def _scale_head(c: int, k: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(c, k, 1), nn.BatchNorm2d(k), nn.ReLU(inplace=True), nn.Conv2d(k, k, 9, padding=4, groups=k))
+
+
+def _initialise(module: nn.Module) -> None:
+    # As published, for the heads. The trunk keeps timm's Kaiming initialisation: the authors always start it from ImageNet weights, and
+    # N(0, 0.001) throughout is next to BN's eps where few channels meet, which matters when training from nothing.
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, std=0.001)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,70 @@
+"""What SWAHR's outputs should be: heat maps (Equations 1 and 2), where each person's tags are read, masks. On the batch's device, no loop."""
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from manypose.data.sample import Batch
+from manypose.geometry import pixel_to_cell
+from manypose.maps import gaussian_values, gaussians
+from manypose.methods import Maps
+
+__all__ = ["cells_of", "mask_at", "tag_cells", "targets"]
+
+
+def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, published: bool = False, naive_scale: float | None = None) -> Maps:
+    """Targets for a network input of `size`.
+
+    Args:
+        people: joints in network pixels; every joint with visibility > 0 counts.
+        size: height and width of the input.
+        sigma: of all Gaussians, in cells, at 1/4 and at 1/2 alike (the paper's σ₀ = 2).
+        published: as the authors place joints: pixels / stride, cut to whole cells. Ours are drawn where they are, to the sub-pixel.
+        naive_scale: width in pixels of a box with scale factor 1; then ``s4`` and ``s2`` are the boxes' factors (SHR, Table 4).
+
+    Returns:
+        ``heat4``, ``heat2``: (b, k, h, w), above 0 exactly in the square of 6σ + 3 cells around a labelled joint.
+        ``mask4``, ``mask2``: (b, 1 or k, h, w), 1 where the loss may look.
+        ``cell``, ``tagged``: (b, n, k), the flat cell at 1/4 where a person's tag is read, and whether there is one.
+        ``s4``, ``s2``: (b, k, h, w), the scale factor of the person a Gaussian belongs to; 0 elsewhere.
+    """
+    out: Maps = {}
+    for stride in (4, 2):
+        h, w = size[0] // stride, size[1] // stride
+        cells, drawn = cells_of(people, stride, (h, w), published)
+        out[f"heat{stride}"] = gaussians(cells, drawn, (h, w), sigma)
+        out[f"mask{stride}"] = mask_at(people.mask, stride)
+        if stride == 4:
+            out["cell"], out["tagged"] = tag_cells(cells, drawn, (h, w))
+        if naive_scale is not None:
+            # A box so narrow that its Gaussian is a single cell gains nothing from being narrower still.
+            factor = ((people.boxes[..., 2] - people.boxes[..., 0]) / naive_scale).clamp(min=0.01)
+            out[f"s{stride}"] = gaussian_values(cells, drawn, factor, (h, w), sigma)
+    return out
+
+
+def cells_of(
+    people: Batch, stride: int, size: tuple[int, int], published: bool = False
+) -> tuple[Float[Tensor, "b n k 2"], Bool[Tensor, "b n k"]]:
+    """Joints in cells of a map, and which of them are labelled and on it."""
+    cells = people.keypoints[..., :2]
+    cells = (cells / stride).trunc() if published else pixel_to_cell(cells, stride)
+    margin = 0.0 if published else 0.5  # integers are pixel centres: the map reaches half a cell beyond its first and last
+    x, y = cells.unbind(-1)
+    h, w = size
+    on_map = (x >= -margin) & (y >= -margin) & (x < w - 1 + margin + published) & (y < h - 1 + margin + published)
+    return cells, (people.keypoints[..., 2] > 0) & people.there[..., None] & on_map
+
+
+def tag_cells(
+    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int]
+) -> tuple[Int[Tensor, "b n k"], Bool[Tensor, "b n k"]]:
+    """The flat index ``y · w + x`` of each joint's nearest cell (0 where there is none)."""
+    h, w = size
+    nearest = cells.where(drawn[..., None], cells.new_zeros(())).round().long()
+    return nearest[..., 1].clamp(0, h - 1) * w + nearest[..., 0].clamp(0, w - 1), drawn
+
+
+def mask_at(mask: UInt8[Tensor, "b m H W"], stride: int) -> Float[Tensor, "b m h w"]:
+    """1 for cells more than half of whose pixels the loss may look at."""
+    return (avg_pool2d(mask.float(), stride) > 0.5).float()
