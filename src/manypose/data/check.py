@@ -1,0 +1,156 @@
+"""What is wrong with a data set's annotations: found when it is opened, reported by id, never a crash later."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["Problem", "Report", "load_json", "person", "thing_box"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One bad entry of an annotation file.
+
+    Args:
+        what: ``annotation`` or ``image``.
+        id: its id in the file (or its place in the list, as ``#12``, where it has none).
+        kind: a short fixed phrase, the same for all entries that are wrong in this way.
+        detail: the numbers.
+        dropped: the entry is not used; otherwise it was mended as `kind` says.
+    """
+
+    what: str
+    id: int | str
+    kind: str
+    detail: str = ""
+    dropped: bool = True
+
+
+@dataclass
+class Report:
+    """What was read from a data set, and every problem found on the way.
+
+    Args:
+        name: the file.
+        images: photos that can be used.
+        people: people with at least one labelled joint in them.
+        regions: crowds and people without joints, where no loss may look.
+        problems: in the file's order.
+    """
+
+    name: str
+    images: int = 0
+    people: int = 0
+    regions: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, what: str, id: int | str, kind: str, detail: str = "", dropped: bool = True) -> None:
+        """Note one problem."""
+        self.problems.append(Problem(what, id, kind, detail, dropped))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each kind of problem occurs."""
+        return dict(Counter(p.kind for p in self.problems))
+
+    def ids(self, kind: str) -> list[int | str]:
+        """The entries with this kind of problem."""
+        return [p.id for p in self.problems if p.kind == kind]
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {self.images} photos, {self.people} people, {self.regions} regions masked, {len(self.problems)} problems"
+        return "\n".join([head, *(f"  {self._line(kind)}" for kind in self.counts)])
+
+    def _line(self, kind: str) -> str:
+        some = [p for p in self.problems if p.kind == kind]
+        shown = ", ".join(f"{p.id}" for p in some[:20]) + (f", and {len(some) - 20} more" if len(some) > 20 else "")
+        done = "dropped" if some[0].dropped else "mended"
+        return f"{len(some)} × {kind} ({done}): {some[0].what} {shown}" + (f"; first: {some[0].detail}" if some[0].detail else "")
+
+    def log(self) -> "Report":
+        """Say it once: a warning where there are problems."""
+        log.log(logging.WARNING if self.problems else logging.INFO, "%s", self)
+        return self
+
+
+def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")) -> dict[str, Any]:
+    """A JSON file that holds these lists.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON, or a list is missing; the message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file; give the path of the data set's JSON file")
+    try:
+        given = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path}: not a JSON file ({str(e)[:100]}); download or export it again") from None
+    missing = [key for key in lists if not isinstance(given, dict) or not isinstance(given.get(key), list)]
+    if missing:
+        raise ValueError(f"{path}: an annotation file needs the lists {' and '.join(map(repr, missing))}; is it a result file?")
+    return given
+
+
+def numbers(values: Any) -> Float[np.ndarray, " v"] | None:
+    """A flat list of numbers as an array, or None where it is none (strings, nested lists, null)."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.ndim == 1 and not isinstance(values, str) else None
+
+
+def thing_box(given: Mapping, size: tuple[int, int], report: Report) -> Float[np.ndarray, "4"] | None:
+    """An annotation's ``bbox`` (xywh) as xyxy inside the photo, or None where it is bad, which is then reported."""
+    h, w = size
+    name, box = given["id"], numbers(given.get("bbox"))
+    if box is None or len(box) != 4:
+        return report.add("annotation", name, "box is not 4 numbers", f"bbox {str(given.get('bbox'))[:60]}")
+    if not np.isfinite(box).all():
+        return report.add("annotation", name, "box is not finite", f"bbox {box.tolist()}")
+    if box[2] <= 0 or box[3] <= 0:
+        return report.add("annotation", name, "box has no area", f"bbox {box.tolist()}")
+    x0, y0, x1, y1 = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    if x0 >= w or y0 >= h or x1 <= 0 or y1 <= 0:
+        return report.add("annotation", name, "box lies outside the photo", f"bbox {box.tolist()}, photo {w}x{h}")
+    if min(x0, y0) < -2 or x1 > w + 2 or y1 > h + 2:
+        report.add("annotation", name, "box reaches beyond the photo", f"bbox {box.tolist()}, photo {w}x{h}", dropped=False)
+    return np.array([max(x0, 0.0), max(y0, 0.0), min(x1, float(w)), min(y1, float(h))])
+
+
+def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -> Float[np.ndarray, "k 3"] | None:
+    """An annotation's ``keypoints`` as x, y, visibility, or None where they are bad, which is then reported.
+
+    A labelled joint outside the photo becomes unlabelled (reported, the person is kept).
+    """
+    h, w = size
+    name, flat = given["id"], numbers(given.get("keypoints", [0] * 3 * joints))
+    if flat is None or len(flat) != 3 * joints:
+        found = "no flat list" if flat is None else f"{len(flat)} numbers"
+        return report.add("annotation", name, f"keypoints are not 3 x {joints} numbers", found)
+    keypoints = flat.reshape(joints, 3)
+    if not np.isfinite(keypoints).all():
+        return report.add(
+            "annotation", name, "keypoints are not finite", f"joints {np.flatnonzero(~np.isfinite(keypoints).all(1)).tolist()}"
+        )
+    if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
+        return report.add("annotation", name, "visibility is not 0, 1 or 2", f"{sorted(set(keypoints[:, 2]))}")
+    x, y, there = keypoints[:, 0], keypoints[:, 1], keypoints[:, 2] > 0
+    # COCO's own numbers run up to the width: a joint on the very edge is no error.
+    outside = there & ((x < -1) | (y < -1) | (x > w) | (y > h))
+    if outside.any():
+        where = f"joints {np.flatnonzero(outside).tolist()} at {keypoints[outside, :2].tolist()}, photo {w}x{h}"
+        report.add("annotation", name, "keypoints outside the photo", where, dropped=False)
+    keypoints[outside | ~there] = 0
+    return keypoints

@@ -1,0 +1,206 @@
+"""Photos with annotated people: what every data set's reader turns its files into, and the map-style data set over it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from torch.utils.data import Dataset
+
+from manypose.data.check import Report
+from manypose.data.sample import Sample
+from manypose.skeleton import Skeleton
+
+__all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "segmentation"]
+
+log = logging.getLogger(__name__)
+
+Region = Any
+"""Where something is: an xyxy array, a COCO segmentation (list of polygons) or a COCO RLE (a mapping with size and counts)."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo's annotations. Coordinates are photo pixels, integers are pixel centres.
+
+    Args:
+        path: the picture file.
+        size: height and width.
+        image_id: the data set's.
+        keypoints: x, y, visibility of the people with at least one labelled joint.
+        boxes: xyxy.
+        areas: square pixels.
+        ignored: regions where no loss may look: crowds, people without joints.
+        shapes: each person's region, or None where the data set does not give it.
+        complete: everybody in the photo is annotated (or ignored); otherwise the loss may look at the labelled people only.
+        crowd: the data set's own measure of crowding (CrowdPose), where it has one.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    image_id: int
+    keypoints: Float[np.ndarray, "n k 3"]
+    boxes: Float[np.ndarray, "n 4"]
+    areas: Float[np.ndarray, " n"]
+    ignored: Sequence[Region] = ()
+    shapes: Sequence[Region] = ()
+    complete: bool = True
+    crowd: float | None = None
+
+
+def read_rgb(path: str | Path, given: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture file as RGB, its EXIF orientation ignored: annotations count stored pixels. `given`: the file's bytes, if at hand.
+
+    Raises:
+        ValueError: cannot be decoded; the message names the file.
+    """
+    try:
+        data = np.frombuffer(given, np.uint8) if given is not None else np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    except (OSError, cv2.error) as e:
+        raise ValueError(f"{path}: cannot be read ({str(e)[:100]})") from None
+    if image is None:
+        raise ValueError(f"{path}: not a picture that can be decoded; fetch it again or remove it from the annotation file")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def paint(plane: UInt8[np.ndarray, "H W"], region: Region, value: int) -> None:
+    """Set a region of a plane to a value, in place."""
+    h, w = plane.shape
+    if isinstance(region, Mapping):
+        plane[_decode(region, (h, w))] = value
+    elif isinstance(region, np.ndarray):
+        x0, y0, x1, y1 = region
+        plane[max(0, int(np.floor(y0))) : max(0, int(np.ceil(y1))), max(0, int(np.floor(x0))) : max(0, int(np.ceil(x1)))] = value
+    else:
+        # Polygon corners count from the picture's edge, pixel centres lie half a pixel further in; 1/16 pixel is fillPoly's precision here.
+        polygons = [np.round((np.reshape(p, (-1, 2)) - 0.5) * 16).astype(np.int32) for p in region if len(p) >= 6]
+        if polygons:
+            cv2.fillPoly(plane, polygons, value, shift=4)
+
+
+def _decode(rle: Mapping, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """A COCO run-length mask; one of another size (annotations of a photo that was scaled) is scaled to `size`."""
+    counts, (h, w) = rle["counts"], rle["size"]
+    if isinstance(counts, list):
+        values = np.arange(len(counts)) % 2 == 1
+        mask = np.repeat(values, counts).reshape(w, h).T.astype(np.uint8)
+    else:
+        try:
+            from pycocotools import mask as coder
+        except ImportError:
+            raise ImportError("compressed masks need pycocotools: pip install 'manypose[train]'") from None
+        mask = coder.decode({"size": [h, w], "counts": counts.encode() if isinstance(counts, str) else counts})  # type: ignore[arg-type]
+    if (h, w) != size:
+        mask = cv2.resize(np.ascontiguousarray(mask), size[::-1], interpolation=cv2.INTER_NEAREST)
+    return mask > 0
+
+
+def loss_mask(photo: Photo, margin: float) -> UInt8[np.ndarray, "H W"]:
+    """1 where the loss may look: not at crowds and people without joints; in a photo that is not complete, at the labelled people only.
+
+    A labelled person's own box is looked at even where a crowd's or a stranger's *box* (not outline) covers it.
+
+    Args:
+        photo: the annotations.
+        margin: by how much of its width and height a labelled person's box is enlarged on each side where the photo is not complete.
+    """
+    mask = np.full(photo.size, int(photo.complete), np.uint8)
+    grow = np.stack([photo.boxes[:, 0] - photo.boxes[:, 2], photo.boxes[:, 1] - photo.boxes[:, 3]], 1) * margin
+    if not photo.complete:
+        for box, g in zip(photo.boxes, grow, strict=True):
+            paint(mask, box + np.concatenate([g, -g]), 1)
+    for region in photo.ignored:
+        paint(mask, region, 0)
+    if any(isinstance(region, np.ndarray) for region in photo.ignored):
+        for box in photo.boxes:
+            paint(mask, box, 1)
+        for region in photo.ignored:
+            if not isinstance(region, np.ndarray):
+                paint(mask, region, 0)
+    return mask
+
+
+def segmentation(photo: Photo) -> UInt8[np.ndarray, "H W"] | None:
+    """1 person, 0 none, 255 unknown; None where no person's outline is known."""
+    if not any(shape is not None for shape in photo.shapes) and not (photo.complete and not len(photo.boxes)):
+        return None
+    plane = np.full(photo.size, 0 if photo.complete else 255, np.uint8)
+    for region in photo.ignored:
+        paint(plane, region, 255)
+    for box, shape in zip(photo.boxes, photo.shapes, strict=True):
+        if shape is None:
+            paint(plane, box, 255)
+    for shape in photo.shapes:
+        if shape is not None:
+            paint(plane, shape, 1)
+    return plane
+
+
+@dataclass(eq=False)
+class Photos(Dataset):
+    """A map-style data set of `Sample`s.
+
+    Args:
+        photos: the annotations.
+        skeleton: what the joints are.
+        report: what reading them found.
+        annotated: for each joint whether the data set labels it at all; the others get a mask plane of zeros. None: all are.
+        margin: see `loss_mask`.
+        cache: keep nothing, the files' bytes, or the decoded photos in memory. Both are filled at once, so that workers share them.
+        unreadable: a photo that cannot be decoded ends the run with an error that names it, or gives an empty sample with an all-zero
+            mask (logged, and counted in `skipped`).
+    """
+
+    photos: Sequence[Photo]
+    skeleton: Skeleton
+    report: Report
+    annotated: tuple[bool, ...] | None = None
+    margin: float = 0.15
+    cache: Literal["none", "encoded", "decoded"] = "none"
+    unreadable: Literal["raise", "skip"] = "raise"
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bytes = [p.path.read_bytes() for p in self.photos] if self.cache == "encoded" else None
+        self._images = [self._read(i) for i in range(len(self.photos))] if self.cache == "decoded" else None
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def _read(self, i: int) -> UInt8[np.ndarray, "H W 3"] | None:
+        photo = self.photos[i]
+        try:
+            image = read_rgb(photo.path, self._bytes[i] if self.cache == "encoded" and self._bytes else None)
+            if image.shape[:2] != photo.size:
+                (h, w), (H, W) = image.shape[:2], photo.size
+                raise ValueError(f"{photo.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {photo.image_id})")
+        except ValueError as e:
+            if self.unreadable == "raise":
+                raise
+            if photo.path not in self.skipped:
+                log.warning("%s; skipped", e)
+            self.skipped[photo.path] = str(e)
+            return None
+        return image
+
+    def __getitem__(self, i: int) -> Sample:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"{self.report.name}: no photo {i}, there are {len(self)}")
+        i %= len(self)
+        photo, image = self.photos[i], self._images[i] if self._images is not None else self._read(i)
+        h, w = photo.size
+        if image is None:
+            k = len(self.skeleton)
+            nobody = np.zeros((0, k, 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+            return Sample(self.skeleton, np.zeros((h, w, 3), np.uint8), *nobody, np.zeros((1, h, w), np.uint8), None, photo.image_id)
+        mask = loss_mask(photo, self.margin)[None]
+        if self.annotated is not None and not all(self.annotated):
+            mask = mask * np.array(self.annotated, np.uint8)[:, None, None]
+        return Sample(
+            self.skeleton, image, photo.keypoints.copy(), photo.boxes.copy(), photo.areas.copy(), mask, segmentation(photo), photo.image_id
+        )
