@@ -1,0 +1,74 @@
+"""Checkpoints of a training: whole or not there, so that a training killed at any moment goes on where the last one was."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Checkpoints"]
+
+
+class Checkpoints:
+    """The folder of a training's checkpoints: ``step-00001000/`` and so on.
+
+    Each holds what `accelerate` saves (network, optimiser, gradient scaler, random generators, whatever was registered) and
+    ``training.json``: the step and what the training must have in common with the one that goes on.
+
+    Args:
+        folder: where they lie.
+        accelerator: with everything prepared or registered.
+        keep: how many stay.
+        same: facts that must be the same when the training goes on.
+    """
+
+    def __init__(self, folder: Path, accelerator: "Accelerator", keep: int, same: dict[str, Any]):
+        self.folder, self.accelerator, self.keep = folder, accelerator, keep
+        self.same = json.loads(json.dumps(same))
+
+    def there(self) -> list[Path]:
+        """The whole checkpoints, oldest first."""
+        return sorted(p for p in self.folder.glob("step-*") if (p / "training.json").is_file())
+
+    def save(self, step: int) -> Path:
+        """Write a checkpoint beside its place and move it there; then let the oldest go. To be called by all processes."""
+        place = self.folder / f"step-{step:08d}"
+        temporary = self.folder / f".{place.name}.tmp"
+        main = self.accelerator.is_main_process
+        if main:
+            for leftover in self.folder.glob(".step-*.tmp"):
+                shutil.rmtree(leftover)
+            temporary.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(temporary))
+        self.accelerator.wait_for_everyone()
+        if main:
+            (temporary / "training.json").write_text(json.dumps({"step": step, **self.same}, indent=1))
+            if place.exists():
+                shutil.rmtree(place)
+            temporary.rename(place)
+            for old in self.there()[: -self.keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+        return place
+
+    def resume(self) -> int:
+        """Load the newest checkpoint; gives its step, or 0 where there is none.
+
+        Raises:
+            ValueError: it belongs to another training.
+        """
+        there = self.there()
+        if not there:
+            return 0
+        about = json.loads((there[-1] / "training.json").read_text())
+        for key, now in self.same.items():
+            if about.get(key) != now:
+                raise ValueError(
+                    f"{there[-1]}: belongs to a training with {key} {about.get(key)!r}, not {now!r}; "
+                    "give another output folder, or the settings it was begun with"
+                )
+        self.accelerator.load_state(str(there[-1]))
+        return int(about["step"])

@@ -1,0 +1,52 @@
+"""The learning rate over a training, as a function of the step alone: resuming needs nothing stored."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, then decay.
+
+    Args:
+        epochs: length of the training; may be a fraction.
+        warmup: epochs of linear warm-up.
+        warmup_from: share of the full rate at its first step.
+        decay: from the end of the warm-up to the end of the training: ``linear`` or ``cosine`` down to `final`,
+            ``steps``: times `factor` at every one of the `milestones`, or ``constant``.
+        final: share of the full rate at the end of ``linear`` and ``cosine``.
+        milestones: epochs.
+        factor: see `milestones`.
+
+    Raises:
+        ValueError: lengths are not positive, or the warm-up is longer than the training.
+    """
+
+    epochs: float
+    warmup: float = 0.0
+    warmup_from: float = 0.1
+    decay: Literal["linear", "cosine", "steps", "constant"] = "linear"
+    final: float = 0.0
+    milestones: tuple[float, ...] = ()
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epochs) and self.epochs > 0 and 0 <= self.warmup < self.epochs):
+            raise ValueError(f"a schedule needs epochs > 0 and 0 <= warmup < epochs, got epochs {self.epochs}, warmup {self.warmup}")
+        if self.decay == "steps" and not self.milestones:
+            raise ValueError("decay 'steps' needs milestones: the epochs at which the rate falls")
+
+    def at(self, epoch: float) -> float:
+        """The share of the full rate at a moment, in epochs from the start."""
+        if epoch < self.warmup:
+            return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup
+        if self.decay == "constant":
+            return 1.0
+        if self.decay == "steps":
+            return self.factor ** sum(epoch >= m for m in self.milestones)
+        done = min(1.0, (epoch - self.warmup) / (self.epochs - self.warmup))
+        falling = 1 - done if self.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.final + (1 - self.final) * falling

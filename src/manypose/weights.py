@@ -1,0 +1,286 @@
+"""Weights: one ``.safetensors`` file holds a method's tensors and, as JSON, all that is needed to build it again.
+
+Published ``.pth`` files are read through the ``published.py`` of the method's room, which never runs code from a file.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from manypose import __version__
+from manypose.methods import MODELS, Method, build
+from manypose.skeleton import Skeleton, named
+
+__all__ = ["BUNDLED", "DEFAULT", "convert", "device", "load", "read", "save", "transfer"]
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""Weights that come with the package, one file a model."""
+
+DEFAULT = "swahr-w18-small"
+"""What `load()` gives."""
+
+_PUBLISHED = (".pth", ".pt", ".tar", ".bin")
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to work on; ``auto`` is a GPU where there is one.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"no device {name!r}; give auto, cpu, cuda or cuda:N") from None
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {torch.cuda.device_count()} GPUs; use --device cpu or auto")
+    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device {name!r} was asked for, but there is none; use --device cpu or auto")
+    return wanted
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when all went well, and is removed when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as e:
+        raise OSError(f"{path}: cannot be written: {e}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(
+    method: Method,
+    path: str | Path,
+    *,
+    name: str,
+    kwargs: Mapping[str, Any] | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    note: str = "",
+    **more: Any,
+) -> Path:
+    """Write a method to one ``.safetensors`` file, whole or not at all.
+
+    Args:
+        method: what to write.
+        path: where to.
+        name: its line in the table of models.
+        kwargs: what its factory was given besides that line's own arguments (the skeleton is kept anyway).
+        dtype: ``float16`` stores the big tensors in half precision; vectors (biases, normalisation) stay as they are.
+        note: how it was trained, on what, under which licence.
+        more: further facts for the file's metadata; must fit JSON.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: weights are written as .safetensors")
+    arguments = {**MODELS[name].kwargs, **(kwargs or {})}
+    arguments.pop("pretrained", None)  # a file holds all weights: nothing is to be fetched when it is loaded
+    about = {
+        "model": name,
+        "kwargs": arguments,
+        "skeleton": method.skeleton.to_mapping(),
+        "version": __version__,
+        "note": note,
+        **more,
+    }
+    half = dtype == "float16"
+    state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items()}
+    state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
+    with atomic(path) as temporary:
+        save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
+    return path
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a ``.safetensors`` file says about itself (empty where it is not manypose's), and its tensors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no safetensors file, or a truncated one.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, "pt") as file:
+            about = (file.metadata() or {}).get("manypose", "{}")
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return json.loads(about), state
+    except (SafetensorError, OSError, ValueError) as e:
+        raise ValueError(f"{path}: not a whole safetensors file ({e}); download or convert it again") from None
+
+
+def load(source: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Method:
+    """A method ready to predict.
+
+    Args:
+        source: a model's name, a ``.safetensors`` file, or None for the model that comes with the package.
+        weights: a file for a named model: ``.safetensors`` or published ``.pth``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: arguments of the model's factory, such as ``skeleton``.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model, file or device, no weights for it, or weights that do not fit;
+            one line says what and how to mend it.
+    """
+    target = _device(device)
+    name = None if source is None or _is_file(source) else str(source)
+    if name is not None and name not in MODELS:
+        raise ValueError(f"no model and no file {name!r}; there are the models {', '.join(MODELS)}")
+    if name is None and weights is not None:
+        raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
+    path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
+    method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
+    return _on(method, target)
+
+
+def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
+    """A published ``.pth`` of the model `name` as ``.safetensors``."""
+    method = load(name, weights=published, device="cpu", **overrides)
+    kwargs = {k: v for k, v in overrides.items() if k != "skeleton"}
+    return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(published).name}")
+
+
+def transfer(method: Method, path: str | Path, name: str) -> list[str]:
+    """Start `method` (a `name`) from a file: every tensor whose name and shape fit; gives the names of those left as they were.
+
+    Raises:
+        ValueError: less than half of the tensors fit: it is the file of another network.
+    """
+    state = _published_state(_existing(path), name, method) if _published(Path(path)) else read(path)[1]
+    own = _module(method).state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if 2 * len(fitting) < len(own):
+        raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {_differences(own, state)}")
+    _module(method).load_state_dict(fitting, strict=False)
+    return [k for k in own if k not in fitting]
+
+
+# ── one kind of file each ──
+
+
+def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
+    about, state = read(path)
+    if not about and name is None:
+        raise ValueError(f"{path}: does not say which model it is; name it, as in load('swahr-w32', weights={str(path)!r})")
+    if about.get("model", name) not in MODELS:
+        raise ValueError(f"{path}: holds the model {about['model']!r}, which this version does not know; there are {', '.join(MODELS)}")
+    if name is not None and about.get("model", name) != name:
+        raise ValueError(f"{path}: holds the model {about['model']!r}, not {name!r}")
+    kwargs = dict(about.get("kwargs", {}))
+    if "skeleton" in about:
+        own = Skeleton.from_mapping(about["skeleton"], str(path))
+        asked = overrides.get("skeleton", own)
+        asked = named(asked) if isinstance(asked, str) else asked
+        if asked.joints != own.joints:
+            raise ValueError(f"{path}: holds the skeleton {own.name!r} of {len(own)} joints, not {asked.name!r} of {len(asked)}")
+        kwargs["skeleton"] = overrides["skeleton"] = own
+    return _fill(_build(about.get("model", name), {**kwargs, **overrides}), state, path)
+
+
+def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
+    path = _existing(path)
+    if name is None:
+        raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
+    method = _build(name, overrides)
+    return _fill(method, _published_state(path, name, method), path)
+
+
+def _published_state(path: Path, name: str, method: Method) -> dict[str, Tensor]:
+    room = MODELS[name].factory.partition(":")[0] + ".published"
+    if find_spec(room) is None:
+        raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
+    return import_module(room).load_published(path)
+
+
+def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:
+    own = _module(method).state_dict()
+    # Old published files lack the counters of batch normalisation, which nothing reads.
+    state = {**{k: v for k, v in own.items() if k.endswith("num_batches_tracked")}, **state}
+    wrong = _differences(own, state)
+    if wrong:
+        raise ValueError(f"{path}: does not fit the model: {wrong}")
+    _module(method).load_state_dict(state)
+    return method
+
+
+def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """How the file's tensors differ from the model's, in one line; empty where they agree."""
+    missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    said = []
+    if shapes:
+        k = shapes[0]
+        said.append(f"{len(shapes)} of another shape (first {k}: expected {list(own[k].shape)}, found {list(state[k].shape)})")
+    if missing:
+        said.append(f"{len(missing)} of {len(own)} missing (first {missing[0]})")
+    if extra:
+        said.append(f"{len(extra)} not expected (first {extra[0]})")
+    return "tensors: " + ", ".join(said) + "; another size, skeleton or kind of network?" if said else ""
+
+
+# ── small matters ──
+
+
+def _build(name: str, kwargs: dict[str, Any]) -> Method:
+    try:
+        return build(name, **kwargs)
+    except TypeError as e:
+        raise ValueError(f"model {name!r} cannot be built with {sorted(kwargs)}: {e}") from None
+
+
+def _bundled(name: str | None) -> Path:
+    path = BUNDLED / f"{name or DEFAULT}.safetensors"
+    if not path.is_file():
+        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors"))
+        raise ValueError(
+            f"no weights for {name or DEFAULT!r}: give some, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
+            f"weights come with the package for: {', '.join(there) or 'no model'}"
+        )
+    return path
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    return path
+
+
+def _is_file(source: str | Path) -> bool:
+    return isinstance(source, Path) or Path(source).suffix in (".safetensors", *_PUBLISHED)
+
+
+def _published(path: Path) -> bool:
+    return path.suffix in _PUBLISHED
+
+
+def _module(method: Method) -> nn.Module:
+    if not isinstance(method, nn.Module):
+        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
+    return method
+
+
+def _on(method: Method, target: torch.device) -> Method:
+    _module(method).to(target).eval()
+    return method
+
+
+_device = device  # `load` has an argument of that name

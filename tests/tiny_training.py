@@ -1,0 +1,101 @@
+"""A very small method and data set, and a training of them as a program: ``python tests/tiny_training.py OUT [key=value …]``."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from manypose.data.loader import Source, loader
+from manypose.data.sample import Batch, Sample
+from manypose.methods import MODELS, Field, Named
+from manypose.poses import Poses
+from manypose.skeleton import COCO, Skeleton
+
+
+class Tiny(nn.Module):
+    """One heat map a joint at a quarter of 32 pixels; dropout makes the random state matter, and `norm` the buffers."""
+
+    stride, size = 4, 32
+
+    def __init__(self, skeleton: Skeleton = COCO, width: int = 4, dropout: float = 0.2, norm: bool = True, pretrained: bool = False):
+        super().__init__()
+        self.skeleton = skeleton
+        self.fields = {"heat": Field(skeleton.mirror)}
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width) if norm else nn.Identity(), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1)
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Conv2d(width, len(skeleton), 1))
+
+    def prepare(self, images):
+        return images.permute(0, 3, 1, 2).float() / 255 - 0.5
+
+    def network(self, images):
+        return {"heat": self.head(self.trunk(images))}
+
+    def targets(self, people: Batch, size: tuple[int, int]):
+        heat = torch.zeros(len(people.images), len(self.skeleton), size[0] // 4, size[1] // 4, device=people.images.device)
+        for b, n, k in (people.keypoints[..., 2] > 0).nonzero().tolist():
+            x, y = (people.keypoints[b, n, k, :2] / 4).long().tolist()
+            heat[b, k, y, x] = 1
+        return {"heat": heat}
+
+    def loss(self, outputs, targets):
+        return {"heat": (outputs["heat"] - targets["heat"]).pow(2).mean(), "size": 1e-3 * outputs["heat"].abs().mean()}
+
+    def readout(self, outputs):
+        return outputs
+
+    def decode(self, outputs, size):
+        return [Poses.empty(self.skeleton) for _ in outputs["heat"]]
+
+
+class Noise:
+    """Random pictures with one random person each."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Sample:
+        rng = np.random.default_rng(i)
+        keypoints = np.concatenate([rng.uniform(0, 31, (1, 17, 2)), np.full((1, 17, 1), 2)], 2).astype(np.float32)
+        image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        boxes = np.array([[0, 0, 31, 31]], np.float32)
+        return Sample(COCO, image, keypoints, boxes, np.array([900], np.float32), np.ones((1, 32, 32), np.uint8), image_id=i)
+
+
+def slow(sample: Sample, rng: np.random.Generator) -> Sample:
+    """An augmentation that depends on `rng`, and takes a while if the environment says so (for the test that kills)."""
+    time.sleep(float(os.environ.get("TINY_SLEEP", "0")))
+    noise = rng.integers(0, 32, sample.image.shape, dtype=np.uint8)
+    return Sample(sample.skeleton, sample.image // 2 + noise, sample.keypoints, sample.boxes, sample.areas, sample.mask)
+
+
+MODELS["tiny"] = Named("tiny_training:Tiny", {}, "for tests")
+
+
+def run(
+    out: Path, *, batch: int = 4, epochs: float = 2.0, workers: int = 0, lr: float = 1e-2, sgd: bool = False, every: int = 3, **more
+) -> Path:
+    """24 samples an epoch: 6 steps of 4."""
+    from manypose.schedule import Schedule
+    from manypose.train import Saving, train
+
+    data = loader([Source(Noise())], slow, batch, length=24, seed=3, workers=workers)
+
+    def optimizer(parameters):
+        return torch.optim.SGD(parameters, lr) if sgd else torch.optim.Adam(parameters, lr)
+
+    schedule = more.pop("schedule", None) or Schedule(epochs, warmup=0.5)
+    return train("tiny", data, optimizer, schedule, out, device="cpu", saving=Saving(every=every, look=2), **more)
+
+
+if __name__ == "__main__":
+    signal.alarm(120)  # a test that hangs ends
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]), **json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}"))
