@@ -47,17 +47,19 @@ class Colour:
     def __call__(self, image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
         """A changed copy of an RGB picture (or the same array where nothing was to be changed)."""
         if rng.random() < self.chance:
-            factors = 1 + rng.uniform(-1, 1, 3) * (self.brightness, self.contrast, self.saturation)
-            if rng.random() < self.grey:
-                factors[2] = 0
-            image = cv2.transform(image, colour_matrix(*factors, rng.uniform(-self.hue, self.hue), mean=float(image[::8, ::8].mean())))
+            strengths = (self.brightness, self.contrast, self.saturation)
+            brightness, contrast, saturation = (float(1 + s * rng.uniform(-1, 1)) for s in strengths)
+            saturation *= rng.random() >= self.grey
+            image = cv2.transform(
+                image, colour_matrix(brightness, contrast, saturation, rng.uniform(-self.hue, self.hue), mean=float(image[::8, ::8].mean()))
+            )
         if rng.random() < self.blur:
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.0))
         if rng.random() < self.noise:
             image = _noisy(image, rng.uniform(2, 12), rng)
         if rng.random() < self.jpeg:
             _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))])
-            image = cv2.imdecode(coded, cv2.IMREAD_COLOR)  # three planes in, the same three out: their order does not matter
+            image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # three planes in, the same three out: their order does not matter
         if rng.random() < self.erase:
             image = _erased(image, rng)
         return image

@@ -96,15 +96,15 @@ def _images(listed: list, root: Path, report: Report) -> dict[int, tuple[Mapping
         if not isinstance(image, dict) or not isinstance(name, int) or not isinstance(image.get("file_name"), str):
             report.add("image", str(name), "image without id or file_name", str(image)[:80])
             continue
-        size = image.get("height"), image.get("width")
+        h, w = image.get("height"), image.get("width")
         if name in known:
             report.add("image", name, "image id used twice", image["file_name"])
-        elif not all(isinstance(s, int) and s > 0 for s in size):
-            report.add("image", name, "image without width and height", str(size))
+        elif not isinstance(h, int) or not isinstance(w, int) or min(h, w) < 1:
+            report.add("image", name, "image without width and height", f"height {h}, width {w}")
         elif not (root / image["file_name"]).is_file():
             report.add("image", name, "photo file missing", image["file_name"])
         else:
-            known[name] = image, root / image["file_name"], (size[0], size[1])
+            known[name] = image, root / image["file_name"], (h, w)
     return known
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from manypose.data.sample import Sample, collate
 
-__all__ = ["Augmentation", "Mixture", "People", "Plan", "Source", "loader"]
+__all__ = ["Augmentation", "Loader", "Mixture", "People", "Plan", "Source", "loader"]
 
 
 class People(Protocol):
@@ -62,40 +62,41 @@ class Plan(Sampler[Key]):
         lengths: how many samples each source has.
         weights: the sources' shares.
         length: samples an epoch.
+        batch_size: samples a batch.
         seed: of the order.
         shuffle: otherwise sources and samples come in order (evenly interleaved).
     """
 
-    def __init__(self, lengths: Sequence[int], weights: Sequence[float], length: int, seed: int, shuffle: bool = True) -> None:
-        if not lengths or len(lengths) != len(weights) or min(weights) < 0 or sum(weights) <= 0:
+    def __init__(
+        self, lengths: Sequence[int], weights: Sequence[float], length: int, batch_size: int, seed: int, shuffle: bool = True
+    ) -> None:
+        if not lengths or min(weights) < 0 or sum(weights) <= 0:
             raise ValueError(f"sources need weights that are not negative and not all zero, got {list(weights)}")
-        if any(n == 0 and w > 0 for n, w in zip(lengths, weights, strict=True)) or length < 1:
-            raise ValueError(f"an epoch needs a positive length and sources that are not empty, got {length} of {list(lengths)}")
-        self.lengths, self.length, self.seed, self.shuffle = list(lengths), length, seed, shuffle
+        if any(n == 0 and w > 0 for n, w in zip(lengths, weights, strict=True)):
+            raise ValueError(f"a source is empty: the sources have {list(lengths)} samples")
+        if not 1 <= batch_size <= length:
+            raise ValueError(f"batch_size must lie between 1 and the {length} samples of an epoch, got {batch_size}")
+        self.lengths, self.length, self.batch_size, self.seed, self.shuffle = list(lengths), length, batch_size, seed, shuffle
         ideal = np.asarray(weights, np.float64) / np.sum(weights) * length
         counts = np.floor(ideal).astype(int)
         counts[np.argsort(counts - ideal, kind="stable")[: length - counts.sum()]] += 1  # largest remainders first
         self.counts = counts
-        self.epoch, self._skip = 0, 0
+        self.set_epoch(0)
 
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch that the next iteration gives."""
-        self.epoch = epoch
-
-    def skip(self, samples: int) -> None:
-        """The next iteration (only that) begins after so many samples: to resume within an epoch, at no cost."""
-        self._skip = samples
+    def set_epoch(self, epoch: int, start: int = 0, process: int = 0, processes: int = 1) -> None:
+        """See `Loader.set_epoch`."""
+        self.epoch, self.batches = epoch, range(start + process, self.length // self.batch_size, processes)
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[Key]:
-        start, self._skip = self._skip, 0
+        epoch, batches, size = self.epoch, self.batches, self.batch_size
         sources = self._sources()
         items = np.empty(self.length, int)
         for s, count in enumerate(self.counts):
-            items[sources == s] = self._items(s, self.epoch * int(count), int(count))
-        return (Key(self.epoch, place, int(sources[place]), int(items[place])) for place in range(start, self.length))
+            items[sources == s] = self._items(s, epoch * int(count), int(count))
+        return (Key(epoch, i, int(sources[i]), int(items[i])) for b in batches for i in range(b * size, (b + 1) * size))
 
     def _sources(self) -> np.ndarray:
         sources = np.repeat(np.arange(len(self.counts)), self.counts)
@@ -129,6 +130,19 @@ class Mixture(Dataset[Sample]):
         return sample if self.augment is None else self.augment(sample, rng)
 
 
+class Loader(DataLoader):
+    """A `DataLoader` of `Batch`es whose epochs can be chosen and entered anywhere."""
+
+    sampler: Plan
+
+    def set_epoch(self, epoch: int, start: int = 0, process: int = 0, processes: int = 1) -> None:
+        """What iterating gives from now on: epoch `epoch` from batch `start` on, of these every `processes`-th from the `process`-th on.
+
+        Entering in the middle costs nothing; ``len`` stays the number of batches of a whole epoch.
+        """
+        self.sampler.set_epoch(epoch, start, process, processes)
+
+
 def loader(
     sources: Sequence[Source],
     augment: Augmentation | None,
@@ -138,15 +152,12 @@ def loader(
     seed: int,
     workers: int = 0,
     shuffle: bool = True,
-) -> DataLoader:
-    """Batches of mixed, augmented samples; all samples of a batch must come out of one size.
-
-    Its ``sampler`` is a `Plan`: ``loader.sampler.set_epoch(e)`` gives epoch e's order, ``loader.sampler.skip(j * batch_size)`` makes the
-    next iteration start at batch j. A sample depends on (seed, epoch, place) and on nothing else.
+) -> Loader:
+    """Batches of mixed, augmented samples. A sample depends on (seed, epoch, place in the epoch) and on nothing else.
 
     Args:
         sources: what to mix.
-        augment: ``(sample, rng) -> Sample``, in the workers; None leaves samples as they are.
+        augment: ``(sample, rng) -> Sample``, in the workers; None leaves samples as they are. All samples must leave it with one size.
         batch_size: samples a batch; a last batch that is not full is dropped.
         length: samples an epoch.
         seed: of everything random.
@@ -156,12 +167,10 @@ def loader(
     Raises:
         ValueError: no sources, empty sources, bad weights, or fewer samples an epoch than a batch.
     """
-    if not 1 <= batch_size <= length:
-        raise ValueError(f"batch_size must lie between 1 and the {length} samples of an epoch, got {batch_size}")
     if not sources:
         raise ValueError("no data to train on: give at least one source")
-    plan = Plan([len(s.dataset) for s in sources], [s.weight for s in sources], length, seed, shuffle)
-    return DataLoader(
+    plan = Plan([len(s.dataset) for s in sources], [s.weight for s in sources], length, batch_size, seed, shuffle)
+    return Loader(
         Mixture(sources, augment, seed),
         batch_size,
         sampler=plan,
