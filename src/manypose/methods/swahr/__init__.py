@@ -1,4 +1,4 @@
-"""SWAHR: Luo et al., *Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation*, CVPR 2021, on HigherHRNet (Cheng et al. 2020).
+"""SWAHR: Luo et al., *Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation*, CVPR 2021; on HigherHRNet.
 
 Idea: all joints of all people are painted as Gaussians of one deviation, though people are of all sizes. SAHR lets the network scale the
 deviation of each cell by s: the target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), and ``(1/s - 1)²`` under

@@ -1,4 +1,4 @@
-"""SWAHR's losses: heat maps whose deviations the network adapts (SAHR, Section 3.2), weights that adapt (WAHR, Section 3.4), and associative embedding.
+"""SWAHR's losses: deviations that adapt (SAHR, Section 3.2), weights that adapt (WAHR, Section 3.4), associative embedding.
 
 Each function gives one value an image, (b,), so that each part can be compared and averaged by itself.
 """
@@ -17,8 +17,9 @@ __all__ = ["adaptive_weight", "associative_embedding", "heat_loss", "regularizer
 def scaled_target(heat: Float[Tensor, "*m"], alpha: Float[Tensor, "*m"], exact: bool = False) -> Float[Tensor, "*m"]:
     """Heat maps with their deviation scaled by s, where ``alpha = 1/s - 1``; 0 stays 0.
 
-    The default is the second-order Taylor form (Equation 8), ``exact`` the power itself, ``heat^(1/s)`` (Equation 6). The power grows
-    without limit where 1/s < 0, which means nothing, so there alpha counts as -1.
+    The default is the second-order Taylor form (Equation 8), ``exact`` the power itself, ``heat^(1/s)`` (Equation 6). That power makes a
+    Gaussian's deviation ``σ₀ √s``; Equation 5's ``σ₀ s`` would be ``1/s²``, but all that follows in the paper, and its program, has 1/s.
+    The power grows without limit where 1/s < 0, which means nothing, so there alpha counts as -1.
     """
     covered = heat > 0
     log = torch.log(heat.where(covered, torch.ones_like(heat)))
@@ -89,7 +90,7 @@ def swahr_loss(
     pull: float = 1e-3,
     kind: Literal["exp", "max"] = "exp",
 ) -> Maps:
-    """All parts, each (b,): ``heat4 heat2 scale4 scale2 push pull``, factors included; training minimises the sum of their means (Equation 9).
+    """All parts, each (b,): ``heat4 heat2 scale4 scale2 push pull``, factors included. Training minimises the sum of means (Equation 9).
 
     Computed in float32 whatever the network's precision (float64 stays).
     """

@@ -1,4 +1,4 @@
-"""What SWAHR's outputs should be: heat maps (Equations 1 and 2), where each person's tags are read, masks. On the batch's device, no loop."""
+"""What SWAHR's outputs should be: heat maps (Equations 1 and 2), where people's tags are read, masks. On the device, without a loop."""
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
