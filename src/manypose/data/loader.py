@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from manypose.data.mosaic import mosaic
 from manypose.data.sample import Sample, collate
 
 __all__ = ["Augmentation", "Loader", "Mixture", "People", "Plan", "Source", "loader"]
@@ -127,6 +128,9 @@ class Mixture(Dataset[Sample]):
         source = self.sources[key.source]
         rng = np.random.default_rng((self.seed, key.epoch, key.place, 3))
         sample = source.dataset[key.item]
+        if rng.random() < source.mosaic:
+            others = rng.integers(len(source.dataset), size=3)
+            sample = mosaic([sample, *(source.dataset[int(i)] for i in others)], rng)
         return sample if self.augment is None else self.augment(sample, rng)
 
 

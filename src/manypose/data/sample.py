@@ -54,9 +54,22 @@ def warp(sample: Sample, w: Warp) -> Sample:
         keypoints=keypoints,
         boxes=w.boxes(sample.boxes),
         areas=(sample.areas * w.scale**2).astype(np.float32),
-        mask=np.stack([w.mask(plane) for plane in planes]),
+        mask=_planes(planes, w),
         segmentation=None if sample.segmentation is None else w.mask(sample.segmentation, outside=255),
     )
+
+
+def _planes(planes: UInt8[np.ndarray, "m H W"], w: Warp) -> UInt8[np.ndarray, "m h w"]:
+    """Mask planes as the network sees them; most are equal to one another, and each is mapped once."""
+    mapped: list[tuple[np.ndarray, np.ndarray]] = []
+    out = np.empty((len(planes), *w.size), np.uint8)
+    for plane, to in zip(planes, out, strict=True):
+        done = next((m for p, m in mapped if np.array_equal(p, plane)), None)
+        if done is None:
+            done = w.mask(plane)
+            mapped.append((plane, done))
+        to[:] = done
+    return out
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     if len(sizes) != 1:
         raise ValueError(f"a batch needs samples of one size, got {sorted(sizes)}; warp them to one size first")
     h, w, _ = sizes.pop()
-    n, k = max(1, *(len(s.keypoints) for s in samples)), len(samples[0].skeleton)
+    n, k = max([1, *(len(s.keypoints) for s in samples)]), len(samples[0].skeleton)
     planes = max(len(s.mask) for s in samples)
     unknown = np.full((h, w), 255, np.uint8)
 
