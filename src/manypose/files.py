@@ -1,0 +1,48 @@
+"""Files that are written whole or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["atomic", "write_bytes", "write_text"]
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside `path` (same suffix) that takes its place when the block ends well, and is removed when not.
+
+    Raises:
+        OSError: cannot be written (full disk, no permission, a folder of that name); one line that names `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as e:
+        # An error about another file (a photo that cannot be read) passes through unchanged.
+        if e.filename and Path(e.filename) not in (path, temporary, *path.parents):
+            raise
+        raise OSError(e.errno or errno.EIO, f"cannot be written: {e.strerror or e}", str(path)) from None
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # its folder was no folder, or may not be written: then there is no such file either
+        path.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a UTF-8 text file whole or not at all."""
+    return write_bytes(path, text.encode())
