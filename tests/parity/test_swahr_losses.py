@@ -7,11 +7,11 @@ import pytest
 import torch
 from shared import parity, parity_module
 from test_swahr_networks import FAMILY, build, stacked
+from tiny_people import batch_of
 
 from manypose.maps import gaussians
 from manypose.methods.swahr.loss import adaptive_weight, associative_embedding, heat_loss, regularizer, scaled_target, swahr_loss
 from manypose.methods.swahr.targets import targets
-from tiny_people import batch_of
 
 KINDS = [pytest.param(True, id="swahr"), pytest.param(False, id="higherhrnet")]
 

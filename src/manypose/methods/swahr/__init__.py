@@ -60,6 +60,8 @@ class SWAHR(nn.Module):
     """
 
     stride = 32  # of the coarsest branch: all the network needs
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(
         self,

@@ -33,8 +33,9 @@ class HigherHRNet(nn.Module):
         for module in (self.final_layers, self.deconv_layers, self.conv_scale_layers):
             if module is not None:
                 module.apply(_initialise)
-        for head in self.conv_scale_layers or ():
-            nn.init.zeros_(head[-1].weight)  # the scale starts at s = 1 everywhere
+        for module in (self.conv_scale_layers or nn.Module()).modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                nn.init.zeros_(module.weight)  # the scale starts at s = 1 everywhere
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2``: all (b, k, h, w), at 1/4 and 1/2."""

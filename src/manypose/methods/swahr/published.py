@@ -40,8 +40,8 @@ def load_published(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     content = _read(path)
     # best_state_dict comes first: where a training checkpoint has both, that is the model which was published.
-    wrapper = next((w for w in WRAPPERS if isinstance(content, dict) and isinstance(content.get(w), dict)), None)
-    state = content[wrapper] if wrapper else content
+    wrapped = [content[w] for w in WRAPPERS if isinstance(content.get(w), dict)] if isinstance(content, dict) else []
+    state = wrapped[0] if wrapped else content
     if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise ValueError(f"{path}: not a checkpoint: it holds no named tensors, nor {' or '.join(WRAPPERS)}")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
