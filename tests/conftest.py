@@ -8,6 +8,12 @@ from jaxtyping import install_import_hook
 
 install_import_hook("manypose", "checker.typed")
 
-import torch
+import torch  # noqa: E402
+from hypothesis import settings
 
 torch.set_num_threads(1)
+
+# The same examples in every run; MANYPOSE_EXAMPLES=1000 searches further, with new ones each time.
+_more = os.environ.get("MANYPOSE_EXAMPLES")
+settings.register_profile("manypose", deadline=None, max_examples=int(_more or 40), derandomize=_more is None, print_blob=True)
+settings.load_profile("manypose")

@@ -121,33 +121,50 @@ class Warp:
         """The 2×3 matrix from network pixels to photo pixels."""
         return np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
 
-    def image(self, photo: Shaped[np.ndarray, "H W ..."], fill: int = 0) -> Shaped[np.ndarray, "h w ..."]:
-        """The photo as the network sees it: bilinear, `fill` outside; shrunk pictures are averaged first, so that they do not alias."""
-        matrix, step = self.matrix, int(1 / self.scale)
-        if step >= 2:
-            # Averaging whole blocks is exact in pixel-centre coordinates: block i covers photo pixels i·step … i·step + step - 1.
-            h, w = photo.shape[:2]
-            photo = cv2.copyMakeBorder(photo, 0, -h % step, 0, -w % step, cv2.BORDER_REPLICATE)
-            photo = cv2.resize(photo, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
-            matrix = self.then_blocks(step)
-        return cv2.warpAffine(
-            photo, matrix, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,) * 4
-        )
+    def image(self, photo: Shaped[np.ndarray, "H W *c"], fill: int = 0) -> Shaped[np.ndarray, "h w *c"]:
+        """The photo as the network sees it: bilinear, `fill` outside; shrunk pictures are averaged first, so that they do not alias.
 
-    def then_blocks(self, step: int) -> Float[np.ndarray, "2 3"]:
-        """The matrix for a photo whose pixels were averaged in blocks of `step`."""
-        matrix = self.matrix.copy()
-        matrix[:, 2] += matrix[:, :2] @ np.full(2, (step - 1) / 2)
-        matrix[:, :2] *= step
-        return matrix
+        Every pixel is read where it belongs, to 0.001 network pixels (OpenCV before 5 rounds the place to 1/32 photo pixel).
+        """
+        step = max(1, int(1 / self.scale + 1e-9))
+        part, matrix = self._seen(photo, step)
+        if part.size == 0:
+            return np.full((*self.size, *photo.shape[2:]), fill, photo.dtype)
+        if step > 1:
+            # Averaging whole blocks is exact in pixel-centre coordinates: block i covers photo pixels i·step … i·step + step - 1.
+            h, w = part.shape[:2]
+            part = cv2.copyMakeBorder(part, 0, -h % step, 0, -w % step, cv2.BORDER_REPLICATE)
+            part = cv2.resize(part, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+            matrix[:, 2] += matrix[:, :2] @ np.full(2, (step - 1) / 2)
+            matrix[:, :2] *= step
+        seen = cv2.warpAffine(
+            part, matrix, self.size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,) * 4
+        )
+        return seen.reshape(*self.size, *photo.shape[2:])
 
     def mask(self, mask: Shaped[np.ndarray, "H W"], outside: int = 0) -> Shaped[np.ndarray, "h w"]:
         """A mask as the network sees it: nearest pixel, `outside` beyond the photo."""
-        kind = mask.dtype
-        mask = mask.astype(np.uint8) if kind == np.bool_ else mask
+        part, matrix = self._seen(mask, 1)
+        if part.size == 0:
+            return np.full(self.size, outside, mask.dtype)
+        part = part.astype(np.uint8) if mask.dtype == np.bool_ else part
         return cv2.warpAffine(
-            mask, self.matrix, self.size[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 4
-        ).astype(kind)
+            part, matrix, self.size[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 4
+        ).astype(mask.dtype)
+
+    def _seen(self, photo: Shaped[np.ndarray, "H W ..."], step: int) -> tuple[Shaped[np.ndarray, "..."], Float[np.ndarray, "2 3"]]:
+        """The part of the photo that the result shows, cut between blocks of `step` pixels, and the matrix from there.
+
+        A person in a large photo then costs no more than one in a small photo, and OpenCV's limit of 32,767 pixels a side is never met.
+        """
+        h, w = self.size
+        corners = np.array([[-1, -1], [w, -1], [w, h], [-1, h]]) @ self.inverse[:, :2].T + self.inverse[:, 2]
+        sides = np.array(photo.shape[1::-1])
+        low = np.clip((corners.min(0) // step - 1) * step, 0, sides).astype(int)
+        high = np.clip((corners.max(0) // step + 2) * step, 0, sides).astype(int)
+        matrix = self.matrix.copy()
+        matrix[:, 2] += matrix[:, :2] @ low
+        return photo[low[1] : high[1], low[0] : high[0]], matrix
 
     def points(self, xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
         """Photo points to network points (sides are not exchanged: see `joints`)."""
@@ -163,8 +180,18 @@ class Warp:
         """Upright xyxy boxes around the mapped corners."""
         return _map_boxes(boxes, self.matrix)
 
-    def back(self, poses: Poses) -> Poses:
-        """People found in network pixels, in photo pixels."""
+    def back(self, poses: Poses, photo: tuple[int, int] | None = None) -> Poses:
+        """People found in network pixels, in photo pixels.
+
+        Args:
+            poses: in network pixels.
+            photo: the photo's height and width; needed where there are masks.
+
+        Raises:
+            ValueError: masks, but no size to give them.
+        """
+        if poses.masks is not None and photo is None:
+            raise ValueError("masks go back to the photo only when its height and width are given: warp.back(poses, photo=(H, W))")
         inverse = self.inverse
         keypoints = (poses.keypoints @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
         scores = poses.keypoint_scores
@@ -175,7 +202,11 @@ class Warp:
         # A box that merely encloses the joints stays tight under a rotation; a detector's box becomes the upright box around its corners.
         around = np.allclose(poses.boxes, boxes_around(poses.keypoints, poses.keypoint_scores > 0), atol=1e-3)
         boxes = boxes_around(keypoints, scores > 0) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
-        return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes)
+        masks = None
+        if poses.masks is not None and photo is not None:
+            there = Warp(inverse, photo, self.mirrored)
+            masks = np.stack([there.mask(m) for m in poses.masks]) if len(poses) else np.zeros((0, *photo), np.bool_)
+        return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes, masks=masks)
 
 
 def _map_boxes(boxes: Float[np.ndarray, "n 4"], matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:
