@@ -9,7 +9,7 @@ from jaxtyping import install_import_hook
 install_import_hook("manypose", "checker.typed")
 
 import torch  # noqa: E402
-from hypothesis import settings
+from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
 
