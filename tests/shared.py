@@ -39,7 +39,7 @@ def parity(folder: str, name: str) -> Path:
 
 
 def parity_files(folder: str, *patterns: str) -> list:
-    """Parameters for `pytest.mark.parametrize`: all files there are, the named folder's before the default's; one skip if there are none."""
+    """Parameters for `pytest.mark.parametrize`: all files there are, the named folder's before the default's; else one skip."""
     found = {p.name: p for f in reversed(_parity_folders(folder)) for pattern in patterns for p in sorted(f.glob(pattern))}
     if not found:
         reason = f"no {' or '.join(patterns)} in parity/{folder}; set MANYPOSE_SHARED or MANYPOSE_PARITY"

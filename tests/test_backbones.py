@@ -56,7 +56,7 @@ def test_unreachable_weights_are_told(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(backbones.timm, "create_model", offline)
-    with pytest.raises(ValueError, match="ImageNet weights of 'resnet50' could not be fetched.*pretrained=False"):
+    with pytest.raises(ValueError, match=r"ImageNet weights of 'resnet50' could not be fetched.*pretrained=False"):
         resnet("resnet50", pretrained=True)
 
 

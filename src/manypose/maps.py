@@ -29,7 +29,7 @@ def gaussians(
 def gaussian_values(
     cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], values: Float[Tensor, "b n"], size: tuple[int, int], sigma: float = 2.0
 ) -> Float[Tensor, "b k h w"]:
-    """For each cell that `gaussians` covers the `values` entry of the person whose Gaussian is the highest there (on a tie the largest); else 0.
+    """For each cell that `gaussians` covers the value of the person whose Gaussian is highest there (on a tie the largest); else 0.
 
     `values` must be positive.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from shared import parity, parity_module
-from test_swahr_networks import FAMILY, build, stacked
+from test_swahr_networks import FAMILY, build
 from tiny_people import batch_of
 
 from manypose.maps import gaussians
@@ -43,8 +43,7 @@ def tag_targets(z) -> dict:
 
 
 def split(tensors: list, scale: bool) -> dict:
-    names = [n for n in (("scale4", "heat4", "tag4"), ("scale2", "heat2"))]
-    names = names if scale else [("heat4", "tag4"), ("heat2",)]
+    names = (("scale4", "heat4", "tag4"), ("scale2", "heat2")) if scale else (("heat4", "tag4"), ("heat2",))
     return {n: c for level, t in zip(names, tensors, strict=True) for n, c in zip(level, t.chunk(len(level), 1), strict=True)}
 
 
@@ -176,4 +175,3 @@ def test_training_step_is_the_authors(stored, scale):
         name = max(worst, key=worst.get)
         print(f"{what}: largest relative difference {worst[name]:.1e} ({name})")
         assert worst[name] < 1e-6, (what, name)
-    assert len(stacked(outputs)) == 2

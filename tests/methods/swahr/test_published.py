@@ -75,9 +75,16 @@ def bad_files(folder, state):
 
 
 BAD = {
-    "cut": "cut short", "old_cut": "cut short", "empty": "cut short", "page": "not a PyTorch checkpoint", "picture": "not a PyTorch checkpoint",
-    "list": "holds no named tensors", "no_weights": "holds no named tensors", "code": r"refused: .*code.*mkdir", "pickle": "refused|not a PyTorch",
-}  # fmt: skip
+    "cut": "cut short",
+    "old_cut": "cut short",
+    "empty": "cut short",
+    "page": "not a PyTorch checkpoint",
+    "picture": "not a PyTorch checkpoint",
+    "list": "holds no named tensors",
+    "no_weights": "holds no named tensors",
+    "code": r"refused: .*code.*mkdir",
+    "pickle": "refused|not a PyTorch",
+}
 
 
 @pytest.fixture(scope="module")

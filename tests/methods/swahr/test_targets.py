@@ -136,13 +136,12 @@ def test_naive_scale_is_the_owners():
     """Two noses: near each the factor is that person's box width / 256, in between the higher Gaussian's owner's."""
     people = np.zeros((2, 17, 3), np.float32)
     people[0, 0], people[1, 0] = (24, 32, 2), (48, 32, 2)
-    batch = replace(batch_of([people], SIZE), boxes=torch.tensor([[[0.0, 0, 64, 64], [32, 0, 96, 64]]]) * torch.tensor([1, 1, 1, 1]))
-    boxes = batch.boxes.clone()
-    boxes[0, 1, 2] = 32 + 32  # half as wide
-    out = targets(replace(batch, boxes=boxes), SIZE, naive_scale=256)
+    batch = replace(batch_of([people], SIZE), boxes=torch.tensor([[[0.0, 0, 64, 64], [32, 0, 64, 64]]]))  # the second half as wide
+    out = targets(batch, SIZE, naive_scale=256)
     s, heat = out["s4"][0, 0], out["heat4"][0, 0]
     assert torch.equal(s > 0, heat > 0)
-    first, second = (gaussians(pixel_to_cell(batch.keypoints[:, i : i + 1, :, :2], 4), batch.keypoints[:, i : i + 1, :, 2] > 0, s.shape)[0, 0] for i in (0, 1))  # fmt: skip
+    cells, drawn = pixel_to_cell(batch.keypoints[..., :2], 4), batch.keypoints[..., 2] > 0
+    first, second = (gaussians(cells[:, i : i + 1], drawn[:, i : i + 1], tuple(s.shape))[0, 0] for i in (0, 1))
     assert set(s[first > second].tolist()) == {0.25}
     assert set(s[second > first].tolist()) == {0.125}
 
