@@ -1,9 +1,11 @@
 """Poses: the people of one image, and how alike two people are (OKS)."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from manypose.skeleton import Skeleton
 
@@ -22,6 +24,7 @@ class Poses:
         boxes: xyxy. Left out, the boxes around each person's joints with a score above 0.
         masks: person masks at the image's size, where a method gives them.
         ids: track ids, where a tracker gave them.
+        photo: what they were found in (a path or an RGB array), where that is known: for drawing.
     """
 
     skeleton: Skeleton
@@ -31,6 +34,7 @@ class Poses:
     boxes: Float[np.ndarray, "n 4"] = field(default=None)  # type: ignore[assignment]
     masks: Bool[np.ndarray, "n H W"] | None = None
     ids: Int[np.ndarray, " n"] | None = None
+    photo: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n, k = len(self.keypoints), len(self.skeleton)
@@ -66,6 +70,54 @@ class Poses:
         keypoints = np.where((source >= 0)[None, :, None], self.keypoints[:, source], 0).astype(self.keypoints.dtype)
         scores = np.where(source >= 0, self.keypoint_scores[:, source], 0).astype(self.keypoint_scores.dtype)
         return replace(self, skeleton=skeleton, keypoints=keypoints, keypoint_scores=scores)
+
+    # ── to other formats (`manypose.formats` has more, and the ways back) ──
+
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
+        """This image's part of a COCO keypoint results file."""
+        from manypose.formats import to_coco
+
+        return to_coco(self, image_id)
+
+    def to_openpose(self, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
+        """OpenPose's JSON of one image."""
+        from manypose.formats import to_openpose
+
+        return to_openpose(self, order)
+
+    def to_csv_rows(self, image: str = "") -> list[tuple]:
+        """One row a found joint: image, person, joint, x, y, score, id."""
+        from manypose.formats import to_csv_rows
+
+        return to_csv_rows(self, image)
+
+    def to_supervision(self) -> Any:
+        """``supervision.KeyPoints`` (extra ``interop``)."""
+        from manypose.formats import to_supervision
+
+        return to_supervision(self)
+
+    def draw(self, path: str | Path | None = None, photo: Any = None, **options: Any) -> UInt8[np.ndarray, "H W 3"]:
+        """The photo with the people drawn on it; also written to `path` if that is given.
+
+        Args:
+            path: ``.jpg``, ``.png`` …
+            photo: path, array, PIL image or tensor to draw on; default: the one they were found in.
+            options: of `manypose.draw.draw`.
+
+        Raises:
+            ValueError: no photo is known (frames of a video are not kept).
+        """
+        from manypose import media
+        from manypose.draw import draw
+
+        photo = self.photo if photo is None else photo
+        if photo is None:
+            raise ValueError("these people do not know their photo; give it: poses.draw(path, photo)")
+        picture = draw(media.pixels(photo), self, **options)
+        if path is not None:
+            media.write(path, picture)
+        return picture
 
 
 _ROWS = ("keypoints", "keypoint_scores", "scores", "boxes", "masks", "ids")
