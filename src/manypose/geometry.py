@@ -58,8 +58,8 @@ class Warp:
         """
         h, w = photo
         scale = min(short / min(h, w), (long or 4 * short) / max(h, w))
-        size = tuple(max(stride, int(np.ceil(round(side * scale, 6) / stride)) * stride) for side in (h, w))
-        return cls.scaling(scale, size)
+        height, width = (max(stride, int(np.ceil(round(side * scale, 6) / stride)) * stride) for side in (h, w))
+        return cls.scaling(scale, (height, width))
 
     @classmethod
     def scaling(cls, scale: float, size: tuple[int, int]) -> "Warp":

@@ -78,6 +78,8 @@ class Skeleton:
 
         def at(j: str | int) -> int:
             if isinstance(j, int):
+                if not 0 <= j < len(joints):
+                    raise ValueError(f"skeleton {name!r}: there is no joint {j}; joints run from 0 to {len(joints) - 1}")
                 return j
             if j not in joints:
                 raise ValueError(f"skeleton {name!r}: {j!r} is not one of its joints: {', '.join(joints)}")
@@ -110,11 +112,14 @@ class Skeleton:
         missing = [key for key in ("joints", "sigmas") if not given.get(key)]
         if missing:
             raise ValueError(f"{where}: a skeleton must give {' and '.join(missing)}; sigmas are one OKS constant for each joint")
-        unknown = set(given) - {"name", "joints", "limbs", "sigmas", "mirror"}
+        unknown = {str(key) for key in given} - {"name", "joints", "limbs", "sigmas", "mirror"}
         if unknown:
             raise ValueError(f"{where}: unknown keys {sorted(unknown)}; a skeleton has name, joints, limbs, sigmas, mirror")
+        if isinstance(given["joints"], str) or isinstance(given["sigmas"], str):
+            raise ValueError(f"{where}: joints and sigmas are lists, one entry for each joint")
         try:
-            return cls.build(given.get("name", "custom"), given["joints"], given.get("limbs") or (), given["sigmas"], given.get("mirror"))
+            joints, sigmas = [str(j) for j in given["joints"]], [float(s) for s in given["sigmas"]]
+            return cls.build(str(given.get("name", "custom")), joints, given.get("limbs") or (), sigmas, given.get("mirror"))
         except (TypeError, ValueError) as e:
             raise ValueError(f"{where}: {e}") from None
 
@@ -134,7 +139,10 @@ class Skeleton:
                 f"{where}: the joints {list(joints)} are no built-in skeleton and no sigmas are given; "
                 "add 'sigmas' to the category or give a skeleton YAML"
             )
-        limbs = [(a - 1, b - 1) for a, b in category.get("skeleton") or ()]
+        try:
+            limbs = [(a - 1, b - 1) for a, b in category.get("skeleton") or ()]
+        except (TypeError, ValueError):
+            raise ValueError(f"{where}: 'skeleton' must be pairs of joint numbers counted from 1, got {category['skeleton']}") from None
         return cls.from_mapping({"name": category.get("name", "custom"), "joints": joints, "limbs": limbs, "sigmas": sigmas}, where)
 
     def to_mapping(self) -> dict:
@@ -144,8 +152,9 @@ class Skeleton:
         return {"name": self.name, "joints": list(self.joints), "limbs": limbs, "sigmas": list(self.sigmas), "mirror": pairs}
 
 
-# Sigmas: COCO API; CrowdPose API; PoseTrack18 shares COCO's (head points take .079, .079, .026 as in poseval's COCO-based servers);
-# MPII has no official OKS: the values are the field's, for OKS-NMS only, and PCKh needs none.
+# Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack are scored by distances relative to the head
+# (PCKh and its AP), so no sigmas are official: ours take COCO's for the joints that COCO has, its shoulder's for head and neck points and
+# thorax, its hip's for the pelvis. They serve OKS-NMS, matching and training; an OKS AP made with them is comparable to no published one.
 COCO = Skeleton.build(
     "coco",
     (
