@@ -8,6 +8,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("manypose", "checker.typed")
 
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
@@ -17,3 +19,11 @@ torch.set_num_threads(1)
 _more = os.environ.get("MANYPOSE_EXAMPLES")
 settings.register_profile("manypose", deadline=None, max_examples=int(_more or 40), derandomize=_more is None, print_blob=True)
 settings.load_profile("manypose")
+
+
+@pytest.fixture
+def untyped():
+    """Without the type checker, as users run: errors are those that they see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
