@@ -1,4 +1,4 @@
-"""A very small method and data set, and a training of them as a program: ``python tests/tiny_training.py OUT [key=value …]``."""
+"""A very small method and data set, and a training of them as a program: ``python tests/tiny_training.py OUT JSON …``."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from manypose.data.loader import Source, loader
 from manypose.data.sample import Batch, Sample
 from manypose.methods import MODELS, Field, Named
 from manypose.poses import Poses
-from manypose.skeleton import COCO, Skeleton
+from manypose.skeleton import COCO, CROWDPOSE, Skeleton
 
 
 class Tiny(nn.Module):
@@ -58,15 +58,18 @@ class Tiny(nn.Module):
 class Noise:
     """Random pictures with one random person each."""
 
+    def __init__(self, skeleton: Skeleton = COCO):
+        self.skeleton = skeleton
+
     def __len__(self) -> int:
         return 24
 
     def __getitem__(self, i: int) -> Sample:
-        rng = np.random.default_rng(i)
-        keypoints = np.concatenate([rng.uniform(0, 31, (1, 17, 2)), np.full((1, 17, 1), 2)], 2).astype(np.float32)
+        rng, k = np.random.default_rng(i), len(self.skeleton)
+        keypoints = np.concatenate([rng.uniform(0, 31, (1, k, 2)), np.full((1, k, 1), 2)], 2).astype(np.float32)
         image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         boxes = np.array([[0, 0, 31, 31]], np.float32)
-        return Sample(COCO, image, keypoints, boxes, np.array([900], np.float32), np.ones((1, 32, 32), np.uint8), image_id=i)
+        return Sample(self.skeleton, image, keypoints, boxes, np.array([900], np.float32), np.ones((1, 32, 32), np.uint8), image_id=i)
 
 
 def slow(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -79,23 +82,22 @@ def slow(sample: Sample, rng: np.random.Generator) -> Sample:
 MODELS["tiny"] = Named("tiny_training:Tiny", {}, "for tests")
 
 
-def run(
-    out: Path, *, batch: int = 4, epochs: float = 2.0, workers: int = 0, lr: float = 1e-2, sgd: bool = False, every: int = 3, **more
-) -> Path:
+def run(out: Path, *, batch=4, epochs=2.0, workers=0, lr=1e-2, sgd=False, every=3, joints=17, **more) -> Path:
     """24 samples an epoch: 6 steps of 4."""
     from manypose.schedule import Schedule
     from manypose.train import Saving, train
 
-    data = loader([Source(Noise())], slow, batch, length=24, seed=3, workers=workers)
+    data = loader([Source(Noise({17: COCO, 14: CROWDPOSE}[joints]))], slow, batch, length=24, seed=3, workers=workers)
 
     def optimizer(parameters):
         return torch.optim.SGD(parameters, lr) if sgd else torch.optim.Adam(parameters, lr)
 
-    schedule = more.pop("schedule", None) or Schedule(epochs, warmup=0.5)
+    schedule = more.pop("schedule", None) or Schedule(epochs, warmup=min(0.5, epochs / 2))
     return train("tiny", data, optimizer, schedule, out, device="cpu", saving=Saving(every=every, look=2), **more)
 
 
 if __name__ == "__main__":
-    signal.alarm(120)  # a test that hangs ends
+    signal.alarm(180)  # a test that hangs ends
     torch.set_num_threads(1)
-    run(Path(sys.argv[1]), **json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}"))
+    for settings in sys.argv[2:]:
+        run(Path(sys.argv[1]), **json.loads(settings))

@@ -10,32 +10,33 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from manypose import weights
 from manypose.checkpoint import Checkpoints
 from manypose.data.loader import Loader
-from manypose.data.sample import Batch
+from manypose.device import choose_device
 from manypose.methods import Method, build
 from manypose.schedule import Schedule
-from manypose.skeleton import named
+from manypose.skeleton import Skeleton, named
+from manypose.step import Step, batches
 
 try:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    from manypose.trainlog import Log
+    from manypose.trainlog import CURE, Log
 except ImportError as e:
     raise ImportError(f"training needs the extra 'train': pip install 'manypose[train]' ({e.name} is missing)") from None
 
-__all__ = ["Saving", "Step", "train"]
+__all__ = ["Saving", "train"]
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,6 @@ class Saving:
     def __post_init__(self) -> None:
         if min(self.every, self.keep, self.look) < 1:
             raise ValueError(f"every, keep and look must be at least 1, got {self.every}, {self.keep}, {self.look}")
-
-
-class Step(nn.Module):
-    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out."""
-
-    def __init__(self, method: nn.Module, channels_last: bool = False):
-        super().__init__()
-        self.method = method
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses in single precision, whatever the network computes in."""
-        method: Any = self.method
-        images = method.prepare(batch.images).contiguous(memory_format=self.layout)
-        outputs = method.network(images)
-        h, w = batch.images.shape[1:3]
-        with torch.autocast(images.device.type, enabled=False):
-            outputs = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in outputs.items()}
-            return method.loss(outputs, method.targets(batch, (h, w)))
 
 
 def train(
@@ -135,10 +117,11 @@ def train(
     _check(accumulate, ema, precision, device)
     acc = _accelerator(precision, accumulate, device)
     torch.manual_seed(seed)
-    method = _start(model, named(skeleton), model_args or {}, init, acc)
+    joints = named(skeleton)
+    method = _start(model, joints, model_args or {}, init, acc)
     if sync_batchnorm and acc.num_processes > 1:
         method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
-    method = method.to(acc.device, memory_format=torch.channels_last if channels_last else torch.preserve_format).train()
+    method.to(device=acc.device, memory_format=torch.channels_last if channels_last else torch.preserve_format).train()
     average = AveragedModel(method, use_buffers=True) if ema is not None else None
     if average is not None:
         acc.register_for_checkpointing(average)
@@ -151,29 +134,22 @@ def train(
     if per_epoch < 1:
         raise ValueError(f"an epoch of {len(data)} batches is less than one step of {acc.num_processes} processes × {accumulate} batches")
     total = max(1, round(schedule.epochs * per_epoch))
-    same = {"model": model, "processes": acc.num_processes, "accumulate": accumulate, "steps": total, "batch": data.batch_size}
+    same = {"model": model, "processes": acc.num_processes, "accumulate": accumulate, "batch": data.batch_size, "steps": total}
     checkpoints = Checkpoints(out / "checkpoints", acc, saving.keep, same)
     step = checkpoints.resume()
-    result = average.module if average is not None else method
+    result: Any = method if average is None else average.module
     final = out / f"{model}.safetensors"
+    evaluate_after = max(1, round(evaluate_every * per_epoch))
 
-    def save() -> None:
-        saved = checkpoints.save(step)
-        if acc.is_main_process:
-            about = {"step": step, "steps": total, "note": saving.note}
-            weights.save(result, final, name=model, kwargs=model_args, dtype=saving.dtype, **about)
-        log.say(f"step {step}: saved {saved.name} and {final.name}")
-
-    batches = _batches(data, step * accumulate, acc.process_index, acc.num_processes)
+    stream = batches(data, joints, step * accumulate, acc.process_index, acc.num_processes)
     with Log(acc, out / "tensorboard", step, total) as log, _stop_signal() as signalled:
         while step < total:
             rate = schedule.at(step / per_epoch)
             for group, full in zip(chosen.param_groups, rates, strict=True):
                 group["lr"] = full * rate
-            for _ in range(accumulate):
-                batch = next(batches).to(acc.device)
+            for batch in islice(stream, accumulate):
                 with acc.accumulate(network):
-                    losses = network(batch)
+                    losses = network(batch.to(acc.device))
                     acc.backward(torch.stack(list(losses.values())).sum())
                     if acc.sync_gradients and clip_norm is not None:
                         acc.clip_grad_norm_(network.parameters(), clip_norm)
@@ -185,17 +161,24 @@ def train(
                 average.multi_avg_fn = get_ema_multi_avg_fn(min(ema, (1 + step) / (10 + step)))
                 average.update_parameters(method)
             due = step % saving.every == 0 or step == total
-            late = max_minutes is not None and time.monotonic() - began > 60 * max_minutes
-            stop = False
-            if due or step % saving.look == 0 or (acc.num_processes == 1 and (signalled or late)):
-                stop = log.look(rate * rates[0], stop=late or bool(signalled))
-            if due or stop:
-                save()
-            if evaluate is not None and step % max(1, round(evaluate_every * per_epoch)) == 0:
+            stop = bool(signalled) or (max_minutes is not None and time.monotonic() - began > 60 * max_minutes)
+            # Several processes must agree on stopping, so they do it where they all look.
+            if due or step % saving.look == 0 or (stop and acc.num_processes == 1):
+                stop = log.look(rate * rates[0], stop)
+                if due or stop:
+                    _finite(network, step)
+                    checkpoints.save(step)
+                    if acc.is_main_process:
+                        about = {"step": step, "steps": total, "note": saving.note}
+                        weights.save(result, final, name=model, kwargs=model_args, dtype=saving.dtype, **about)
+                    log.say(f"step {step}: saved a checkpoint and {final.name}")
+            else:
+                stop = False
+            if evaluate is not None and step % evaluate_after == 0:
                 log.figures(step, _evaluated(evaluate, result, acc))
             if stop and step < total:
                 log.say(f"stopped at step {step} of {total}; the same command goes on from here")
-                return final
+                break
     return final
 
 
@@ -207,37 +190,32 @@ def _check(accumulate: int, ema: float | None, precision: str, device: str) -> N
         raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     if ema is not None and not 0 <= ema < 1:
         raise ValueError(f"ema is a decay between 0 and 1 such as 0.999, got {ema}")
-    if precision == "fp16" and weights.device(device).type == "cpu":
+    if precision == "fp16" and choose_device(device).type == "cpu":
         raise ValueError("precision fp16 needs a GPU; give bf16 or no")
 
 
 def _accelerator(precision: str, accumulate: int, device: str) -> "Accelerator":
     if not torch.distributed.is_initialized():
         AcceleratorState._reset_state(reset_partial_state=True)  # a second training in one process may differ in precision or device
-    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulate, cpu=weights.device(device).type == "cpu")
+    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulate, cpu=choose_device(device).type == "cpu")
 
 
-def _start(model: str, skeleton, args: dict[str, Any], init: Path | None, acc: "Accelerator") -> nn.Module:
+def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: Path | None, acc: "Accelerator") -> nn.Module:
     try:
         method = build(model, skeleton=skeleton, **args)
     except TypeError as e:
         raise ValueError(f"model {model!r} cannot be built with {sorted(args)}: {e}") from None
     if init is not None:
-        left = weights.transfer(method, init, model)
-        acc.print(f"started from {init}; {len(left)} tensors did not fit and start anew")
+        acc.print(weights.transfer(method, init, model))
     if not isinstance(method, nn.Module):
         raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
     return method
 
 
-def _batches(data: Loader, start: int, process: int, processes: int) -> Iterator[Batch]:
-    """This process's batches without end, from its `start`-th on; what an epoch has left over for some processes only is dropped."""
-    each = len(data) // processes
-    data.generator = torch.Generator()  # iterators draw a seed; it must not come from the generator that a checkpoint stores
-    for epoch in count(start // each):
-        skipped = start % each if epoch == start // each else 0
-        data.set_epoch(epoch, skipped * processes, process, processes)
-        yield from islice(data, each - skipped)
+def _finite(network: nn.Module, step: int) -> None:
+    """A finite loss can have a gradient that is not: such weights must not become the last checkpoint."""
+    if not torch.stack([p.detach().isfinite().all() for p in network.parameters()]).all():
+        raise FloatingPointError(f"the weights are not finite after step {step}; the last checkpoint stays. {CURE}")
 
 
 def _evaluated(evaluate: Callable[[Method], Mapping[str, float]], method: Any, acc: "Accelerator") -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,7 +11,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-__all__ = ["Log"]
+__all__ = ["CURE", "Log"]
+
+CURE = "Lower the learning rate, clip gradients (clip_norm), or give precision bf16 or no"
 
 
 class Log:
@@ -63,7 +66,8 @@ class Log:
             FloatingPointError: a loss was not finite.
         """
         rows = torch.cat([torch.stack(self.rows), torch.full((len(self.rows), 1), float(stop), device=self.rows[0].device)], 1)
-        rows = self.accelerator.reduce(rows, "mean").cpu()
+        reduced: Any = self.accelerator.reduce(rows, "mean")
+        rows = reduced.cpu()
         stop = bool(rows[-1, -1] > 0)
         rows = rows[:, :-1]
         bad = (~rows.isfinite()).nonzero()
@@ -71,7 +75,7 @@ class Log:
             row, loss = bad[0].tolist()
             raise FloatingPointError(
                 f"the loss {self.names[loss]!r} is not finite ({rows[row, loss]}) at step {self.steps[row]}; the last checkpoint stays. "
-                "Lower the learning rate, clip gradients (clip_norm) or give precision bf16 or no"
+                f"{CURE}"
             )
         seconds = max(time.monotonic() - self.since, 1e-9)
         speed = self.images * self.accelerator.num_processes / seconds

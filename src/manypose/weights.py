@@ -4,24 +4,24 @@ Published ``.pth`` files are read through the ``published.py`` of the method's r
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from manypose import __version__
+from manypose.device import choose_device
+from manypose.files import atomic
 from manypose.methods import MODELS, Method, build
 from manypose.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "DEFAULT", "convert", "device", "load", "read", "save", "transfer"]
+__all__ = ["BUNDLED", "DEFAULT", "convert", "load", "read", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
@@ -30,39 +30,6 @@ DEFAULT = "swahr-w18-small"
 """What `load()` gives."""
 
 _PUBLISHED = (".pth", ".pt", ".tar", ".bin")
-
-
-def device(name: str = "auto") -> torch.device:
-    """The device to work on; ``auto`` is a GPU where there is one.
-
-    Raises:
-        ValueError: no such device on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        wanted = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"no device {name!r}; give auto, cpu, cuda or cuda:N") from None
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {torch.cuda.device_count()} GPUs; use --device cpu or auto")
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device {name!r} was asked for, but there is none; use --device cpu or auto")
-    return wanted
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when all went well, and is removed when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as e:
-        raise OSError(f"{path}: cannot be written: {e}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save(
@@ -106,7 +73,10 @@ def save(
     state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items()}
     state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
     with atomic(path) as temporary:
-        save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
+        try:
+            save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
+        except SafetensorError as e:
+            raise OSError(str(e)) from None
     return path
 
 
@@ -140,7 +110,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
         FileNotFoundError, ValueError: no such model, file or device, no weights for it, or weights that do not fit;
             one line says what and how to mend it.
     """
-    target = _device(device)
+    target = choose_device(device)
     name = None if source is None or _is_file(source) else str(source)
     if name is not None and name not in MODELS:
         raise ValueError(f"no model and no file {name!r}; there are the models {', '.join(MODELS)}")
@@ -148,7 +118,8 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
     method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
-    return _on(method, target)
+    _module(method).to(target).eval()
+    return method
 
 
 def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
@@ -158,19 +129,32 @@ def convert(published: str | Path, name: str, out: str | Path, **overrides: Any)
     return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(published).name}")
 
 
-def transfer(method: Method, path: str | Path, name: str) -> list[str]:
-    """Start `method` (a `name`) from a file: every tensor whose name and shape fit; gives the names of those left as they were.
+def transfer(method: Method, path: str | Path, name: str) -> str:
+    """Start `method` (a `name`) from a file: every tensor whose name and shape fit, or a published file's trunk.
+
+    Returns:
+        a line that says what was taken.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: less than half of the tensors fit: it is the file of another network.
     """
-    state = _published_state(_existing(path), name, method) if _published(Path(path)) else read(path)[1]
-    own = _module(method).state_dict()
+    path = Path(path)
+    if _published(path):
+        room = _room(name, path)
+        state = room.load_published(path)
+        try:
+            room.fit(method, state, str(path))
+        except ValueError:
+            room.fit_trunk(method, state, str(path))
+            return f"started from the trunk of {path}"
+        return f"started from {path}"
+    state, own = read(path)[1], _module(method).state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if 2 * len(fitting) < len(own):
         raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {_differences(own, state)}")
     _module(method).load_state_dict(fitting, strict=False)
-    return [k for k in own if k not in fitting]
+    return f"started from {path}: {len(fitting)} of {len(own)} tensors"
 
 
 # ── one kind of file each ──
@@ -199,21 +183,21 @@ def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> 
     path = _existing(path)
     if name is None:
         raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
-    method = _build(name, overrides)
-    return _fill(method, _published_state(path, name, method), path)
+    room, method = _room(name, path), _build(name, overrides)
+    room.fit(method, room.load_published(path), str(path))
+    return method
 
 
-def _published_state(path: Path, name: str, method: Method) -> dict[str, Tensor]:
-    room = MODELS[name].factory.partition(":")[0] + ".published"
-    if find_spec(room) is None:
+def _room(name: str, path: Path) -> ModuleType:
+    """The module that reads published files of a model."""
+    module = MODELS[name].factory.partition(":")[0] + ".published"
+    if find_spec(module) is None:
         raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
-    return import_module(room).load_published(path)
+    return import_module(module)
 
 
 def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:
     own = _module(method).state_dict()
-    # Old published files lack the counters of batch normalisation, which nothing reads.
-    state = {**{k: v for k, v in own.items() if k.endswith("num_batches_tracked")}, **state}
     wrong = _differences(own, state)
     if wrong:
         raise ValueError(f"{path}: does not fit the model: {wrong}")
@@ -276,11 +260,3 @@ def _module(method: Method) -> nn.Module:
     if not isinstance(method, nn.Module):
         raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
     return method
-
-
-def _on(method: Method, target: torch.device) -> Method:
-    _module(method).to(target).eval()
-    return method
-
-
-_device = device  # `load` has an argument of that name

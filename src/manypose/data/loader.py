@@ -6,7 +6,7 @@ and results do not depend on how many workers there are.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from manypose.data.sample import Sample, collate
 __all__ = ["Augmentation", "Loader", "Mixture", "People", "Plan", "Source", "loader"]
 
 
+@runtime_checkable
 class People(Protocol):
     """What a source of samples can do: tell how many there are and give one by index, always the same."""
 
