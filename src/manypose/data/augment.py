@@ -104,6 +104,8 @@ class Augment:
         flip: chance of mirroring.
         colour: see `Colour`; None leaves colours alone.
         near: chance that the view is centred at a random labelled person (and then shifted) instead of at the photo's middle.
+        share: of a view centred at a person, how much of its side that person's box takes (drawn from this range, by ratio), instead
+            of `scale`; None keeps `scale`. So people of all sizes in the photos are learnt at the sizes that matter.
         smallest: people whose area falls below this many square pixels are masked and dropped: too small to be told apart.
     """
 
@@ -114,11 +116,14 @@ class Augment:
     flip: float = 0.5
     colour: Colour | None = field(default_factory=Colour)
     near: float = 0.0
+    share: tuple[float, float] | None = None
     smallest: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"Augment needs a positive size and 0 < scale[0] <= scale[1], got size {self.size}, scale {self.scale}")
+        if self.share is not None and not 0 < self.share[0] <= self.share[1]:
+            raise ValueError(f"Augment needs 0 < share[0] <= share[1], got share {self.share}")
 
     def view(self, sample: Sample, rng: np.random.Generator) -> Warp:
         """The random map from the sample's pixels to the result's."""
@@ -128,6 +133,8 @@ class Augment:
         if len(sample.boxes) and rng.random() < self.near:
             box = sample.boxes[rng.integers(len(sample.boxes))]
             centre = (box[:2] + box[2:]) / 2
+            if self.share is not None:
+                side = max(1.0, *(box[2:] - box[:2])) / np.exp(rng.uniform(*np.log(self.share)))
         x, y = centre + rng.uniform(-self.shift, self.shift, 2) * side
         degrees = rng.uniform(-self.rotation, self.rotation)
         return Warp.similarity((float(x), float(y)), side, (self.size, self.size), degrees, bool(rng.random() < self.flip))
