@@ -31,6 +31,7 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wm
 
 # Pillow knows more kinds; those that run other programs (EPS) or are no photos are left out.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+_ORIENTATION = 0x0112  # EXIF's tag
 _lock = threading.Lock()  # Pillow's own size limit and the warning filter are global
 
 
@@ -129,7 +130,8 @@ def _header(file: BinaryIO, path: str | Path, limit: int | None) -> tuple[Image.
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        # Without orientation `exif_transpose` would copy the picture.
+        return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
     except Exception:  # broken EXIF: the picture is shown as stored, as viewers do
         return image
 
@@ -155,7 +157,7 @@ def from_pil(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
         return from_array(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return _on_white(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def from_array(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W 3"]:
@@ -218,7 +220,7 @@ def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
     if isinstance(thing, torch.Tensor):
         return from_tensor(thing)
     if isinstance(thing, Image.Image):
-        return from_pil(ImageOps.exif_transpose(thing))
+        return from_pil(_upright(thing))
     raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(thing).__name__}")
 
 
