@@ -49,8 +49,8 @@ def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] =
     middle = np.array([int(w / 2 + 0.5), int(h / 2 + 0.5)], np.float64)
     warps = []
     for s in scales:
-        sides = (int(short * s / smallest), int(long * s / smallest))
-        warps.append(_centred(middle, sides[0] / min(h, w), sides if h < w else sides[::-1]))
+        a, b = int(short * s / smallest), int(long * s / smallest)
+        warps.append(_centred(middle, a / min(h, w), (a, b) if h < w else (b, a)))
     return tuple(warps)
 
 
@@ -81,10 +81,10 @@ def outputs(
         grid: which cells the result has.
         mixed: half precision where PyTorch thinks it safe; for GPUs.
     """
-    first = max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base
+    first = max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base  # the one whose cells the others are read at
     order = [first, *(i for i in range(len(images)) if i != first)]
-    span = tuple(images[base].shape[1:3])
-    cells: tuple[int, int] | None = span if grid == "input" else None  # type: ignore[assignment]
+    span = _hw(images[base], 1)
+    cells = span if grid == "input" else None
     parts: dict[str, dict[int, Tensor]] = {name: {} for name in method.fields}
     for i in order:
         # Views whose every output would be dropped are not computed.
@@ -92,13 +92,16 @@ def outputs(
         if not wanted:
             continue
         maps = _read(method, images[i], mixed)
-        for name, field in wanted.items():
-            cells = cells or tuple(maps[name].shape[2:4])  # type: ignore[assignment]
+        cells = cells or _hw(maps[next(iter(wanted))], 2)
         pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields)] if flip else [maps]
         for name, field in wanted.items():
-            aligned = [align(m[name], tuple(images[i].shape[1:3]), zooms[i], cells, span) for m in pair]  # type: ignore[arg-type]
+            aligned = [align(m[name], _hw(images[i], 1), zooms[i], cells, span) for m in pair]
             parts[name][i] = _join(aligned, field)
     return {name: _join([part[i] for i in sorted(part)], method.fields[name], again=True) for name, part in parts.items()}
+
+
+def _hw(tensor: Tensor, at: int) -> tuple[int, int]:
+    return int(tensor.shape[at]), int(tensor.shape[at + 1])
 
 
 def _read(method: Method, images: UInt8[Tensor, "b _h _w 3"], mixed: bool) -> Maps:
