@@ -121,7 +121,10 @@ def train(
     method = _start(model, joints, model_args or {}, init, acc)
     if sync_batchnorm and acc.num_processes > 1:
         method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
-    method.to(device=acc.device, memory_format=torch.channels_last if channels_last else torch.preserve_format).train()
+    place: Any = acc.device
+    method.to(place).train()
+    if channels_last:
+        method.to(memory_format=torch.channels_last)
     average = AveragedModel(method, use_buffers=True) if ema is not None else None
     if average is not None:
         acc.register_for_checkpointing(average)
@@ -149,7 +152,7 @@ def train(
                 group["lr"] = full * rate
             for batch in islice(stream, accumulate):
                 with acc.accumulate(network):
-                    losses = network(batch.to(acc.device))
+                    losses = network(batch.to(place))
                     acc.backward(torch.stack(list(losses.values())).sum())
                     if acc.sync_gradients and clip_norm is not None:
                         acc.clip_grad_norm_(network.parameters(), clip_norm)

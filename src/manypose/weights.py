@@ -59,6 +59,8 @@ def save(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: weights are written as .safetensors")
+    if name not in MODELS:
+        raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
     arguments.pop("pretrained", None)  # a file holds all weights: nothing is to be fetched when it is loaded
     about = {
