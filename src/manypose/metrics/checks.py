@@ -1,0 +1,124 @@
+"""What can be wrong with an entry of an annotation or result file, said once and by id."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["annotation_faults", "check", "name_of", "namer", "number", "numbers", "result_faults", "shown", "unique", "whole"]
+
+
+def name_of(entry: Any, place: int) -> str:
+    """An entry's id, or its place where it has none."""
+    return str(entry["id"]) if isinstance(entry, Mapping) and "id" in entry else f"number {place} (counted from 0, without id)"
+
+
+def namer(rows: Sequence[Any], kind: str) -> Callable[[int, Any], str]:
+    """How an entry is called in an error."""
+    if kind == "annotation":
+        return lambda i, a: f"annotation {name_of(rows[i], i)}"
+
+    def name(i: int, r: Any) -> str:
+        image = f", image_id {str(r['image_id'])[:40]}" if isinstance(r, Mapping) and "image_id" in r else ""
+        return f"result {i} (counted from 0{image})"
+
+    return name
+
+
+def check(rows: Sequence[Any], fault: Callable[[Any], str | None], name: Callable[[int, Any], str], where: str) -> None:
+    """Raise for the first bad entry; say how many there are."""
+    bad = [(i, found) for i, row in enumerate(rows) if (found := fault(row)) is not None]
+    if bad:
+        i, found = bad[0]
+        more = f" ({len(bad)} of {len(rows)} entries are wrong)" if len(bad) > 1 else ""
+        raise ValueError(f"{where}: {name(i, rows[i])}: {found}{more}")
+
+
+def unique(ids: Sequence[Any], kind: str, where: str) -> None:
+    """Raise for the first id that occurs twice."""
+    if len(set(map(str, ids))) != len(ids):
+        seen: set[str] = set()
+        twice = next(i for i in ids if str(i) in seen or seen.add(str(i)))
+        raise ValueError(f"{where}: {kind} id {twice} is used twice; every {kind} needs an id of its own")
+
+
+def number(value: Any) -> bool:
+    """A number, and not a text or a truth value."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def whole(value: Any) -> bool:
+    """A whole number."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """A value for a message, with the remedy where it is a number written as text."""
+    return f"{value!r}"[:60] + (", which is text: write the number without quotes" if isinstance(value, str) else "")
+
+
+def annotation_faults(listed: Mapping[int, Any], area: str) -> Callable[[Any], str | None]:
+    """What is wrong with an annotation, or None; `listed` are the images by id, `area` says where areas come from."""
+
+    def fault(a: Any) -> str | None:
+        if not isinstance(a, Mapping):
+            return "an annotation is a JSON object"
+        free = bool(a.get("iscrowd", 0)) or a.get("num_keypoints") == 0
+        needed = ("id", "image_id", "bbox", *(() if area == "box" else ("area",)), *(() if free else ("keypoints",)))
+        missing = [key for key in needed if a.get(key) is None]
+        if missing:
+            box = "; or evaluate with the area taken from the box" if "area" in missing else ""
+            return f"{missing[0]!r} is missing{box}"
+        if not whole(a["id"]):
+            return f"its id is {shown(a['id'])}; ids are whole numbers"
+        if a["image_id"] not in listed or not whole(a["image_id"]):
+            return f"there is no image with id {shown(a['image_id'])}"
+        if not whole(a.get("num_keypoints", 0)):
+            return f"num_keypoints is {shown(a['num_keypoints'])}; it is a whole number"
+        if area != "box" and not (number(a["area"]) and np.isfinite(a["area"])):
+            return f"its area is {shown(a['area'])}; it is a number"
+        return None
+
+    return fault
+
+
+def result_faults(known: set[int], category: int, needs: str) -> Callable[[Any], str | None]:
+    """What is wrong with a result, or None; `known` are the data set's image ids, `needs` is ``keypoints`` or ``bbox``."""
+
+    def fault(r: Any) -> str | None:
+        if not isinstance(r, Mapping):
+            return "a result is a JSON object"
+        missing = [key for key in ("image_id", "category_id", needs, "score") if r.get(key) is None]
+        if missing:
+            return f"{missing[0]!r} is missing"
+        if not whole(r["image_id"]) or r["image_id"] not in known:
+            return f"the annotation file has no image with id {shown(r['image_id'])}"
+        if r["category_id"] != category:
+            return f"category_id is {shown(r['category_id'])}, but people are category {category} in the annotation file"
+        if not number(r["score"]) or not np.isfinite(r["score"]):
+            return f"its score is {shown(r['score'])}; a score is a finite number"
+        return None
+
+    return fault
+
+
+def numbers(rows: Sequence[Any], width: int, name: Callable[[int, Any], str], what: str, where: str) -> Float[np.ndarray, "n w"]:
+    """Lists of numbers as one array; the first list that is not `width` finite numbers is an error."""
+    try:
+        whole = np.array(rows) if len(rows) else np.zeros((0, width))
+    except ValueError:
+        whole = np.zeros(0)
+    if whole.ndim == 2 and whole.shape[-1] == width and whole.dtype.kind in "iuf" and np.isfinite(whole).all():
+        return whole.astype(np.float64)
+
+    def fault(row: Any) -> str | None:
+        if not isinstance(row, (Sequence, np.ndarray)) or isinstance(row, str):
+            return f"{what} is {shown(row)}; it is a list of {width} numbers"
+        if len(row) != width:
+            return f"{what} has {len(row)} numbers, it must have {width}" + (f" ({width // 3} joints)" if what == "keypoints" else "")
+        odd = next((v for v in row if not number(v) or not np.isfinite(v)), None)
+        return None if odd is None and None not in row else f"{what} has {shown(odd)} in it; all must be finite numbers"
+
+    check(rows, fault, name, where)
+    return np.array([[float(v) for v in row] for row in rows])
