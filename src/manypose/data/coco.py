@@ -4,7 +4,7 @@ The loss is masked as the field does (SWAHR Section 4.1 and HigherHRNet): 0 on c
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from manypose.data.check import Report, load_json, person, thing_box
 from manypose.data.photos import Photo, Photos, Region
 from manypose.skeleton import Skeleton, named
 
-__all__ = ["AnnotatedImage", "annotated_people", "coco", "read_coco"]
+__all__ = ["AnnotatedImage", "annotated_people", "coco", "dataset", "photos_of", "read_coco"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ AREA_OF_BOX = 0.53
 def coco(
     images: str | Path,
     annotations: str | Path,
-    skeleton: str = "coco",
+    skeleton: str | Skeleton = "coco",
     keep: Literal["people", "annotated", "all"] = "annotated",
     margin: float = 0.15,
     cache: Literal["none", "encoded", "decoded"] = "none",
@@ -39,7 +39,7 @@ def coco(
     Args:
         images: folder of the photos.
         annotations: the JSON file. Photos with ``all_persons_labelled: false`` are masked outside the labelled people.
-        skeleton: a built-in name or a skeleton YAML; the file's joints in the file's order.
+        skeleton: a built-in name, a skeleton YAML or a skeleton; the file's joints in the file's order.
         keep: photos with a labelled person, with any annotation (SWAHR's choice), or all (backgrounds too).
         margin: part of its size by which a labelled person's box is enlarged where the photo is not complete.
         cache: keep files or decoded photos in memory.
@@ -49,13 +49,25 @@ def coco(
         FileNotFoundError: no such folder or file.
         ValueError: the file cannot be used at all; the message names it.
     """
-    chosen = named(skeleton)
+    chosen = skeleton if isinstance(skeleton, Skeleton) else named(skeleton)
     photos, report = read_coco(images, annotations, chosen, keep)
+    return dataset(photos, chosen, report, margin, cache, unreadable)
+
+
+def dataset(
+    photos: Sequence[Photo],
+    skeleton: Skeleton,
+    report: Report,
+    margin: float = 0.15,
+    cache: Literal["none", "encoded", "decoded"] = "none",
+    unreadable: Literal["raise", "skip"] = "raise",
+) -> Photos:
+    """Photos that any reader made, as a data set; the report is logged. Joints that nobody has anywhere get mask planes of zeros."""
     # A joint that nobody in the whole file has is not annotated there (face points of sports photos): it is unknown, not absent.
     seen = np.any([(p.keypoints[..., 2] > 0).any(0) for p in photos if len(p.keypoints)], axis=0)
     annotated = None if seen.all() else tuple(bool(s) for s in seen)
     report.log()
-    return Photos(photos, chosen, report, annotated, margin, cache, unreadable)
+    return Photos(photos, skeleton, report, annotated, margin, cache, unreadable)
 
 
 def read_coco(
@@ -70,10 +82,21 @@ def read_coco(
         FileNotFoundError: no such folder or file.
         ValueError: not JSON, lists missing, no person, or no photo found.
     """
-    given, root = load_json(annotations), Path(images)
+    report = Report(str(annotations))
+    return photos_of(load_json(annotations), Path(images), skeleton, report, keep), report
+
+
+def photos_of(
+    given: Mapping[str, Any],
+    root: Path,
+    skeleton: Skeleton,
+    report: Report,
+    keep: Literal["people", "annotated", "all"] = "annotated",
+) -> list[Photo]:
+    """The same for what such a file holds: readers of other formats bring theirs into this form first. Problems go to `report`."""
+    annotations = report.name
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder of photos (for {annotations})")
-    report = Report(str(annotations))
     known = _images(given["images"], root, report)
     if not known:
         first = given["images"][0].get("file_name") if given["images"] and isinstance(given["images"][0], dict) else None
@@ -85,7 +108,7 @@ def read_coco(
     report.regions = sum(len(p.ignored) for p in photos)
     if not report.people:
         raise ValueError(f"{annotations}: no person with labelled joints for skeleton {skeleton.name!r} ({len(skeleton)} joints)\n{report}")
-    return photos, report
+    return photos
 
 
 def _images(listed: list, root: Path, report: Report) -> dict[int, tuple[Mapping, Path, tuple[int, int]]]:

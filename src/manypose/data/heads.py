@@ -43,7 +43,7 @@ class HeadTruth:
     keypoints: Float[np.ndarray, "n k 3"]
     head_sizes: Float[np.ndarray, " n"]
     ids: Int[np.ndarray, " n"] | None = None
-    ignored: Sequence[Float[np.ndarray, "p 2"]] = ()
+    ignored: Sequence[Float[np.ndarray, "_ 2"]] = ()
     sequence: str = ""
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class HeadTruth:
         return self.keypoints[..., 2] > 0
 
 
-def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarray, "p 2"]]) -> Bool[np.ndarray, "*n"]:
+def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarray, "_ 2"]]) -> Bool[np.ndarray, "*n"]:
     """Which points lie in none of the polygons (even-odd rule).
 
     >>> square = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])

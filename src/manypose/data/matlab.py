@@ -1,0 +1,87 @@
+"""MATLAB's .mat and the hourglass users' HDF5 files, read with one clear error where something is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+__all__ = ["cells", "load_cells", "load_h5", "load_mat"]
+
+
+def load_mat(path: str | Path, *names: str) -> Any:
+    """The variables of a .mat file (up to version 7), structs as dictionaries; one name gives the variable itself.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: cannot be read, or a variable is missing; the message names the file and says what there is.
+    """
+    given = _load(path, names, simplify_cells=True)
+    return given[names[0]] if len(names) == 1 else tuple(given[n] for n in names)
+
+
+def load_cells(path: str | Path, name: str) -> list:
+    """A cell array of cell arrays … of numbers as nested lists of flat arrays; unlike `load_mat` it keeps cells of one element.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_mat`.
+    """
+    nested = _nested(_load(path, (name,))[name])
+    return nested if isinstance(nested, list) else [nested]
+
+
+def _nested(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [_nested(v) for v in value.ravel()]
+    return np.asarray(value).ravel()
+
+
+def _load(path: str | Path, names: tuple[str, ...], **kwargs: Any) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    try:
+        given = loadmat(str(path), **kwargs)
+    except NotImplementedError:
+        raise ValueError(f"{path}: a .mat file of version 7.3; save it with version 7 (save -v7)") from None
+    except Exception as e:  # scipy raises errors of many kinds on damaged files
+        raise ValueError(f"{path}: not a .mat file ({type(e).__name__}: {str(e)[:100]}); download it again") from None
+    if missing := [n for n in names if n not in given]:
+        there = ", ".join(n for n in given if not n.startswith("__")) or "nothing"
+        raise ValueError(f"{path}: has no variable {missing[0]!r}, it has {there}")
+    return given
+
+
+def load_h5(path: str | Path, *names: str) -> tuple[np.ndarray, ...]:
+    """Data sets of an HDF5 file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImportError: h5py is not installed.
+        ValueError: cannot be read, or a data set is missing; the message names the file and says what there is.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError("HDF5 files need h5py: pip install 'manypose[eval]'") from None
+    try:
+        with h5py.File(path) as f:
+            if missing := [n for n in names if n not in f]:
+                raise ValueError(f"{path}: has no data set {missing[0]!r}, it has {', '.join(f) or 'nothing'}")
+            return tuple(np.asarray(f[n]) for n in names)
+    except OSError as e:
+        raise ValueError(f"{path}: not an HDF5 file ({str(e)[:100]}); download it again") from None
+
+
+def cells(value: Any) -> list:
+    """A cell array or struct array of any length as a list: one alone and none at all are simplified away on reading.
+
+    >>> cells({"x": 1}), cells(np.array([])), cells(3), cells([1, 2])
+    ([{'x': 1}], [], [3], [1, 2])
+    """
+    if isinstance(value, np.ndarray):
+        return list(value.ravel()) if value.ndim else [value.item()]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [] if value is None or (isinstance(value, str) and not value) else [value]
