@@ -1,12 +1,14 @@
 """Files that are written whole or not at all."""
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic", "write_bytes", "write_text"]
+__all__ = ["atomic", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -17,18 +19,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         OSError: cannot be written (full disk, no permission, a folder of that name); one line that names `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    device = path.exists() and not path.is_file() and not path.is_dir()  # such as /dev/stdout: written to, never replaced
+    temporary = path if device else path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        if not device:
+            os.replace(temporary, path)
     except OSError as e:
         # An error about another file (a photo that cannot be read) passes through unchanged.
         if e.filename and Path(e.filename) not in (path, temporary, *path.parents):
             raise
         raise OSError(e.errno or errno.EIO, f"cannot be written: {e.strerror or e}", str(path)) from None
     finally:
-        _remove(temporary)
+        if not device:
+            _remove(temporary)
 
 
 def _remove(path: Path) -> None:
@@ -46,3 +51,12 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file whole or not at all."""
     return write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Write JSON for people to read, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
