@@ -19,7 +19,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         OSError: cannot be written (full disk, no permission, a folder of that name); one line that names `path`.
     """
     path = Path(path)
-    device = path.exists() and not path.is_file() and not path.is_dir()  # such as /dev/stdout: written to, never replaced
+    # /dev/stdout and pipes are written to, never replaced; a link stays a link, and its file is replaced.
+    device = path.absolute().parts[1:2] == ("dev",) or (path.exists() and not path.is_file() and not path.is_dir())
+    path = path.resolve() if path.is_symlink() and not device else path
     temporary = path if device else path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,95 @@
+"""A command line from a typed function: its parameters are the arguments, its docstring the help.
+
+Parameters before the ``*`` are positional (a list: one or more), those after it are options. A ``bool`` that is False is a switch, a
+list is given with commas: ``--scales 0.5,1``. jsonargparse checks values against the annotations.
+"""
+
+import argparse
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser
+
+__all__ = ["UsageError", "bind"]
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message is one line."""
+
+
+def bind(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any], dict[str, Any]]:
+    """The positional and keyword arguments that a command line gives a function.
+
+    Raises:
+        UsageError: they do not fit; the message says which, and what was perhaps meant.
+        SystemExit: after ``--help``.
+    """
+    parser, lists = _parser(function, prog)
+    try:
+        given = vars(parser.parse_args(_bracketed(argv, lists)))
+    except argparse.ArgumentError as e:
+        raise UsageError(_said(e, parser)) from None
+    kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
+    positional = [given[name] for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return positional, {name: given[name] for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
+    doc, hints = parse_docstring(function.__doc__ or ""), typing.get_type_hints(function)
+    said = {p.arg_name: " ".join((p.description or "").split()).replace("`", "").replace("%", "percent") for p in doc.params}
+    parser = ArgumentParser(prog=prog, description=doc.short_description, exit_on_error=False, allow_abbrev=False)
+    lists = set()
+    for p in inspect.signature(function).parameters.values():
+        kind, many = hints[p.name], typing.get_origin(hints[p.name]) is list
+        more = {"help": said.get(p.name), **({} if p.default is p.empty else {"default": p.default})}
+        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            # A list `sources` is shown as SOURCE, one or more of them.
+            how = {"nargs": "+" if p.default is p.empty else "*", "type": str} if many else {"type": kind}
+            parser.add_argument(p.name, metavar=(p.name[:-1] if many else p.name).upper(), **how, **more)
+            continue
+        option = "--" + p.name.replace("_", "-")
+        if kind is bool and p.default is False:
+            parser.add_argument(option, action="store_true", **more)
+        else:
+            parser.add_argument(option, type=kind, required=p.default is p.empty, **more)
+        if many or any(typing.get_origin(k) is list for k in typing.get_args(kind)):
+            lists.add(option)
+    return parser, lists
+
+
+def _bracketed(argv: Sequence[str], lists: set[str]) -> list[str]:
+    """``--scales 0.5,1`` as jsonargparse reads lists: ``--scales [0.5,1]``."""
+    out: list[str] = []
+    for word in argv:
+        option, equals, value = word.partition("=")
+        if option in lists and equals and not value.startswith("["):
+            word = f"{option}=[{value}]"
+        elif out and out[-1] in lists and not word.startswith(("[", "--")):
+            word = f"[{word}]"
+        out.append(word)
+    return out
+
+
+def _said(error: argparse.ArgumentError, parser: ArgumentParser) -> str:
+    """jsonargparse's message as one line in the user's words."""
+    text = " ".join(str(error).split())
+    text = re.sub(r'Parser key "(\w+)":', lambda m: f"--{m[1].replace('_', '-')}:", text)
+    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: "one of " + m[1].replace("'", ""), text)
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("Expected a one of", "expected one of")
+    text = re.sub(r"[Ee]xpected (?:an? )?(.+?)\. Got value: ", r"expected \1, got ", text)
+    known = [o for action in parser._actions for o in action.option_strings]
+    return text + hint([w for w in re.findall(r"--[\w-]+", text) if w not in known], known)
+
+
+def hint(words: Sequence[str], known: Sequence[str]) -> str:
+    """What was perhaps meant by the first of `words` that is like one of `known`; empty where none is."""
+    for word in words:
+        near = difflib.get_close_matches(word, known, 1)
+        if near:
+            return f"; did you mean {near[0]}?"
+    return ""

@@ -1,0 +1,96 @@
+"""The table of models: how large, how costly, what was published, and what of it comes with the package."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from manypose.methods import MODELS, build
+from manypose.weights import BUNDLED
+
+__all__ = ["COUNTING", "Line", "table", "text"]
+
+COUNTING = (
+    "multiply-adds: one forward pass of a square input of that side, convolutions and matrix products alone, counted by "
+    "torch.utils.flop_counter and halved; normalisation, activation, enlarging and grouping are not counted"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model.
+
+    Args:
+        name: as `manypose.load` takes it.
+        summary: what it is.
+        parameters: how many weights.
+        size: short side of its input, in pixels.
+        bundled: whether its weights come with the package.
+        measured: what the bundled weights were measured to reach, and how; empty where there are none.
+        published: its paper's figure, quoted.
+        multiply_adds: see `COUNTING`; None where it was not asked for.
+    """
+
+    name: str
+    summary: str
+    parameters: int
+    size: int
+    bundled: bool
+    measured: str
+    published: str
+    multiply_adds: int | None = None
+
+
+def table(cost: bool = False) -> list[Line]:
+    """All models; nothing is downloaded, no weight takes memory."""
+    return [_line(name, cost) for name in MODELS]
+
+
+def _line(name: str, cost: bool) -> Line:
+    with torch.device("meta"):
+        method = build(name)
+    if not isinstance(method, nn.Module):
+        raise TypeError(f"the model {name!r} is no torch.nn.Module")
+    weights = BUNDLED / f"{name}.safetensors"
+    parameters = sum(p.numel() for p in method.parameters())
+    adds = multiply_adds(method, method.size) if cost else None
+    named = MODELS[name]
+    return Line(name, named.summary, parameters, method.size, weights.is_file(), _measured(weights), named.published, adds)
+
+
+def multiply_adds(method: nn.Module, size: int) -> int:
+    """See `COUNTING`; on any device, ``meta`` too."""
+    image = torch.zeros(1, 3, size, size, device=next(method.parameters()).device)
+    training = method.training
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        method.eval()
+        method.network(image)  # type: ignore[operator]
+    method.train(training)
+    return counter.get_total_flops() // 2
+
+
+def _measured(path: Path) -> str:
+    """What the weights file says of itself."""
+    if not path.is_file():
+        return ""
+    with safe_open(path, "pt") as file:
+        return str(json.loads((file.metadata() or {}).get("manypose", "{}")).get("measured", ""))
+
+
+def text(lines: list[Line]) -> str:
+    """The table for a terminal."""
+    cost = any(line.multiply_adds is not None for line in lines)
+    head = ["model", "parameters", *(["multiply-adds"] if cost else []), "input", "weights", "measured", "published"]
+    rows = [head]
+    for line in lines:
+        adds = [f"{(line.multiply_adds or 0) / 1e9:.1f} G"] if cost else []
+        weights = "bundled" if line.bundled else "-"
+        rows.append(
+            [line.name, f"{line.parameters / 1e6:.1f} M", *adds, f"{line.size} px", weights, line.measured or "-", line.published or "-"]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
