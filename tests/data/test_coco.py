@@ -51,7 +51,7 @@ BAD = {
     "box reaches beyond the photo": [{"bbox": [60, 10, 90, 20]}],
     "area is not a positive number": [{"area": -4}, {"area": float("nan")}, {"area": "large"}],
     "annotation of an unknown image": [{"image_id": 99}, {"image_id": None}, {"image_id": "1"}],
-    "segmentation cannot be read": [{"segmentation": [[1, 2, 3]]}, {"segmentation": {"counts": [3], "size": [80, 100]}}, {"segmentation": "x"}],
+    "segmentation cannot be read": [{"segmentation": [[1, 2, 3]]}, {"segmentation": {"counts": [3], "size": [8]}}, {"segmentation": "x"}],
 }  # fmt: skip
 MENDED = {"keypoints outside the photo", "box reaches beyond the photo", "area is not a positive number", "segmentation cannot be read"}
 
@@ -109,7 +109,8 @@ def test_problems_are_logged_once_with_ids(write, caplog):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a JSON file"), ("[]", "needs the lists"), ('{"images": []}', "needs the lists"), ("", "not a JSON file"), ("\x00\x01", "not a JSON file"),
+        ("{", "not a JSON file"), ("[]", "needs the lists"), ('{"images": []}', "needs the lists"), 
+        ("", "not a JSON file"), ("\x00\x01", "not a JSON file"),
         ('{"images": {}, "annotations": []}', "needs the lists"), ('{"images": [], "annotations": []}', "none of its 0 photos"),
     ],
 )  # fmt: skip
@@ -234,7 +235,11 @@ def test_areas_are_the_files_or_a_part_of_the_box(write):
 def test_which_photos_are_kept(write):
     images = [{"id": i, "file_name": "a.png", "width": 100, "height": 80} for i in (1, 2, 3)]
     folder, file = write([person(1), person(2, image_id=2, iscrowd=1)], images)
-    assert [[p.image_id for p in coco(folder, file, keep=keep).photos] for keep in ("people", "annotated", "all")] == [[1], [1, 2], [1, 2, 3]]
+    assert [[p.image_id for p in coco(folder, file, keep=keep).photos] for keep in ("people", "annotated", "all")] == [
+        [1],
+        [1, 2],
+        [1, 2, 3],
+    ]
 
 
 @pytest.mark.parametrize(

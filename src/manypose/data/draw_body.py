@@ -13,8 +13,8 @@ from jaxtyping import Float, Int, Shaped
 __all__ = ["Canvas", "ellipsoid", "hull", "limb"]
 
 Vector = Float[np.ndarray, "3"]
-Plane = Float[np.ndarray, "h w"]
-Paint = Callable[[Shaped[np.ndarray, "h w"], Shaped[np.ndarray, "h w"]], Float[np.ndarray, "h w 3"]]
+Plane = Float[np.ndarray, "#h #w"]
+Paint = Callable[[Shaped[np.ndarray, "h w"], Shaped[np.ndarray, "h w"]], Float[np.ndarray, "#h #w 3"]]
 """Colours 0 … 255 of the places along (0 … 1) and across (-1 … 1) a shape, or of the three axes of an ellipsoid's surface."""
 
 LIGHT_AMBIENT = 0.62
@@ -51,7 +51,9 @@ class Canvas:
         far, none = np.full((h, w), np.inf, np.float32), np.full((h, w), -1, np.int16)
         return cls((x0, y0), np.zeros((h, w, 3), np.float32), plane, far, none, light.astype(np.float32), strength)
 
-    def window(self, low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]) -> tuple[tuple[slice, slice], Plane, Plane] | None:
+    def window(
+        self, low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]
+    ) -> tuple[tuple[slice, slice], Float[np.ndarray, "1 w"], Float[np.ndarray, "h 1"]] | None:
         """The part of the canvas that a shape between two corners can touch, and its pixels' x and y; None where it touches none."""
         (ox, oy), (h, w) = self.origin, self.alpha.shape
         x0, y0 = max(0, int(np.floor(low[0])) - 1 - ox), max(0, int(np.floor(low[1])) - 1 - oy)
@@ -61,7 +63,7 @@ class Canvas:
         x, y = np.arange(x0 + ox, x1 + ox, dtype=np.float32)[None], np.arange(y0 + oy, y1 + oy, dtype=np.float32)[:, None]
         return (slice(y0, y1), slice(x0, x1)), x, y
 
-    def put(self, at: tuple[slice, slice], number: int, cover: Plane, depth: Plane, colour: Float[np.ndarray, "h w 3"]) -> None:
+    def put(self, at: tuple[slice, slice], number: int, cover: Plane, depth: Plane, colour: Float[np.ndarray, "#h #w 3"]) -> None:
         """Lay a shape over what is there, where it is nearer."""
         cover = np.where(depth < self.depth[at], cover, 0)
         keep = 1 - cover
@@ -113,7 +115,7 @@ def ellipsoid(
     centre: Vector,
     axes: Float[np.ndarray, "3 3"],
     radii: Float[np.ndarray, "3"],
-    paint: Callable[[Shaped[np.ndarray, "h w 3"]], Float[np.ndarray, "h w 3"]],
+    paint: Callable[[Shaped[np.ndarray, "h w 3"]], Float[np.ndarray, "#h #w 3"]],
 ) -> None:
     """An ellipsoid; `axes` turns its own axes to camera axes. `paint` gets the surface's places as unit vectors of its own axes."""
     spread = (axes * radii) @ (axes * radii).T

@@ -20,7 +20,7 @@ _NUMBER = {name: i for i, name in enumerate(PARTS)}
 
 # On the unit skull: x left, y up, z forward.
 _FACE = {
-    "nose": (0, -0.16, 1.2), "left_eye": (0.36, 0.14, 0.92), "right_eye": (-0.36, 0.14, 0.92),
+    "nose": (0, -0.16, 1.1), "left_eye": (0.36, 0.14, 0.92), "right_eye": (-0.36, 0.14, 0.92),
     "left_ear": (1.06, -0.05, -0.05), "right_ear": (-1.06, -0.05, -0.05),
 }  # fmt: skip
 
