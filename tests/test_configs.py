@@ -1,0 +1,132 @@
+"""Every config in the repository parses, builds its model, its optimiser and its data, and gives a batch that the model learns from."""
+
+import json
+from pathlib import Path
+
+import cv2
+import jsonargparse
+import numpy as np
+import pytest
+import torch
+from shared import REPOSITORY, shared
+
+from manypose.config import fill_in, read_environment
+from manypose.methods import build
+from manypose.skeleton import BUILT_IN, named
+from manypose.train import Step, train
+
+CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    read_environment()
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(train)
+    return parser
+
+
+def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
+    """A data set of one grey photo of one person, laid out as the published ones."""
+    images.mkdir(parents=True, exist_ok=True)
+    annotations.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(images / "000000000001.jpg"), np.full((100, 120, 3), 99, np.uint8))
+    joints = BUILT_IN[skeleton].joints
+    keypoints = [v for i in range(len(joints)) for v in (20 + 5 * i, 10 + 4 * i, 2)]
+    person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [15, 5, 95, 80], "area": 4000.0, "keypoints": keypoints}
+    image = {"id": 1, "file_name": "000000000001.jpg", "width": 120, "height": 100, "crowdIndex": 0.5}
+    category = {"id": 1, "name": "person", "keypoints": joints, "skeleton": []}
+    annotations.write_text(
+        json.dumps({"images": [image], "annotations": [{**person, "num_keypoints": len(joints)}], "categories": [category]})
+    )
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Stands for the folder of the public data sets."""
+    coco = tmp_path / "coco"
+    write_coco(coco / "train2017", coco / "annotations" / "person_keypoints_train2017.json", "coco")
+    crowdpose = tmp_path / "crowdpose"
+    write_coco(crowdpose / "images", crowdpose / "json" / "crowdpose_train.json", "crowdpose")
+    photos = tmp_path / "coco_photos"
+    write_coco(photos / "train2017", photos / "person_keypoints_train.json", "coco")
+    sports = tmp_path / "lspet_photos"
+    write_coco(sports / "images", sports / "person_keypoints.json", "coco")
+    write_coco(tmp_path / "backgrounds", tmp_path / "unused.json", "coco")
+    monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_config_builds_all_it_names(path, data):
+    given = parser().parse_args(["--config", str(path), "--data.batch_size=2", "--data.workers=0"])
+    size = given.data.init_args.augment.init_args.size
+    with torch.device("meta"):  # shapes are enough: the large models take a while to fill
+        method = build(given.model, skeleton=named(given.skeleton), **{**(given.model_args or {}), "pretrained": False})
+    made = parser().instantiate_classes(given)
+    optimizer = made.optimizer(method.parameters())
+    assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
+    assert made.schedule.at(made.schedule.epochs) < 0.05
+    batch = next(iter(made.data))
+    assert batch.images.shape == (2, size, size, 3)
+    assert batch.keypoints.shape[2] == len(method.skeleton)
+    assert batch.there.any()
+
+
+def test_headers_say_how_to_run_and_what_to_expect():
+    for path in CONFIGS:
+        text = path.read_text()
+        assert text.startswith("# ")
+        assert f"--config {path.relative_to(REPOSITORY)}" in text, path
+        assert all(f"# {word}:" in text for word in ("Command", "Hardware", "Expected")), path
+
+
+def test_the_small_configs_differ_in_the_loss_alone():
+    a, b = (parser().parse_args(["--config", str(REPOSITORY / "configs/swahr" / f"small_photos{s}.yaml")]) for s in ("", "_l2"))
+    assert a.model_args is None
+    assert b.model_args == {"scale_branch": False, "scale_adaptive": False, "weight_adaptive": False}
+    a.model_args, a.out, a.config = b.model_args, b.out, b.config
+    assert a.as_dict() == b.as_dict()
+
+
+def test_the_small_config_trains_on_the_photos(tmp_path, monkeypatch):
+    monkeypatch.setenv("MANYPOSE_DATA", str(shared("data")))
+    config = REPOSITORY / "configs/swahr/small_photos.yaml"
+    made = parser().parse_args(["--config", str(config), "--data.batch_size=2", "--data.augment.size=64", "--data.length=2"])
+    made = parser().instantiate_classes(made)
+    method = build(made.model)
+    losses = Step(method)(next(iter(made.data)))
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--optimizer.lr", "fast"], "lr"),
+        (["--modle", "swahr-w32"], "modle"),
+        (["--schedule.decay", "exponential"], "exponential"),
+        (["--data.batch_sise", "3"], "batch_sise"),
+        (["--precision", "int8"], "int8"),
+    ],
+)
+def test_typos_are_refused(change, message):
+    config = REPOSITORY / "configs/swahr/w32_coco.yaml"
+    with pytest.raises(jsonargparse.ArgumentError, match=message):
+        parser().parse_args(["--config", str(config), *change])
+
+
+def test_what_is_printed_is_read_again(tmp_path, data):
+    first = parser().parse_args(["--config", str(REPOSITORY / "configs/swahr/w48_coco.yaml"), "--schedule.epochs=7"])
+    printed = parser().dump(first, skip_none=False)
+    (tmp_path / "again.yaml").write_text(printed)
+    second = parser().parse_args(["--config", str(tmp_path / "again.yaml")])
+    assert parser().dump(second, skip_none=False) == printed
+    assert "epochs: 7" in printed
+
+
+def test_variables_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SOME_PLACE", "/here")
+    monkeypatch.delenv("NO_PLACE", raising=False)
+    assert fill_in("${SOME_PLACE}/a ${SOME_PLACE:-x} ${NO_PLACE:-there} ${NO_PLACE:-} $SOME_PLACE") == "/here/a /here there  $SOME_PLACE"
+    with pytest.raises(ValueError, match="needs the environment variable NO_PLACE, which is not set"):
+        fill_in("${NO_PLACE}/a")
