@@ -1,5 +1,6 @@
 """MPII's three files (the official .mat generated here in its nested layout), groups, and predictions in and out."""
 
+import doctest
 import json
 
 import cv2
@@ -9,12 +10,18 @@ import pytest
 from scipy.io import loadmat, savemat
 from shared import shared
 
+from manypose.data import matlab
 from manypose.data.matlab import cells
 from manypose.data.mpii import group_poses, mpii, person_boxes, read_groups, read_mpii, truths
 from manypose.data.mpii_results import read_preds, write_groups, write_preds, write_singles
 from manypose.metrics.pckh import keypoint_ap, pckh, pckh_of
 from manypose.poses import Poses
 from manypose.skeleton import COCO, MPII
+
+
+def test_doctests():
+    assert doctest.testmod(matlab) == (0, 1)
+
 
 # ── the files that users have ──
 

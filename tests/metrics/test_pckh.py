@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared import shared
 
+from manypose.data import heads
 from manypose.data.heads import HeadTruth, head_size, outside
 from manypose.metrics import pckh as module
 from manypose.metrics.pckh import average_precision, keypoint_ap, match, parts, pckh, pckh_of
@@ -16,8 +17,11 @@ from manypose.poses import Poses
 from manypose.skeleton import COCO, MPII, POSETRACK, Skeleton
 
 
-def test_doctests():
-    assert doctest.testmod(module).failed == 0
+@pytest.mark.parametrize("documented", [module, heads])
+def test_doctests(documented):
+    done = doctest.testmod(documented)
+    assert done.failed == 0
+    assert done.attempted > 0
 
 
 # ── published predictions ──
