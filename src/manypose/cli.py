@@ -63,6 +63,9 @@ def _run(argv: list[str]) -> int:
     if verb == "train":
         from jsonargparse import auto_cli
 
+        from manypose.config import read_environment
+
+        read_environment()
         auto_cli(_load(verb), args=rest, as_positional=False, prog=prog, exit_on_error=False)
         return 0
     from manypose.arguments import bind
