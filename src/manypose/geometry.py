@@ -16,12 +16,12 @@ from manypose.poses import Poses, boxes_around
 __all__ = ["Warp", "cell_to_pixel", "pixel_to_cell"]
 
 
-def cell_to_pixel(xy, stride: float):
+def cell_to_pixel(xy, stride: float | Shaped[np.ndarray, "..."]):
     """Coordinates on a map of `stride` to network pixels (array or tensor of any shape)."""
     return xy * stride + (stride - 1) / 2
 
 
-def pixel_to_cell(xy, stride: float):
+def pixel_to_cell(xy, stride: float | Shaped[np.ndarray, "..."]):
     """Network pixels to coordinates on a map of `stride`; the inverse of `cell_to_pixel`."""
     return (xy - (stride - 1) / 2) / stride
 
