@@ -198,20 +198,31 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("failed writing: No space left")])
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, error):
     run(tmp_path, max_minutes=0.0, **SETTINGS)
     before = states(tmp_path)
 
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr("accelerate.checkpointing.save", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"step-00000003: cannot be written: .*No space left.*; the checkpoints before it stay"):
             run(tmp_path, **SETTINGS)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert all(torch.equal(v, before[k]) for k, v in states(tmp_path).items())
     run(tmp_path, **SETTINGS)
     assert int(states(tmp_path)["step"]) == 12
+
+
+@pytest.mark.parametrize("name", ["training.json", "model.safetensors", "optimizer.bin"])
+def test_a_damaged_checkpoint_is_named(tmp_path, name):
+    run(tmp_path, max_minutes=0.0)
+    file = tmp_path / "checkpoints" / "step-00000001" / name
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(ValueError, match=r"step-00000001: damaged; delete it"):
+        run(tmp_path)
 
 
 def test_fine_tuning_takes_what_fits(tmp_path):

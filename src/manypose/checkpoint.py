@@ -3,7 +3,10 @@
 import json
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,7 +36,11 @@ class Checkpoints:
         return sorted(p for p in self.folder.glob("step-*") if (p / "training.json").is_file())
 
     def save(self, step: int) -> Path:
-        """Write a checkpoint beside its place and move it there; then let the oldest go. To be called by all processes."""
+        """Write a checkpoint beside its place and move it there; then let the oldest go. To be called by all processes.
+
+        Raises:
+            OSError: it cannot be written; those before stay.
+        """
         place = self.folder / f"step-{step:08d}"
         temporary = self.folder / f".{place.name}.tmp"
         main = self.accelerator.is_main_process
@@ -42,7 +49,11 @@ class Checkpoints:
                 shutil.rmtree(leftover)
             temporary.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(temporary))
+        try:
+            self.accelerator.save_state(str(temporary))
+        except (OSError, RuntimeError, SafetensorError) as e:  # each of the libraries below has its own way to say that a disk is full
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise OSError(f"{place}: cannot be written: {e}; the checkpoints before it stay") from None
         self.accelerator.wait_for_everyone()
         if main:
             (temporary / "training.json").write_text(json.dumps({"step": step, **self.same}, indent=1))
@@ -58,17 +69,27 @@ class Checkpoints:
         """Load the newest checkpoint; gives its step, or 0 where there is none.
 
         Raises:
-            ValueError: it belongs to another training.
+            ValueError: it belongs to another training, or is damaged.
         """
         there = self.there()
         if not there:
             return 0
-        about = json.loads((there[-1] / "training.json").read_text())
+        try:
+            about = json.loads((there[-1] / "training.json").read_text())
+        except ValueError:
+            raise _damaged(there[-1]) from None
         for key, now in self.same.items():
             if about.get(key) != now:
                 raise ValueError(
                     f"{there[-1]}: belongs to a training with {key} {about.get(key)!r}, not {now!r}; "
                     "give another output folder, or the settings it was begun with"
                 )
-        self.accelerator.load_state(str(there[-1]))
+        try:
+            self.accelerator.load_state(str(there[-1]))
+        except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError):
+            raise _damaged(there[-1]) from None
         return int(about["step"])
+
+
+def _damaged(checkpoint: Path) -> ValueError:
+    return ValueError(f"{checkpoint}: damaged; delete it, and the training goes on from the checkpoint before it")
