@@ -1,0 +1,209 @@
+"""Prediction: `load` a model, `predict` the people of photos and videos."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import nn
+
+from manypose import media, video
+from manypose import weights as weights_files
+from manypose.boxes import boxes_of, read_boxes, with_scores
+from manypose.device import choose_device
+from manypose.inference import Item, Options, Result, device_of, stream
+from manypose.methods import Method
+from manypose.poses import Poses
+from manypose.skeleton import Skeleton
+from manypose.sources import sources
+
+__all__ = ["Model", "load", "predict"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A method that is ready to predict.
+
+    Args:
+        method: any `Method` with its weights.
+    """
+
+    method: Method
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.method, nn.Module):
+            raise TypeError(f"a Method is a torch.nn.Module, got {type(self.method).__name__}")
+        self.method.to(memory_format=torch.channels_last)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of the people it finds."""
+        return self.method.skeleton
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.method)
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether it looks at one person at a time and may be given their boxes."""
+        return hasattr(self.method, "people")
+
+    def to(self, device: str) -> "Model":
+        """The same model, moved to ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        assert isinstance(self.method, nn.Module)
+        self.method.to(choose_device(device))
+        return self
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        boxes: Any = None,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        size: int | None = None,
+        batch_size: int = 8,
+        threshold: float = 0.0,
+        mixed: bool = False,
+        published: bool = False,
+    ) -> Any:
+        """The people of a photo, of several photos, or of a video.
+
+        Args:
+            source: one photo (a path, an array (H, W, 3), (H, W) or (H, W, 4), a PIL image, a tensor (3, H, W) or (H, W, 3)); several (a
+                list, an array or tensor with one more dimension, a folder, a pattern such as ``photos/*.jpg``); or a stream of them (a
+                generator, or the path of a video). Arrays and tensors are RGB, uint8 or floats in 0 … 1.
+            boxes: for methods that look at one person at a time: xyxy and perhaps a score, (n, 4) or (n, 5), for each photo; for files also
+                a mapping from file names or the path of a boxes file (`manypose.boxes.read_boxes`).
+            flip, scales, size, batch_size, threshold, mixed, published: see `manypose.inference.Options`.
+
+        Returns:
+            `Poses` for one photo; a list of `Poses` in the photos' order for several; a generator of `Poses`, computed as it is read, for
+            a stream. All in photo pixels, photos upright.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: a photo cannot be read (the message names it), or an option makes no sense.
+            ImportError: a video, and PyAV is not installed.
+        """
+        options = Options(flip, tuple(float(s) for s in scales), size, batch_size, float(threshold), mixed, published)
+        self.check(options, boxes is not None)
+        kind, items = _items(source, boxes)
+        people = (_poses(result) for result in stream(self.method, items, options))
+        return next(people) if kind == "one" else list(people) if kind == "several" else people
+
+    def check(self, options: Options, boxes: bool) -> None:
+        """Raises `ValueError` where options or boxes do not suit the method."""
+        if boxes and not self.needs_boxes:
+            raise ValueError(
+                "this model finds everybody in the photo by itself and takes no boxes; leave them out or choose a top-down model"
+            )
+        if self.needs_boxes and (options.scales != (1.0,) or options.size is not None or options.published):
+            raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
+
+
+def load(name: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Model:
+    """A model ready to predict.
+
+    Args:
+        name: a model's name, a ``.safetensors`` file, or None for the model that comes with the package.
+        weights: a file for a named model: ``.safetensors``, or a published ``.pth``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: arguments of the model's factory, such as ``skeleton``.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model, file or device, or weights that do not fit.
+    """
+    return Model(weights_files.load(name, weights=weights, device=device, **overrides))
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str | None) -> Model:
+    return load(name)
+
+
+def predict(source: Any, model: "Model | str | None" = None, **options: Any) -> Any:
+    """`Model.predict` in one call; a model that is given by name (None: the default) stays loaded for the next call."""
+    return (model if isinstance(model, Model) else _loaded(model)).predict(source, **options)
+
+
+def _poses(result: Result) -> Poses:
+    if result.poses is None:
+        raise result.error or RuntimeError("no result")
+    return result.poses
+
+
+# ── what was given ──
+
+
+def _items(source: Any, boxes: Any) -> tuple[Literal["one", "several", "stream"], Iterable[Item]]:
+    if isinstance(source, (str, Path)):
+        return _files(source, boxes)
+    if isinstance(source, (np.ndarray, torch.Tensor)) and source.ndim == 4:
+        return "several", _paired(source, boxes, len(source))
+    if isinstance(source, (np.ndarray, torch.Tensor, Image.Image)):
+        return "one", [Item(source, with_scores(boxes))]
+    if isinstance(source, Sequence):
+        if isinstance(boxes, (str, Path, Mapping)):
+            return "several", _by_name([_path(s) for s in source], boxes)
+        return "several", _paired(source, boxes, len(source))
+    if isinstance(source, Iterable):
+        return "stream", _paired(source, boxes, None)
+    raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(source).__name__}")
+
+
+def _files(source: str | Path, boxes: Any) -> tuple[Literal["one", "several", "stream"], Iterable[Item]]:
+    found = sources(source)
+    single = found.paths == (Path(source),)
+    if single and media.is_video(source):
+        return "stream", (Item(frame, b, keep=False) for frame, b in _zipped(video.frames(source), boxes, None))
+    photos = found.paths if single else tuple(p for p in found.paths if not media.is_video(p))
+    left = found.skipped + len(found.paths) - len(photos)
+    if not photos:
+        raise ValueError(f"{source}: only videos; give one of them at a time")
+    if left:
+        warnings.warn(f"{source}: {left} files are no photos and were left out", stacklevel=4)
+    if isinstance(boxes, (str, Path, Mapping)):
+        return "one" if single else "several", _by_name(photos, boxes)
+    if single:
+        return "one", [Item(photos[0], with_scores(boxes))]
+    return "several", _paired(photos, boxes, len(photos))
+
+
+def _path(source: Any) -> Path:
+    if not isinstance(source, (str, Path)):
+        raise ValueError("boxes by file name are for files; give arrays a list of boxes")
+    return Path(source)
+
+
+def _by_name(paths: Sequence[Path], boxes: str | Path | Mapping[str, Any]) -> list[Item]:
+    known = boxes if isinstance(boxes, Mapping) else read_boxes(boxes)
+    found = [boxes_of(known, path) for path in paths]
+    if all(f is None for f in found):
+        raise ValueError(f"none of the {len(known)} photos that have boxes is among those given; boxes are found by file name")
+    return [Item(path, with_scores([] if b is None else b)) for path, b in zip(paths, found, strict=True)]
+
+
+def _paired(photos: Iterable[Any], boxes: Any, count: int | None) -> Iterator[Item]:
+    for i, (photo, b) in enumerate(_zipped(photos, boxes, count)):
+        yield Item(photo, b, keep=count is not None, name="" if isinstance(photo, (str, Path)) else f"photo {i}")
+
+
+def _zipped(photos: Iterable[Any], boxes: Any, count: int | None) -> Iterator[tuple[Any, Float[np.ndarray, "n 5"] | None]]:
+    if boxes is None:
+        return zip(photos, repeat(None), strict=False)
+    if count is not None and (not isinstance(boxes, Sequence) or len(boxes) != count):
+        raise ValueError(f"{count} photos need a list of as many arrays of boxes")
+    return ((photo, with_scores(b)) for photo, b in zip(photos, boxes, strict=True))
