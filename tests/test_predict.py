@@ -92,7 +92,7 @@ def test_streams_are_lazy_and_bounded(model):
 
 def test_a_video_is_a_stream(model, tmp_path):
     pytest.importorskip("av", reason="the extra 'video' is not installed")
-    joints = [joints_in((128, 160), 3) + [i, 0] for i in range(6)]
+    joints = [joints_in((128, 160), 3) + np.array([i, 0]) for i in range(6)]
     with video.writer(tmp_path / "a.mp4", 10) as add:
         for j in joints:
             add(photo_of((128, 160), j, 7))
@@ -214,7 +214,7 @@ def test_a_method_in_training_stays_so(model):
 
 def two_people():
     size = (200, 300)
-    joints = [joints_in((90, 90), 1) + [20, 40], joints_in((90, 90), 2) + [180, 80]]
+    joints = [joints_in((90, 90), 1) + np.array([20, 40]), joints_in((90, 90), 2) + np.array([180, 80])]
     photo = np.minimum(photo_of(size, joints[0]).astype(int) + photo_of(size, joints[1]) - 60, 255).clip(0).astype(np.uint8)
     boxes = np.array([[15, 35, 115, 135], [175, 75, 275, 175]], np.float32)
     return photo, joints, boxes
@@ -300,7 +300,7 @@ def test_bad_sources(model, tmp_path):
     (tmp_path / "text.jpg").write_text("no photo")
     with pytest.raises(ValueError, match=r"text\.jpg"):
         model.predict(tmp_path / "text.jpg")
-    with pytest.raises(ValueError, match="photo 1: .*shape"):
+    with pytest.raises(ValueError, match=r"photo 1: .*shape"):
         model.predict([example()[0], np.zeros((3, 5, 7))])
     with pytest.raises(TypeError, match="int"):
         model.predict(5)
