@@ -6,8 +6,11 @@ list is given with commas: ``--scales 0.5,1``. jsonargparse checks values agains
 
 import argparse
 import difflib
+import functools
 import inspect
+import operator
 import re
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,7 +48,8 @@ def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
     parser = ArgumentParser(prog=prog, description=doc.short_description, exit_on_error=False, allow_abbrev=False)
     lists = set()
     for p in inspect.signature(function).parameters.values():
-        kind, many = hints[p.name], typing.get_origin(hints[p.name]) is list
+        kind = _typable(hints[p.name])
+        many = typing.get_origin(kind) is list
         more = {"help": said.get(p.name), **({} if p.default is p.empty else {"default": p.default})}
         if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             # A list `sources` is shown as SOURCE, one or more of them.
@@ -60,6 +64,12 @@ def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
         if many or any(typing.get_origin(k) is list for k in typing.get_args(kind)):
             lists.add(option)
     return parser, lists
+
+
+def _typable(kind: Any) -> Any:
+    """An annotation without the classes of our own that only a program can give."""
+    parts = [k for k in typing.get_args(kind) if not (inspect.isclass(k) and k.__module__.startswith("manypose."))]
+    return functools.reduce(operator.or_, parts) if typing.get_origin(kind) in (typing.Union, types.UnionType) else kind
 
 
 def _bracketed(argv: Sequence[str], lists: set[str]) -> list[str]:

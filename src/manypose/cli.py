@@ -21,7 +21,7 @@ __all__ = ["VERBS", "main"]
 VERBS: dict[str, tuple[str, str]] = {
     "predict": ("manypose.cli:predict", "find the people in photos and videos"),
     "train": ("manypose.train:train", "train a model from a config, or go on with a training that was stopped"),
-    "evaluate": ("manypose.cli:evaluate", "measure a model, or results, on a data set"),
+    "evaluate": ("manypose.evaluate:evaluate", "measure a model, or results, on a data set"),
     "convert": ("manypose.cli:convert", "turn a published checkpoint into .safetensors"),
     "models": ("manypose.cli:models", "list the models, their size, cost and figures"),
     "bench decode": ("manypose.bench:decode", "how long grouping takes, against the number of people"),
@@ -72,7 +72,8 @@ def _run(argv: list[str]) -> int:
 
     function = _load(verb)
     positional, named = bind(function, rest, prog)
-    return function(*positional, **named) or 0
+    code = function(*positional, **named)
+    return code if isinstance(code, int) else 0
 
 
 def _load(verb: str) -> Callable[..., Any]:
