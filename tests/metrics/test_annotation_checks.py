@@ -51,7 +51,7 @@ RESULTS = [
 def test_broken_results(tmp_path: Path, key: str, value: object, message: str) -> None:
     path = tmp_path / "found.json"
     path.write_text(json.dumps(broken_result(key, value)))
-    with pytest.raises(ValueError, match="found.json: ") as e:
+    with pytest.raises(ValueError, match=r"found\.json: ") as e:
         read_results(path, read_truth(CONTENT))
     assert message in str(e.value)
     assert "\n" not in str(e.value)
@@ -122,7 +122,7 @@ def test_broken_annotations(tmp_path: Path, key: str, value: object, message: st
         content["annotations"][POSED][key] = value
     path = tmp_path / "people.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="people.json: ") as e:
+    with pytest.raises(ValueError, match=r"people\.json: ") as e:
         read_truth(path)
     assert message in str(e.value)
     assert "\n" not in str(e.value)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from itertools import pairwise
 from math import exp, log, sqrt
 
 import numpy as np
@@ -228,15 +229,15 @@ def test_costs(seed: int) -> None:
     assert steps[0].alone.mean() == pytest.approx(plain, abs=1e-12)
     assert all(c.alone.mean() >= plain - 0.02 for c in steps)  # a corrected person may take another's match, no more
     so_far = [c.so_far.mean() for c in steps]
-    assert all(b >= a - 0.01 for a, b in zip(so_far, so_far[1:], strict=False))
+    assert all(b >= a - 0.01 for a, b in pairwise(so_far))
     assert so_far[-1] > plain + 0.1
     assert steps[-1].so_far[0] > 0.97  # with all corrected, OKS is at least 0.5
     background = next(c for c in steps if c.step == "background")
     assert (background.alone >= steps[0].alone - 1e-12).all()  # such results can only be in the way
 
 
-def test_corrected_results_evaluate_as_results_with_these_joints(seed: int = 4) -> None:
-    content, found = fake_coco(seed, images=30)
+def test_corrected_results_evaluate_as_results_with_these_joints() -> None:
+    content, found = fake_coco(4, images=30)
     truth = read_truth(content)
     results = read_results(found, truth)
     pairs = pair_up(truth, results)

@@ -42,6 +42,8 @@ class Truth:
         crowd: a region with many people, which any number of results may match.
         ignored: takes no part in AP: crowds and people without a labelled joint.
         other: ids of images that the file has but that are not evaluated.
+        partial: in how many images not everybody is annotated (``all_persons_labelled: false``).
+        estimated: how many people who count have an area that is not the data set's own (``area_source`` other than ``coco``).
     """
 
     skeleton: Skeleton
@@ -59,6 +61,8 @@ class Truth:
     crowd: Bool[np.ndarray, " n"]
     ignored: Bool[np.ndarray, " n"]
     other: frozenset[int] = frozenset()
+    partial: int = 0
+    estimated: int = 0
 
     @property
     def people(self) -> int:
@@ -114,6 +118,7 @@ def read_truth(
         ValueError: the file cannot be evaluated on; the message names the file and the first bad entry.
     """
     given, where = _load(source, "annotation")
+    given = {**given, "annotations": given.get("annotations", [])} if isinstance(given, Mapping) else given  # test sets have none
     if not isinstance(given, Mapping) or not all(isinstance(given.get(key), list) for key in ("images", "annotations")):
         raise ValueError(f"{where}: an annotation file is a JSON object with the lists 'images' and 'annotations'; is it a result file?")
     listed = _images(given["images"], where)
@@ -159,6 +164,8 @@ def read_truth(
         crowd[order],
         ((counted == 0) | crowd)[order],
         frozenset(int(i) for i in all_ids[~chosen]),
+        sum(e.get("all_persons_labelled", True) is False for e in entries),
+        sum(rows[i].get("area_source", "coco") != "coco" for i in order if counted[i] and not crowd[i]) if area == "annotated" else 0,
     )
 
 

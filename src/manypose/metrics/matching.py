@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from manypose.metrics.annotations import Results, Truth
 
-__all__ = ["RECALLS", "THRESHOLDS", "Pairs", "precision_curves", "curve", "match", "pair_up", "ranks", "similarity"]
+__all__ = ["RECALLS", "THRESHOLDS", "Pairs", "curve", "match", "pair_up", "precision_curves", "ranks", "similarity"]
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)

@@ -15,8 +15,8 @@ __all__ = ["COLOURS", "STEP_NAMES", "html", "table"]
 
 COLOURS = {"good": "#3f9b6c", "jitter": "#e3b23c", "inversion": "#e4762f", "swap": "#b23a6f", "miss": "#4a5078"}
 STEP_NAMES = {
-    "none": "as it is", "miss": "misses", "swap": "swaps", "inversion": "inversions", "jitter": "jitter", "scores": "scores", "duplicates": "duplicates",
-    "background": "background", "missed": "missed people",
+    "none": "as it is", "miss": "misses", "swap": "swaps", "inversion": "inversions", "jitter": "jitter", "scores": "scores",
+    "duplicates": "duplicates",    "background": "background", "missed": "missed people",
 }  # fmt: skip
 _STEP_COLOURS = {**COLOURS, "none": "#20242c", "scores": "#2f7fb5", "duplicates": "#7b5ea7", "background": "#8a8f98", "missed": "#8c5a3c"}
 _MEANING = {
