@@ -19,7 +19,7 @@ from manypose import __version__
 __all__ = ["VERBS", "main"]
 
 VERBS: dict[str, tuple[str, str]] = {
-    "predict": ("manypose.cli:predict", "find the people in photos and videos"),
+    "predict": ("manypose.to_files:predict", "find the people in photos and videos"),
     "train": ("manypose.train:train", "train a model from a config, or go on with a training that was stopped"),
     "evaluate": ("manypose.evaluate:evaluate", "measure a model, or results, on a data set"),
     "convert": ("manypose.cli:convert", "turn a published checkpoint into .safetensors"),
@@ -35,7 +35,9 @@ VERBS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: the process's); gives the exit code."""
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here and not at exit, where a broken pipe could not be caught
+        return code
     except KeyboardInterrupt:
         print("manypose: interrupted", file=sys.stderr)
         return 130
@@ -63,6 +65,9 @@ def _run(argv: list[str]) -> int:
     if verb == "train":
         from jsonargparse import auto_cli
 
+        from manypose.config import read_environment
+
+        read_environment()
         from manypose.config import read_environment
 
         read_environment()
