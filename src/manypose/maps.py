@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["gather", "gaussian_values", "gaussians", "mirror", "peaks", "quarter_offset", "subpixel"]
+__all__ = ["gather", "gaussian_values", "gaussians", "mirror", "peaks", "quarter_offset", "quarter_offset_at", "subpixel", "subpixel_at"]
 
 # ── Gaussians ──
 
@@ -92,11 +92,11 @@ def peaks(
 def _peaks_pooled(heat: Tensor, window: int, threshold: float, top: int) -> tuple[Tensor, Tensor]:
     pooled = functional.max_pool2d(heat, window, 1, window // 2)
     found = heat.where((heat == pooled) & (heat > threshold), 0).flatten(2)
-    # `topk` leaves the order of equal heights open; a stable sort of a few more settles it the same way on every device and at any batch size.
+    # `topk` leaves the order of equal heights open; a stable sort settles it the same way on every device and at any batch size.
     heights, flat = found.topk(min(top, found.shape[2]), 2)
-    order = flat.argsort(2)
+    order = flat.argsort(dim=2)
     heights, flat = heights.gather(2, order), flat.gather(2, order)
-    order = heights.argsort(2, descending=True, stable=True)
+    order = heights.argsort(dim=2, stable=True, descending=True)
     heights, flat = heights.gather(2, order), flat.gather(2, order) * (heights.gather(2, order) > 0)
     short = (0, top - heights.shape[2])
     return functional.pad(heights, short), functional.pad(flat, short)
@@ -135,50 +135,66 @@ def quarter_offset(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"]
 
     A neighbour beyond the edge counts as the edge cell itself.
     """
-    limit = cells.new_tensor([heat.shape[3] - 1, heat.shape[2] - 1])
-    out = []
-    for axis in (0, 1):
-        step = torch.tensor([1 - axis, axis], device=cells.device)
-        after, before = (gather(heat, (cells + sign * step).clamp(min=0).minimum(limit)) for sign in (1, -1))
-        out.append(torch.where(after > before, 0.25, -0.25))
-    return cells + torch.stack(out, -1).to(heat.dtype)
+    return quarter_offset_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2)).view(*cells.shape)
+
+
+def quarter_offset_at(heat: Float[Tensor, "c h w"], planes: Int[Tensor, " m"], cells: Int[Tensor, "m 2"]) -> Float[Tensor, "m 2"]:
+    """`quarter_offset` for m peaks, each on the map that `planes` names."""
+    h, w = heat.shape[1:]
+    x, y = cells.unbind(1)
+    right, left = heat[planes, y, (x + 1).clamp(max=w - 1)], heat[planes, y, (x - 1).clamp(min=0)]
+    below, above = heat[planes, (y + 1).clamp(max=h - 1), x], heat[planes, (y - 1).clamp(min=0), x]
+    return cells + (torch.stack([right > left, below > above], 1).to(heat.dtype) - 0.5) / 2
+
+
+def _planes(cells: Int[Tensor, "b k n 2"]) -> Int[Tensor, " bkn"]:
+    """For each of the cells the index of its map."""
+    b, k, n = cells.shape[:3]
+    return torch.arange(b * k, device=cells.device).repeat_interleave(n)
 
 
 def subpixel(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"], radius: int = 2) -> Float[Tensor, "b k n 2"]:
     """Peaks moved to the top of a Gaussian fitted to the square around them; exact on a clean Gaussian of any width and phase.
 
-    The square's values are summed over columns and over rows (which keeps a Gaussian a Gaussian and averages noise out), and the logarithm of
-    each sum is fitted by a parabola in the least-squares sense. At the map's edge the square moves inside, so a peak may lie outside the cell
-    grid; a result never lies further than one cell from its peak.
+    The square's values are summed over columns and over rows (which keeps a Gaussian a Gaussian and averages noise out), and the logarithm
+    of each sum is fitted by a parabola in the least-squares sense. At the map's edge the square moves inside, so a peak may lie outside the
+    cells' grid; a result never lies further than one cell from its peak.
 
     Args:
         heat: only positive values tell anything; smaller ones count as a thousandth of the peak.
         cells: xy of peaks.
         radius: of the square, in cells; less where the map is smaller.
     """
-    h, w = heat.shape[2:]
+    return subpixel_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2), radius).view(*cells.shape)
+
+
+def subpixel_at(
+    heat: Float[Tensor, "c h w"], planes: Int[Tensor, " m"], cells: Int[Tensor, "m 2"], radius: int = 2
+) -> Float[Tensor, "m 2"]:
+    """`subpixel` for m peaks, each on the map that `planes` names."""
+    h, w = heat.shape[1:]
     radius = min(radius, (min(h, w) - 1) // 2)
     if radius < 1:
         return cells.to(heat.dtype)
-    limit = cells.new_tensor([w - 1 - radius, h - 1 - radius])
-    middle = cells.clamp(min=radius).minimum(limit)
-    step = torch.arange(-radius, radius + 1, device=cells.device)
-    square = torch.stack(torch.meshgrid(step, step, indexing="xy"), -1).view(-1, 2)
-    values = gather(heat, (middle[..., None, :] + square).flatten(2, 3)).unflatten(2, (cells.shape[2], 2 * radius + 1, 2 * radius + 1))
-    values = values.maximum(values.amax((3, 4), keepdim=True) * 1e-3).clamp(min=torch.finfo(heat.dtype).tiny)
-    sums = torch.stack([values.sum(3), values.sum(4)], -2).log()  # b k n xy side
+    middle = torch.stack([cells[:, 0].clamp(radius, w - 1 - radius), cells[:, 1].clamp(radius, h - 1 - radius)], 1)
+    step = torch.arange(-radius, radius + 1, device=heat.device)
+    index = (planes * h + middle[:, 1])[:, None] + step  # rows of the square
+    index = index[:, :, None] * w + (middle[:, :1] + step)[:, None, :]
+    values = heat.reshape(-1)[index]
+    values = values.maximum(values.amax((1, 2), keepdim=True) * 1e-3).clamp(min=torch.finfo(heat.dtype).tiny)
+    sums = torch.stack([values.sum(1), values.sum(2)], 1).log()  # m xy side
     # Least squares on equidistant points: slope and curvature of the parabola are two fixed weighted sums.
     x = step.to(heat.dtype)
     bend = x**2 - (x**2).mean()
-    slope, curvature = sums @ (x / (x**2).sum()), sums @ (bend / (bend**2).sum())
+    slope, curvature = (sums * (x / (x**2).sum())).sum(2), (sums * (bend / (bend**2).sum())).sum(2)
     vertex = torch.where(curvature < 0, -slope / (2 * curvature), (cells - middle).to(heat.dtype))
-    return (middle + vertex).clamp(min=cells - 1.0).minimum(cells + 1.0)
+    return (middle + vertex).clamp(min=cells - 1.0, max=cells + 1.0)
 
 
 # ── Mirror ──
 
 
 def mirror(maps: Float[Tensor, "b c h w *t"], order: tuple[int, ...] | None = None) -> Float[Tensor, "b c h w *t"]:
-    """The maps of the mirrored picture, seen unmirrored (and the other way round): left and right exchanged, channels reordered by `order`."""
+    """The maps of the mirrored picture seen unmirrored, and the other way round: columns flipped, channels reordered by `order`."""
     maps = maps.flip(3)
     return maps if order is None else maps[:, list(order)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from manypose.geometry import cell_to_pixel
-from manypose.maps import gather, peaks, quarter_offset, subpixel
+from manypose.maps import gather, peaks, quarter_offset, quarter_offset_at, subpixel, subpixel_at
 from manypose.methods.swahr.grouping import joint_order, match_rounded, match_strong, published_order
 from manypose.methods.swahr.refill import refill_evidence, refill_highest
 from manypose.poses import Poses
@@ -22,8 +22,14 @@ from manypose.skeleton import Skeleton
 __all__ = ["PUBLISHED", "decode", "published_grouping"]
 
 PUBLISHED: dict[str, Any] = {
-    "matching": "rounded", "refinement": "quarter", "refill": "highest", "least_joints": 1, "enlarge": True, "shift": 0.5, "order": "published",
-}  # fmt: skip
+    "matching": "rounded",
+    "refinement": "quarter",
+    "refill": "highest",
+    "least_joints": 1,
+    "enlarge": True,
+    "shift": 0.5,
+    "order": "published",
+}
 """Arguments of `decode` that give the authors' grouping."""
 
 
@@ -65,8 +71,8 @@ def decode(
         shift: added to x and y, in network pixels. 0.5 for weights trained on joints cut to whole cells, as all published weights are.
 
     Returns:
-        For each image the people; by falling score, with `match_rounded` in the order in which they were found. A person's score is the mean over
-        all k joints of the peaks' heights (0 where there is none).
+        For each image the people, by falling score; with `match_rounded` in the order in which they were found. A person's score is the
+        mean over all k joints of the peaks' heights, 0 where there is none.
 
     Raises:
         ValueError: shapes do not fit together.
@@ -93,7 +99,7 @@ def decode(
         keypoints, keypoint_scores = person[..., 1:3].copy(), person[..., 0].copy()
         scores = keypoint_scores.mean(1)
         if refill != "none":
-            _refill(heat[i], tag[i], person, keypoints, keypoint_scores, refill, least_joints, float(stride.mean()), threshold)
+            _refill(heat[i], tag[i], person, keypoints, keypoint_scores, refill, least_joints, refinement, float(stride.mean()))
         keypoints = (cell_to_pixel(keypoints, stride) + shift).astype(np.float32)
         keypoints[keypoint_scores == 0] = 0
         result = Poses(skeleton, keypoints, keypoint_scores, scores)
@@ -127,25 +133,22 @@ def _refill(
     keypoint_scores: Float[np.ndarray, "p k"],
     rule: str,
     least_joints: int,
+    refinement: str,
     stride: float,
-    threshold: float,
 ) -> None:
     """Write the joints that people lack into `keypoints` and `keypoint_scores`."""
     there = taken[..., 0] > 0
     count = there.sum(1)
     means = taken[..., 3:].sum(1) / np.maximum(count, 1)[:, None]
     lacks = ~there & (count >= least_joints)[:, None]
-    joints = np.flatnonzero(lacks.any(0))
-    parts, rows = [], []
-    for j in joints:
-        who = np.flatnonzero(lacks[:, j])
-        mean = torch.from_numpy(means[who]).to(heat)
-        xy, height = (
-            refill_highest(heat[j], tag[j], mean) if rule == "highest" else refill_evidence(heat[j], tag[j], mean, stride, threshold)
-        )
-        parts.append(torch.cat([xy, height[:, None]], 1))
-        rows.append(np.stack([who, np.full(len(who), j)], 1))
-    if parts:
-        p, j = np.concatenate(rows).T
-        values = torch.cat(parts).float().cpu().numpy()
-        keypoints[p, j], keypoint_scores[p, j] = values[:, :2], values[:, 2]
+    who, joints = np.nonzero(lacks)
+    if not len(who):
+        return
+    mean, planes = torch.from_numpy(means[who]).to(heat), torch.from_numpy(joints).to(heat.device)
+    if rule == "evidence":
+        xy, height = refill_evidence(heat, tag, planes, mean, stride)
+    else:
+        cells, height = refill_highest(heat, tag, planes, mean)
+        xy = subpixel_at(heat, planes, cells) if refinement == "gaussian" else quarter_offset_at(heat, planes, cells)
+    values = torch.cat([xy, height[:, None]], 1).float().cpu().numpy()
+    keypoints[who, joints], keypoint_scores[who, joints] = values[:, :2], values[:, 2]

@@ -1,7 +1,7 @@
 """Which peaks belong to one person: matching on associative embedding tags (Newell et al. 2017; SWAHR, Section 3.5).
 
-Joint after joint, peaks are given to the people found so far whose mean tag is near, one peak a person, by an optimal assignment; peaks that
-fit nobody start people. Only some hundred peaks are looked at, so this runs on the CPU.
+Joint after joint, peaks are given to the people found so far whose mean tag is near, one peak a person, by an optimal assignment; peaks
+that fit nobody start people. Only some hundred peaks are looked at, so this runs on the CPU.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Joints that a person lacks, looked for once its tag is known (SWAHR follows HigherHRNet's refinement step here).
 
-Both rules run on the maps' device, joint after joint for all people who lack it.
+Both rules run on the maps' device, for all people and joints together.
 """
 
 import torch
@@ -8,58 +8,70 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from manypose.maps import quarter_offset, subpixel
+from manypose.maps import subpixel_at
 
 __all__ = ["refill_evidence", "refill_highest"]
 
 FLOORS = (0.1, 0.02)  # heights down to which the published rule looks before it looks everywhere
+SAME = 0.25  # squared tag distance up to which a distance rounds to 0
+CHUNK = 2**18  # cells looked at in one go, so that they stay in the cache
 
 
 def refill_highest(
-    heat: Float[Tensor, "h w"], tag: Float[Tensor, "h w t"], means: Float[Tensor, "m t"]
-) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
-    """As published: the cell where ``heat - round(tag distance)`` is highest, if the heat there is positive; a quarter offset.
+    heat: Float[Tensor, "c h w"], tag: Float[Tensor, "c h w t"], planes: Int[Tensor, " m"], means: Float[Tensor, "m t"]
+) -> tuple[Int[Tensor, "m 2"], Float[Tensor, " m"]]:
+    """As published: the cell where ``heat - round(tag distance)`` is highest, if the heat there is positive.
 
-    A cell's value is never above its heat. So looking at the hot cells alone is enough for whoever finds a value above the rest's heat.
+    Arguments as in `refill_evidence`.
 
     Returns:
-        xy on the map and the heat there; height 0 where nothing was found.
+        Cells and the heat there; height 0 where nothing was found.
     """
-    flat, tags = heat.flatten(), tag.flatten(0, 1)
-    best = flat.new_zeros(len(means), dtype=torch.long)
-    open_ = torch.arange(len(means), device=heat.device)
-    for floor in (*FLOORS, None):
-        cells = torch.arange(len(flat), device=heat.device) if floor is None else (flat > floor).nonzero()[:, 0]
-        if len(open_) and len(cells):
-            distance = sum((tags[cells, i] - means[open_, i, None]) ** 2 for i in range(tags.shape[1]))
-            value, at = (flat[cells] - torch.as_tensor(distance).sqrt().round()).max(1)
-            best[open_] = cells[at]
-            if floor is not None:
-                open_ = open_[value <= floor]
-    cells = torch.stack([best % heat.shape[1], best // heat.shape[1]], -1)
-    return quarter_offset(heat[None, None], cells[None, None])[0, 0], flat[best].clamp(min=0)
+    best = torch.zeros_like(planes)
+    for plane in planes.unique():
+        rows = (planes == plane).nonzero()[:, 0]
+        best[rows] = _highest(heat[plane].flatten(), tag[plane].flatten(0, 1), means[rows])
+    height = heat.flatten(1)[planes, best].clamp(min=0)
+    return torch.stack([best % heat.shape[2], best // heat.shape[2]], -1), height
+
+
+def _highest(heat: Float[Tensor, " n"], tag: Float[Tensor, "n t"], means: Float[Tensor, "m t"]) -> Int[Tensor, " m"]:
+    """A cell's value is never above its heat: the hot cells alone are enough for whoever finds a value above all other cells' heat."""
+    best = heat.new_zeros(len(means), dtype=torch.long)
+    rows = torch.arange(len(means), device=heat.device)
+    for floor in (*FLOORS, -torch.inf):
+        cells = (heat > floor).nonzero()[:, 0]
+        if not len(rows) or not len(cells):
+            continue
+        d2 = sum((tag[cells, i] - means[rows, i, None]) ** 2 for i in range(tag.shape[1]))
+        value, at = (heat[cells] - torch.as_tensor(d2).sqrt().round()).max(1)
+        best[rows] = cells[at]
+        rows = rows[value <= floor]
+    return best
 
 
 def refill_evidence(
-    heat: Float[Tensor, "h w"],
-    tag: Float[Tensor, "h w t"],
+    heat: Float[Tensor, "c h w"],
+    tag: Float[Tensor, "c h w t"],
+    planes: Int[Tensor, " m"],
     means: Float[Tensor, "m t"],
     stride: float,
-    threshold: float = 0.1,
-    tag_radius: float = 0.5,
+    seen: float = 0.15,
+    tag_radius: float = 0.7,
     side: float = 22.0,
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
-    """Ours: the square in which most heat speaks for the person, and in it the highest cell or, if none is high, the centre of that heat.
+    """Ours: the highest cell that has the person's tag; if that is low, the centre of the square where most heat speaks for the person.
 
-    A cell speaks for a person with its heat times ``1 - (d / tag_radius)²``, d the distance of its tag to the person's. Single cells of
-    noise or cells on the seam between two people's tags do not win over a region, as they do where only the best cell counts.
+    A cell speaks for a person with ``sqrt(heat) (1 - (d / tag_radius)²)``, d the distance of its tag to the person's. Where no peak stands
+    out, a region wins over single cells of noise and over cells on the seam between two people's tags, which have anybody's tag.
 
     Args:
-        heat: one joint's map.
-        tag: its tags.
-        means: the tags of the people who lack the joint.
+        heat: maps of any joints and images.
+        tag: their tags.
+        planes: for each of m questions which of the c maps to look at.
+        means: and the tag to look for.
         stride: network pixels a cell.
-        threshold: what is high.
+        seen: how high a cell must be to be taken for itself.
         tag_radius: cells whose tags are further off do not count.
         side: of the square, in network pixels.
 
@@ -67,38 +79,52 @@ def refill_evidence(
         xy on the map and the heat there; height 0 where nothing was found.
     """
     step = max(1, round(4 / stride))  # tags are predicted at stride 4: a finer search finds nothing more
-    first = step // 2
-    rough, h, w = heat[first::step, first::step].clamp(min=0), *heat.shape
-    sums = _window_sums(_evidence(rough, tag[first::step, first::step], means, tag_radius), max(1, round(side / stride / step / 2)))
-    most, at = sums.flatten(1).max(1)
-    middle = torch.stack([at % rough.shape[1], at // rough.shape[1]], -1) * step + first
-    reach = torch.arange(-round(side / stride / 2), round(side / stride / 2) + 1, device=heat.device)
-    x = (middle[:, 0, None] + reach).clamp(0, w - 1)
-    y = (middle[:, 1, None] + reach).clamp(0, h - 1)
-    index = (y[:, :, None] * w + x[:, None, :]).flatten(1)
-    near = _near(tag.flatten(0, 1)[index], means[:, None], tag_radius)
-    inside = ((middle[:, 0, None] + reach == x)[:, None, :] & (middle[:, 1, None] + reach == y)[:, :, None]).flatten(1)
-    weight = heat.flatten()[index].clamp(min=0) * near * inside
+    high, most = _rough(heat, tag, planes, means, step, max(1, round(side / stride / step / 2)), tag_radius)
+    found = torch.where((high[:, 2] > seen)[:, None], high, most)
+    x, y, inside = _square(found[:, :2].long(), round(side / stride / 2), (heat.shape[1], heat.shape[2]))
+    index = (planes[:, None] * heat.shape[1] + y) * heat.shape[2] + x
+    heats = heat.flatten()[index].clamp(min=0) * inside
+    d2 = ((tag.flatten(0, 2)[index] - means[:, None]) ** 2).sum(2)
+    # The centre of what speaks for the person …
+    weight = heats.sqrt() * (1 - d2 / tag_radius**2).clamp(min=0)
     total = weight.sum(1).clamp(min=torch.finfo(heat.dtype).tiny)
-    centre = torch.stack([(weight * (index % w)).sum(1), (weight * (index // w)).sum(1)], -1) / total[:, None]
-    high = index.gather(1, (heat.flatten()[index] * (near > 0) * inside).argmax(1, keepdim=True))[:, 0]
-    top = torch.stack([high % w, high // w], -1)
-    seen = heat.flatten()[high] > threshold
-    xy = torch.where(seen[:, None], subpixel(heat[None, None], top[None, None])[0, 0], centre)
-    height = torch.where(seen, heat.flatten()[high], weight.amax(1))
-    return xy, height * (most > 0)
+    centre = torch.stack([(weight * x).sum(1), (weight * y).sum(1)], -1) / total[:, None]
+    # … or the highest cell that has its tag.
+    own = heats * (d2 <= SAME)
+    top = own.argmax(1, keepdim=True)
+    height = own.gather(1, top)[:, 0]
+    peak = subpixel_at(heat, planes, torch.cat([x.gather(1, top), y.gather(1, top)], 1))
+    xy = torch.where((height > seen)[:, None], peak, centre)
+    return xy, torch.where(weight.amax(1) > 0, height.clamp(min=1e-6), 0)
 
 
-def _near(tags: Tensor, mean: Tensor, radius: float) -> Tensor:
-    """1 - (d / radius)², not below 0."""
-    d2 = (tags[..., 0] - mean[..., 0]) ** 2
-    for i in range(1, tags.shape[-1]):
-        d2 = d2 + (tags[..., i] - mean[..., i]) ** 2
-    return (1 - d2 / radius**2).clamp(min=0)
+def _rough(
+    heat: Tensor, tag: Tensor, planes: Tensor, means: Tensor, step: int, radius: int, tag_radius: float
+) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
+    """On every step-th cell: the highest that has the person's tag, and the middle of the square that speaks most for the person; x, y, value."""
+    first = step // 2
+    needed, which = planes.unique(return_inverse=True)
+    heats = heat[:, first::step, first::step][needed].clamp(min=0)
+    tags = tag[:, first::step, first::step][needed].movedim(3, 0).contiguous()
+    roots, w = heats.sqrt(), heats.shape[2]
+    out = []
+    for part in range(0, len(planes), max(1, CHUNK // heats[0].numel())):
+        u, mean = which[part : part + max(1, CHUNK // heats[0].numel())], means[part : part + max(1, CHUNK // heats[0].numel())]
+        d2 = sum((tags[i, u] - mean[:, i, None, None]) ** 2 for i in range(len(tags)))
+        high = (heats[u] * (d2 <= SAME)).flatten(1).max(1)
+        most = _window_sums(roots[u] * (1 - d2 / tag_radius**2).clamp(min=0), radius).flatten(1).max(1)
+        out.append(torch.stack([torch.stack([at % w * step + first, at // w * step + first, value], 1) for value, at in (high, most)]))
+    return torch.cat(out, 1).unbind(0)
 
 
-def _evidence(heat: Tensor, tag: Tensor, means: Tensor, radius: float) -> Tensor:
-    return heat * _near(tag, means[:, None, None], radius)
+def _square(cells: Int[Tensor, "m 2"], reach: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y and whether on the map, of all cells of the squares around `cells`; those off the map are moved to its edge."""
+    h, w = size
+    step = torch.arange(-reach, reach + 1, device=cells.device)
+    x, y = (cells[:, :1] + step)[:, None, :], (cells[:, 1:] + step)[:, :, None]
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    x, y = torch.broadcast_tensors(x.clamp(0, w - 1), y.clamp(0, h - 1))
+    return x.flatten(1), y.flatten(1), inside.flatten(1)
 
 
 def _window_sums(values: Float[Tensor, "m h w"], radius: int) -> Float[Tensor, "m h w"]:
