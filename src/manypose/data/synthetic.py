@@ -58,6 +58,7 @@ class SyntheticPeople(Dataset):
         objects: most things (boxes, boards, posts) in front of people.
         backgrounds: folder of photos without people; None draws backgrounds too.
         far_face: visibility of face points on the far side of the head: 1 as any hidden joint, or 0, as COCO's annotators did.
+        cache: keep every scene that was drawn once in memory; drawing one takes longer than a small network needs to learn from it.
 
     Raises:
         ValueError: ranges that are empty or negative, or a background folder without pictures.
@@ -73,6 +74,7 @@ class SyntheticPeople(Dataset):
     objects: int = 2
     backgrounds: str | Path | None = None
     far_face: Literal[0, 1] = 1
+    cache: bool = False
 
     def __post_init__(self) -> None:
         if self.length < 1 or min(self.size) < 16 or not 0 <= self.people[0] <= self.people[1] or not 0 < self.height[0] <= self.height[1]:
@@ -81,6 +83,7 @@ class SyntheticPeople(Dataset):
                 f"length {self.length}, size {self.size}, people {self.people}, height {self.height}"
             )
         self.skeleton, self._photos = COCO, _photos(self.backgrounds)
+        self._drawn: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -88,7 +91,12 @@ class SyntheticPeople(Dataset):
     def __getitem__(self, i: int) -> Sample:
         if not -self.length <= i < self.length:
             raise IndexError(f"no scene {i}, there are {self.length}")
-        return self.scene(i % self.length).sample
+        i %= self.length
+        if not self.cache:
+            return self.scene(i).sample
+        if i not in self._drawn:
+            self._drawn[i] = self.scene(i).sample
+        return self._drawn[i]
 
     def scene(self, i: int) -> Scene:
         """Scene i with its instance masks."""
