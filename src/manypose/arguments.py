@@ -13,12 +13,17 @@ import re
 import types
 import typing
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
+import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser
 
-__all__ = ["UsageError", "bind"]
+from manypose.config import read_environment
+
+__all__ = ["UsageError", "bind", "configure", "hint"]
 
 
 class UsageError(Exception):
@@ -40,6 +45,46 @@ def bind(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any],
     kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
     positional = [given[name] for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     return positional, {name: given[name] for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def configure(function: Callable, argv: Sequence[str], prog: str) -> dict[str, Any]:
+    """The keyword arguments that a config file (``--config FILE.yaml``) and further options give a function, its classes built.
+
+    Raises:
+        UsageError: as of `bind`; a mistake in a config is named by its place in it.
+        SystemExit: after ``--help`` and ``--print_config``.
+    """
+    read_environment()
+    parser = ArgumentParser(prog=prog, description=parse_docstring(function.__doc__ or "").short_description, exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below; later options overrule it")
+    parser.add_function_arguments(function, as_positional=False)
+    try:
+        given = parser.parse_args(argv)
+    except (argparse.ArgumentError, yaml.YAMLError) as e:
+        said = _explained(e, function, parser)
+        if isinstance(e, yaml.YAMLError):
+            said = f"{next((b for a, b in pairwise(argv) if a == '--config'), 'the config')}: {said}"
+        raise UsageError(said) from None
+    return {k: v for k, v in vars(parser.instantiate(given)).items() if k != "config"}
+
+
+def _explained(error: Exception, function: Callable, parser: ArgumentParser) -> str:
+    """jsonargparse's chain of messages as the place in the config and what is wrong there."""
+    text = " ".join(str(error).split())
+    if isinstance(error, yaml.YAMLError):
+        return f"not YAML: {text}"
+    keys, classes = re.findall(r'Parser key "([\w.]+)":', text), re.findall(r"Problem with given class_path '([\w.]+)'", text)
+    place = ".".join(keys) + ": " if keys else ""
+    option = re.search(r"Option '([\w.]+)' is not accepted", text)
+    if option:
+        owner = _named(classes[-1]) if classes else function
+        return f"{place}there is no {option[1]!r}" + hint([option[1]], list(inspect.signature(owner).parameters))
+    union = re.search(r"Subtypes: \[([^\]]*)\] Errors:.* Given value: (\S+?)\.? ", text + " ")
+    last = _said(argparse.ArgumentError(None, re.split(r'Parser key "[\w.]+":', text)[-1].strip()), parser)
+    if union and "expected" not in last.split(" - ")[0]:
+        return f"{place}expected {_plain(union[1]).replace(', ', ' or ')}, got {union[2]}"
+    noise = r"Problem with given class_path '[\w.]+': |Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
+    return place + re.sub(noise, "", last).partition(". Got value: Namespace")[0]
 
 
 def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
@@ -89,11 +134,15 @@ def _said(error: argparse.ArgumentError, parser: ArgumentParser) -> str:
     """jsonargparse's message as one line in the user's words."""
     text = " ".join(str(error).split())
     text = re.sub(r'Parser key "(\w+)":', lambda m: f"--{m[1].replace('_', '-')}:", text)
-    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: "one of " + m[1].replace("'", ""), text)
-    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("Expected a one of", "expected one of")
-    text = re.sub(r"[Ee]xpected (?:an? )?(.+?)\. Got value: ", r"expected \1, got ", text)
+    text = re.sub(r"[Ee]xpected (?:an? )?(.+?)\. Got value: ", r"expected \1, got ", _plain(text))
     known = [o for action in parser._actions for o in action.option_strings]
     return text + hint([w for w in re.findall(r"--[\w-]+", text) if w not in known], known)
+
+
+def _plain(text: str) -> str:
+    """Types as their names."""
+    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: "one of " + m[1].replace("'", ""), text)
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
 
 
 def hint(words: Sequence[str], known: Sequence[str]) -> str:
@@ -103,3 +152,8 @@ def hint(words: Sequence[str], known: Sequence[str]) -> str:
         if near:
             return f"; did you mean {near[0]}?"
     return ""
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

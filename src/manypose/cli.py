@@ -62,21 +62,10 @@ def _run(argv: list[str]) -> int:
         return _no_verb(argv)
     _quiet()
     rest, prog = argv[len(verb.split()) :], f"manypose {verb}"
-    if verb == "train":
-        from jsonargparse import auto_cli
-
-        from manypose.config import read_environment
-
-        read_environment()
-        from manypose.config import read_environment
-
-        read_environment()
-        auto_cli(_load(verb), args=rest, as_positional=False, prog=prog, exit_on_error=False)
-        return 0
-    from manypose.arguments import bind
+    from manypose.arguments import bind, configure
 
     function = _load(verb)
-    positional, named = bind(function, rest, prog)
+    positional, named = ([], configure(function, rest, prog)) if verb == "train" else bind(function, rest, prog)
     code = function(*positional, **named)
     return code if isinstance(code, int) else 0
 
@@ -119,11 +108,9 @@ def _fail(message: str, code: int = 1) -> int:
 
 def _failed(error: Exception) -> int:
     """The one line of an error, and the exit code."""
-    import argparse
-
     if os.environ.get("MANYPOSE_DEBUG"):
         traceback.print_exception(error)
-    usage = isinstance(error, argparse.ArgumentError) or type(error).__name__ == "UsageError"
+    usage = type(error).__name__ == "UsageError"  # by name: a quick `--help` does not import where it is defined
     expected = (ValueError, OSError, ImportError, ArithmeticError, MemoryError)
     if isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
