@@ -1,0 +1,76 @@
+"""Published ``.pth`` checkpoints: read without running anything in them, unwrapped, and checked name by name."""
+
+import _codecs
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["mismatch", "read_checkpoint", "with_counters"]
+
+# Training checkpoints hold their best score as a numpy number: data, but not what torch takes for data by itself.
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS: list = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    np.dtypes.Float64DType,
+    _codecs.encode,
+]
+
+
+def read_checkpoint(path: str | Path, wrappers: tuple[str, ...]) -> dict[str, Tensor]:
+    """A published file's parameters: a bare state dict, or one in the first of `wrappers` there is, perhaps with ``module.`` prefixes.
+
+    Nothing in the file is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a checkpoint, cut short, or it holds code.
+    """
+    path = Path(path)
+    content = _read(path)
+    wrapped = [content[w] for w in wrappers if isinstance(content.get(w), dict)] if isinstance(content, dict) else []
+    state = wrapped[0] if wrapped else content
+    if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise ValueError(f"{path}: not a checkpoint: it holds no named tensors, nor {' or '.join(wrappers)}")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _read(path: Path) -> object:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
+            warnings.simplefilter("ignore")  # what torch says about odd files is said better below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "GLOBAL" in reason or "global" in reason:
+            name = next((w.strip(".,`'\"") for w in reason.split("GLOBAL ")[-1].split() if "." in w), "objects")
+            raise ValueError(
+                f"{path}: refused: the file holds code or objects ({name}), not only tensors; save its state_dict alone"
+            ) from None
+        raise ValueError(f"{path}: not a PyTorch checkpoint, or damaged") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception:  # torch raises many kinds on damaged files: RuntimeError, EOFError, KeyError, UnicodeDecodeError …
+        raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
+
+
+def with_counters(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state with batch counters, which files of early PyTorch lack and which change nothing."""
+    return {**{name: tensor for name, tensor in own.items() if name.endswith("num_batches_tracked")}, **state}
+
+
+def mismatch(own: dict[str, Tensor], state: dict[str, Tensor]) -> str:
+    """How a state dict's names and shapes differ from a network's, in one line; empty where they agree."""
+    missing = [n for n in own if n not in state]
+    unexpected = [n for n in state if n not in own]
+    shapes = [
+        f"{n}: expected {tuple(own[n].shape)}, found {tuple(state[n].shape)}" for n in own if n in state and own[n].shape != state[n].shape
+    ]
+    lists = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+    return "; ".join(f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" for kind, names in lists if names)
