@@ -7,7 +7,7 @@ from pathlib import Path
 
 from manypose.media import PHOTOS, VIDEOS, is_photo, is_video
 
-__all__ = ["Found", "sources"]
+__all__ = ["Found", "example_photo", "sources"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,19 @@ def sources(spec: str | Path | Iterable[str | Path]) -> Found:
     if not paths:
         raise FileNotFoundError(f"{spec}: no photo or video matches ({len(matches)} other files do)")
     return Found(paths, len(matches) - len(paths))
+
+
+def example_photo() -> Path:
+    """The photo of an astronaut that scikit-image brings.
+
+    Raises:
+        ImportError: scikit-image is not installed.
+    """
+    try:
+        import skimage
+    except ImportError:
+        raise ImportError("the example photo needs the extra 'demo': pip install 'manypose[demo]'") from None
+    return Path(skimage.data_dir) / "astronaut.png"
 
 
 def _folder(path: Path) -> Found:

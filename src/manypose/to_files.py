@@ -19,6 +19,7 @@ from manypose.draw import draw
 from manypose.formats.files import FORMATS, Entry, result_files
 from manypose.inference import Item, Options, stream
 from manypose.predict import Model, load
+from manypose.sources import example_photo
 from manypose.sources import sources as find
 
 __all__ = ["Outcome", "predict", "predict_to"]
@@ -44,8 +45,9 @@ class Outcome:
 
 
 def predict(
-    sources: list[str],
+    sources: list[str] = [],  # noqa: B006 - shown by --help, never changed
     *,
+    example: bool = False,
     model: str | None = None,
     weights: Path | None = None,
     out: Path = Path("manypose-out"),
@@ -67,6 +69,7 @@ def predict(
 
     Args:
         sources: photos, videos, folders, or patterns such as 'photos/*.jpg'.
+        example: look at the photo of an astronaut that scikit-image brings (extra 'demo').
         model: a model's name or a .safetensors file; by default the one that comes with manypose.
         weights: a file for a named model: .safetensors, or a published .pth.
         out: the folder to write to; it is made where needed.
@@ -88,8 +91,10 @@ def predict(
         1 where a source could not be used, else 0.
     """
     options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
+    if not sources and not example:
+        raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
     outcome = predict_to(
-        sources,
+        [*sources, *([example_photo()] if example else [])],
         lambda: load(model, weights=weights, device=device),
         out,
         formats=format or ("coco",),
