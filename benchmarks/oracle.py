@@ -1,0 +1,147 @@
+"""What a decoder makes of perfect maps: ``python benchmarks/oracle.py --method swahr [--images 500] [--degraded] [--json OUT.json]``.
+
+No network runs and no photo is read. Maps are rendered from the annotations of COCO val2017, perfect or spoiled, and decoded; the people are
+compared with the annotations. What is missing to AP 1 is the decoder's own loss, and ``--analyze`` says what it is lost to. The data are all
+people of val2017 with a labelled keypoint (no crowd regions, half of the areas estimated): figures are not COCO's official AP.
+
+A method plugs in with a module that has ``PROTOCOL``, ``maps(keypoints, photo, image_id, degraded)`` and
+``decode(maps, warp, published)``: see `METHODS`.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cv2
+import numpy as np
+import oracle_swahr
+import torch
+from tqdm import tqdm
+
+from manypose.data.coco import AnnotatedImage, annotated_people
+from manypose.files import write_json
+from manypose.metrics.analysis import analyse
+from manypose.metrics.annotations import read_results, read_truth
+from manypose.metrics.oks_ap import oks_ap
+from manypose.metrics.report import table
+from manypose.poses import Poses
+from manypose.skeleton import COCO
+
+METHODS: dict[str, ModuleType] = {"swahr": oracle_swahr}
+ARCHIVE = Path("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
+
+
+@dataclass
+class Run:
+    """What a run has gathered: annotations and results in COCO's form, and milliseconds of decoding."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    cpu_times: list[float] = field(default_factory=list)
+    counts: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, image: AnnotatedImage, poses: Poses, seconds: float, cpu_seconds: float) -> None:
+        """One image."""
+        self.images.append({"id": image.image_id, "height": image.size[0], "width": image.size[1]})
+        for keypoints, box, area in zip(image.keypoints, image.boxes.tolist(), image.areas.tolist(), strict=True):
+            x0, y0, x1, y1 = box
+            person = {"id": len(self.annotations) + 1, "image_id": image.image_id, "category_id": 1, "iscrowd": 0, "area": area}
+            labelled = int((keypoints[:, 2] > 0).sum())
+            person |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled}
+            self.annotations.append(person)
+        found = poses.keypoint_scores > 0
+        points = np.concatenate([poses.keypoints, np.ones_like(poses.keypoints[..., :1])], 2) * found[..., None]
+        for row, score in zip(points, poses.scores.tolist(), strict=True):
+            self.results.append({"image_id": image.image_id, "category_id": 1, "keypoints": row.ravel().tolist(), "score": score})
+        self.times.append(seconds * 1e3)
+        self.cpu_times.append(cpu_seconds * 1e3)
+        self.counts.append((len(poses), len(image.keypoints)))
+
+
+def run(method: str, archive: Path, images: int | None, degraded: bool, published: bool) -> Run:
+    """Render and decode the first `images` images (all: None), by rising image id."""
+    adapter, done = METHODS[method], Run()
+    chosen = sorted(annotated_people(archive), key=lambda image: image.image_id)
+    for image in tqdm(list(islice(chosen, images)), unit="image", disable=None):
+        maps, warp = adapter.maps(image.keypoints, image.size, image.image_id, degraded)
+        start, cpu = time.perf_counter(), time.process_time()
+        poses = adapter.decode(maps, warp, published)
+        done.add(image, poses, time.perf_counter() - start, time.process_time() - cpu)
+    return done
+
+
+def evaluate(done: Run) -> tuple[dict[str, float], Any, Any]:
+    """COCO's figures, and the truth and results they come from."""
+    category = {"id": 1, "name": "person", "keypoints": list(COCO.joints)}
+    truth = read_truth({"images": done.images, "annotations": done.annotations, "categories": [category]}, COCO)
+    results = read_results(done.results, truth)
+    return oks_ap(truth, results), truth, results
+
+
+def summary(done: Run, figures: dict[str, float], protocol: str) -> dict[str, Any]:
+    """What ``--json`` writes."""
+    counts = np.array(done.counts)
+    fewer, equal, more = ((s := np.sign(counts[:, 0] - counts[:, 1])) < 0).sum(), (s == 0).sum(), (s > 0).sum()
+    return {
+        **{name: round(value, 6) for name, value in figures.items()},
+        "images": len(done.images),
+        "persons_annotated": len(done.annotations),
+        "persons_out": len(done.results),
+        "images_with_fewer_equal_more_persons": [int(fewer), int(equal), int(more)],
+        "p50_ms": round(float(np.percentile(done.times, 50)), 3),
+        "p95_ms": round(float(np.percentile(done.times, 95)), 3),
+        "cpu_p50_ms": round(float(np.percentile(done.cpu_times, 50)), 3),
+        "protocol": protocol,
+    }
+
+
+def default_archive() -> Path:
+    """In the folder that MANYPOSE_SHARED names, or in ``shared`` beside the repository."""
+    return Path(os.environ.get("MANYPOSE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / ARCHIVE
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """The command line; gives what it wrote."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--method", choices=sorted(METHODS), required=True)
+    parser.add_argument("--images", type=int, help="the first so many, by id; default: all 2,346")
+    parser.add_argument("--degraded", action="store_true", help="spoil the maps")
+    parser.add_argument("--published", action="store_true", help="decode as the authors do")
+    parser.add_argument("--analyze", action="store_true", help="say what is lost to what")
+    parser.add_argument("--data", type=Path, default=default_archive(), help="the annotation archive (.npz)")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(argv)
+    if given.images is not None and given.images < 1:
+        parser.error(f"--images must be 1 or more, got {given.images}")
+    if not given.data.is_file():
+        parser.error(f"{given.data}: no such annotation archive; name one with --data, or its folder's root with MANYPOSE_SHARED")
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    done = run(given.method, given.data, given.images, given.degraded, given.published)
+    figures, truth, results = evaluate(done)
+    protocol = (
+        f"oracle: {given.method}{' as published' if given.published else ''}, {'degraded' if given.degraded else 'perfect'} maps, one scale, "
+        f"no flip; {METHODS[given.method].PROTOCOL}; the annotated persons of the first {len(done.images)} images of {given.data.name} by id, "
+        "not COCO's official AP; 20 results an image; times are of decoding alone, one thread"
+    )
+    out = summary(done, figures, protocol)
+    print("  ".join(f"{k} {v}" for k, v in out.items() if k != "protocol"), protocol, sep="\n")
+    if given.analyze:
+        print(table(analyse(truth, results)))
+    if given.json:
+        write_json(given.json, out)
+    return out
+
+
+if __name__ == "__main__":
+    main()
