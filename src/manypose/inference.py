@@ -137,7 +137,7 @@ def stream(method: Method, items: Iterable[Item], options: Options) -> Iterator[
             yield _joined(method, waiting.popleft(), options)
 
     try:
-        for seen in _ahead(lambda item: _look(method, item, options), items, 2 * options.batch_size):
+        for seen in _ahead(lambda item: _look(method, item, options), items, options.batch_size):
             waiting.append(seen)
             for look in seen.looks:
                 key = tuple(w.size for w in look.warps)
@@ -160,6 +160,9 @@ def stream(method: Method, items: Iterable[Item], options: Options) -> Iterator[
 
 def _ahead(work: Callable[[T], S], items: Iterable[T], depth: int) -> Iterator[S]:
     """`work` done on each item by a few threads, in order, at most `depth` items ahead."""
+    if isinstance(items, Sequence) and len(items) == 1:  # starting threads would cost more
+        yield work(items[0])
+        return
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         futures: deque[Future[S]] = deque()
         failure: Exception | None = None
@@ -259,9 +262,11 @@ def device_of(method: Method) -> torch.device:
 
 @contextmanager
 def _evaluating(method: Any) -> Iterator[None]:
-    training = method.training
+    if not method.training:  # to switch all parts of a large network takes milliseconds
+        yield
+        return
     method.eval()
     try:
         yield
     finally:
-        method.train(training)
+        method.train()

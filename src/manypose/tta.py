@@ -119,8 +119,10 @@ def _mirrored(maps: Maps, fields: dict[str, Field]) -> Maps:
 
 def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:
     """The mean of several maps, or all side by side in a new last dimension (`again`: in the one that there is)."""
+    if len(parts) == 1:  # nothing is copied
+        return parts[0] if again or field.merge == "mean" else parts[0][..., None]
     if field.merge == "mean":
-        return parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+        return torch.stack(parts).mean(0)
     return torch.cat(parts, -1) if again else torch.stack(parts, -1)
 
 
