@@ -1,11 +1,12 @@
 """What a decoder makes of perfect maps: ``python benchmarks/oracle.py --method swahr [--images 500] [--degraded] [--json OUT.json]``.
 
-No network runs and no photo is read. Maps are rendered from the annotations of COCO val2017, perfect or spoiled, and decoded; the people are
-compared with the annotations. What is missing to AP 1 is the decoder's own loss, and ``--analyze`` says what it is lost to. The data are all
+No network runs, no photo is read. Maps are rendered from the annotations of COCO val2017, perfect or spoiled, and decoded; the people are
+compared with the annotations. What is missing to AP 1 is the decoder's own loss; ``--analyze`` says what it is lost to. The data are all
 people of val2017 with a labelled keypoint (no crowd regions, half of the areas estimated): figures are not COCO's official AP.
 
 A method plugs in with a module that has ``PROTOCOL``, ``maps(keypoints, photo, image_id, degraded)`` and
-``decode(maps, warp, published)``: see `METHODS`.
+``decode(maps, warp, published)``: see `METHODS`. One that looks at one person at a time has ``TOP_DOWN = True`` and is given the annotated
+boxes: ``maps(keypoints, image_id, degraded, boxes, published)``.
 """
 
 import argparse
@@ -15,13 +16,13 @@ import time
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cv2
 import numpy as np
+import oracle_mspn
 import oracle_swahr
 import torch
 from tqdm import tqdm
@@ -35,7 +36,7 @@ from manypose.metrics.report import table
 from manypose.poses import Poses
 from manypose.skeleton import COCO
 
-METHODS: dict[str, ModuleType] = {"swahr": oracle_swahr}
+METHODS: dict[str, Any] = {"swahr": oracle_swahr, **oracle_mspn.METHODS}
 ARCHIVE = Path("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
 
 
@@ -73,7 +74,10 @@ def run(method: str, archive: Path, images: int | None, degraded: bool, publishe
     adapter, done = METHODS[method], Run()
     chosen = sorted(annotated_people(archive), key=lambda image: image.image_id)
     for image in tqdm(list(islice(chosen, images)), unit="image", disable=None):
-        maps, warp = adapter.maps(image.keypoints, image.size, image.image_id, degraded)
+        if getattr(adapter, "TOP_DOWN", False):
+            maps, warp = adapter.maps(image.keypoints, image.image_id, degraded, image.boxes, published)
+        else:
+            maps, warp = adapter.maps(image.keypoints, image.size, image.image_id, degraded)
         start, cpu = time.perf_counter(), time.process_time()
         poses = adapter.decode(maps, warp, published)
         done.add(image, poses, time.perf_counter() - start, time.process_time() - cpu)
@@ -130,9 +134,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     done = run(given.method, given.data, given.images, given.degraded, given.published)
     figures, truth, results = evaluate(done)
     protocol = (
-        f"oracle: {given.method}{' as published' if given.published else ''}, {'degraded' if given.degraded else 'perfect'} maps, one scale, "
-        f"no flip; {METHODS[given.method].PROTOCOL}; the annotated persons of the first {len(done.images)} images of {given.data.name} by id, "
-        "not COCO's official AP; 20 results an image; times are of decoding alone, one thread"
+        f"oracle: {given.method}{' as published' if given.published else ''}, {'degraded' if given.degraded else 'perfect'} maps, one "
+        f"scale, no flip; {METHODS[given.method].PROTOCOL}; the annotated persons of the first {len(done.images)} images of "
+        f"{given.data.name}, by id, not official COCO AP; 20 results an image; times are of decoding alone, one thread"
     )
     out = summary(done, figures, protocol)
     print("  ".join(f"{k} {v}" for k, v in out.items() if k != "protocol"), protocol, sep="\n")
