@@ -106,6 +106,18 @@ MODELS: dict[str, Named] = {
     "swahr-w48": _swahr("hrnet_w48", 640, True, "AP 70.2 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
     "higherhrnet-w32": _swahr("hrnet_w32", 512, False, "AP 67.1 COCO val2017, one scale, flip (SWAHR, Table 3)"),
     "higherhrnet-w48": _swahr("hrnet_w48", 640, False, "AP 68.4 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
+    "imhn-3": Named(
+        "manypose.methods.simple_pose:SimplePose",
+        {"stages": 3, "size": 384},
+        "Simple Pose, 3-stage IMHN, bottom-up, 384 px",
+        "AP 65.8 COCO val2017, four scales, flip (Simple Pose, Table 1)",
+    ),
+    "imhn-4": Named(
+        "manypose.methods.simple_pose:SimplePose",
+        {"stages": 4, "size": 512},
+        "Simple Pose, 4-stage IMHN, bottom-up, 512 px",
+        "AP 69.1 COCO val2017, four scales, flip (Simple Pose, Table 1)",
+    ),
 }
 
 

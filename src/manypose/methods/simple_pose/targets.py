@@ -1,0 +1,234 @@
+"""Ground truth maps (Section "Definition of Heatmaps", Equation 1): all people, joints and parts of a batch at once, on the device.
+
+Every joint and part covers a small box of cells. The cells of all boxes are listed in one long row, valued there, and scattered into
+the maps, so the work follows what is painted and not the size of the maps.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, max_pool2d
+
+from manypose.data.sample import Batch
+from manypose.geometry import cell_to_pixel, pixel_to_cell
+from manypose.methods import Maps
+from manypose.methods.simple_pose.body import Body
+
+__all__ = ["heat_maps", "paint_fields", "part_maps", "pyramid", "targets"]
+
+
+def targets(
+    people: Batch,
+    size: tuple[int, int],
+    body: Body,
+    *,
+    sigma_k: float = 9.0,
+    sigma_p: float = 7.0,
+    thre: float = 0.01,
+    thre_p: float | None = None,
+    published: bool = False,
+    auxiliary: bool = True,
+    fields: bool = False,
+    stride: int = 4,
+    scales: int = 5,
+) -> Maps:
+    """Targets for a network input of `size`.
+
+    Args:
+        people: joints in network pixels; every joint with visibility > 0 counts.
+        size: height and width of the input.
+        body: what is painted.
+        sigma_k: deviation of a joint's Gaussian, in pixels of the input.
+        sigma_p: deviation across a part.
+        thre: where Gaussians are cut off.
+        thre_p: the same for parts; default `thre`.
+        published: paint as the authors' program does (see `heat_maps`, `part_maps`) instead of as the paper says.
+        auxiliary: two more channels, as the published networks have: people's masks, and the largest of all joints' maps.
+        fields: part affinity fields (Cao et al. 2017) in place of parts, for the baseline (Table 1, experiment 1).
+        stride: of the finest maps.
+        scales: how many halvings there are, the finest counted.
+
+    Returns:
+        ``scale0`` … ``scale4``: (b, c, h, w), channels parts, joints and perhaps the auxiliary two, each half the size of the one before.
+        ``mask0`` … ``mask4``: (b, c or 1, h, w), the weight of a cell: 0 where annotations are missing.
+    """
+    joints = body.joints(people.keypoints)
+    drawn = (joints[..., 2] > 0) & people.there[..., None]
+    xy = joints[..., :2].where(drawn[..., None], joints.new_zeros(()))
+    grid = (size[0] // stride, size[1] // stride)
+    heat = heat_maps(xy, drawn, grid, sigma_k, thre, published, stride)
+    if fields:
+        parts = paint_fields(xy, drawn, body, grid, sigma_p, stride)
+    else:
+        parts = part_maps(xy, drawn, body, grid, sigma_p, thre if thre_p is None else thre_p, published, stride)
+    maps, mask = [parts, heat], _mask(people, body, stride, fields)
+    if auxiliary:
+        person, known = _person_mask(people, stride)
+        maps += [person, heat.amax(1, keepdim=True)]
+        whole = mask.amin(1, keepdim=True)
+        mask = torch.cat([mask.expand(-1, parts.shape[1] + heat.shape[1], -1, -1), whole * known, whole], 1)
+    return pyramid(torch.cat(maps, 1), mask, scales)
+
+
+def pyramid(maps: Float[Tensor, "b c h w"], mask: Float[Tensor, "b m h w"], scales: int = 5) -> Maps:
+    """``scale0`` … by adaptive average pooling, ``mask0`` … bilinearly, with values below 1/2 set to 0, as published."""
+    out: Maps = {}
+    for i in range(scales):
+        grid = (maps.shape[2] >> i, maps.shape[3] >> i)
+        out[f"scale{i}"] = adaptive_avg_pool2d(maps, grid) if i else maps
+        small = interpolate(mask, size=grid, mode="bilinear", align_corners=False) if i else mask
+        out[f"mask{i}"] = small * (small >= 0.5)
+    return out
+
+
+def heat_maps(
+    xy: Float[Tensor, "b n j 2"],
+    drawn: Bool[Tensor, "b n j"],
+    grid: tuple[int, int],
+    sigma: float = 9.0,
+    thre: float = 0.01,
+    published: bool = False,
+    stride: int = 4,
+    gain: Float[Tensor, "b n j"] | None = None,
+) -> Float[Tensor, "b j h w"]:
+    """Joints' Gaussians, the largest of all people's; `xy` and `sigma` in pixels, `grid` in cells.
+
+    The paper cuts them off where they fall to `thre`. `published`: at a square of whole cells around ``round(x / stride)``, which is not
+    quite where the Gaussian's middle is. `gain` scales each.
+    """
+    b, n, j = drawn.shape
+    reach = sigma * (-2 * torch.tensor(thre).log().item()) ** 0.5
+    if published:
+        radius = -int(-reach // stride)
+        middle = (xy / stride).round()
+    else:
+        radius = int(reach / stride + 1)
+        middle = pixel_to_cell(xy, stride).round()
+    planes = (torch.arange(b, device=xy.device)[:, None, None] * j + torch.arange(j, device=xy.device)).expand(b, n, j)
+    which, x, y = _cells((middle - radius)[drawn], (middle + radius)[drawn], grid)
+    at = xy[drawn][which]
+    d2 = (cell_to_pixel(x, stride) - at[:, 0]) ** 2 + (cell_to_pixel(y, stride) - at[:, 1]) ** 2
+    values = torch.exp(-d2 / (2 * sigma**2))
+    if not published:
+        values = values * (values > thre)
+    if gain is not None:
+        values = values * gain[drawn][which]
+    index = (planes[drawn][which] * grid[0] + y) * grid[1] + x
+    out = xy.new_zeros(b * j * grid[0] * grid[1])
+    return out.scatter_reduce_(0, index, values, "amax").view(b, j, *grid)
+
+
+def part_maps(
+    xy: Float[Tensor, "b n j 2"],
+    drawn: Bool[Tensor, "b n j"],
+    body: Body,
+    grid: tuple[int, int],
+    sigma: float = 7.0,
+    thre: float = 0.01,
+    published: bool = False,
+    stride: int = 4,
+    keep: Bool[Tensor, "b n l"] | None = None,
+) -> Float[Tensor, "b l h w"]:
+    """Body parts; `keep` may leave some out.
+
+    The paper paints "elliptical Gaussians": ours are ``exp(-r² / 2σ²)`` where r is the small half axis of the ellipse through the cell whose
+    foci are the part's two joints: 1 between the joints, a Gaussian across, cut off at the ellipse where it falls to `thre`; of several
+    people the largest. `published`: r is the distance to the line through both joints, painted in the upright box around them enlarged by
+    4 pixels, `thre` and below become 0.01 in it, and several people are averaged.
+    """
+    a, b_, planes, ok = _ends(xy, drawn, body, keep)
+    low, high = torch.minimum(a, b_), torch.maximum(a, b_)
+    if published:
+        a, b_ = a.double(), b_.double()  # as NumPy computes: a value beside the threshold must fall on the same side
+        which, x, y = _cells(((low - 4) / stride).round(), ((high + 4) / stride).round(), grid)
+    else:
+        reach = sigma * (-2 * torch.tensor(thre).log().item()) ** 0.5
+        which, x, y = _cells(pixel_to_cell(low - reach, stride).floor(), pixel_to_cell(high + reach, stride).ceil(), grid)
+    a, along = a[which], (b_ - a)[which]
+    to = torch.stack([cell_to_pixel(x, stride), cell_to_pixel(y, stride)], 1) - a
+    length = along.norm(dim=1)
+    index = (planes[which] * grid[0] + y) * grid[1] + x
+    out = xy.new_zeros(ok * grid[0] * grid[1])
+    if published:
+        across = (along[:, 0] * to[:, 1] - along[:, 1] * to[:, 0]) / length
+        values = torch.exp(-(across**2) / (2 * sigma**2))
+        values = values.where(values > thre, values.new_tensor(0.01)).to(xy.dtype)
+        count = torch.zeros_like(out).index_add_(0, index, torch.ones_like(values))
+        out = out.index_add_(0, index, values) / count.clamp(min=1)
+    else:
+        whole = (to.norm(dim=1) + (to - along).norm(dim=1)) / 2  # the large half axis
+        r2 = (whole - length / 2) * (whole + length / 2)
+        values = torch.exp(-r2.clamp(min=0) / (2 * sigma**2))
+        out.scatter_reduce_(0, index, values * (values > thre), "amax")
+    return out.view(xy.shape[0], len(body.parts), *grid)
+
+
+def paint_fields(
+    xy: Float[Tensor, "b n j 2"], drawn: Bool[Tensor, "b n j"], body: Body, grid: tuple[int, int], width: float = 7.0, stride: int = 4
+) -> Float[Tensor, "b l2 h w"]:
+    """Part affinity fields (Cao et al. 2017, Section 2.3): the unit vector along a part within `width` pixels of it, averaged over people.
+
+    Channels: x of all parts, then y of all parts.
+    """
+    a, b_, planes, total = _ends(xy, drawn, body, None)
+    low, high = torch.minimum(a, b_) - width, torch.maximum(a, b_) + width
+    which, x, y = _cells(pixel_to_cell(low, stride).floor(), pixel_to_cell(high, stride).ceil(), grid)
+    a, along = a[which], (b_ - a)[which]
+    length = along.norm(dim=1)
+    unit = along / length.clamp(min=1e-6)[:, None]
+    to = torch.stack([cell_to_pixel(x, stride), cell_to_pixel(y, stride)], 1) - a
+    ahead = (to * unit).sum(1)
+    across = to[:, 0] * unit[:, 1] - to[:, 1] * unit[:, 0]
+    inside = ((ahead >= 0) & (ahead <= length) & (across.abs() <= width)).to(xy.dtype)
+    index = (planes[which] * grid[0] + y) * grid[1] + x
+    empty = xy.new_zeros(total * grid[0] * grid[1])
+    count = empty.index_add(0, index, inside).clamp(min=1)
+    both = [(empty.index_add(0, index, unit[:, i] * inside) / count).view(xy.shape[0], len(body.parts), *grid) for i in (0, 1)]
+    return torch.cat(both, 1)
+
+
+def _ends(
+    xy: Float[Tensor, "b n j 2"], drawn: Bool[Tensor, "b n j"], body: Body, keep: Bool[Tensor, "b n l"] | None
+) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m 2"], Int[Tensor, " m"], int]:
+    """Both ends of all parts that can be painted, the plane of each, and how many planes there are."""
+    first, second = (torch.tensor([p[i] for p in body.parts], device=xy.device) for i in (0, 1))
+    a, b_ = xy[:, :, first], xy[:, :, second]
+    there = drawn[:, :, first] & drawn[:, :, second] & (a != b_).any(-1)
+    there = there if keep is None else there & keep
+    b, n, count = there.shape
+    planes = (torch.arange(b, device=xy.device)[:, None, None] * count + torch.arange(count, device=xy.device)).expand(b, n, count)
+    return a[there], b_[there], planes[there], b * count
+
+
+def _cells(
+    low: Float[Tensor, "m 2"], high: Float[Tensor, "m 2"], grid: tuple[int, int]
+) -> tuple[Int[Tensor, " q"], Int[Tensor, " q"], Int[Tensor, " q"]]:
+    """All cells of m boxes (corners included, what lies outside the grid left out): the box each belongs to, x and y."""
+    limit = torch.tensor([grid[1] - 1, grid[0] - 1], device=low.device)
+    low = low.long().clamp(min=0)
+    sides = (high.long().minimum(limit) - low + 1).clamp(min=0)
+    counts = sides[:, 0] * sides[:, 1]
+    which = torch.repeat_interleave(counts)
+    place = torch.arange(which.numel(), device=low.device) - (counts.cumsum(0) - counts)[which]
+    width = sides[which, 0]
+    row = torch.div(place, width, rounding_mode="floor")
+    return which, low[which, 0] + place - row * width, low[which, 1] + row
+
+
+def _mask(people: Batch, body: Body, stride: int, fields: bool) -> Float[Tensor, "b c h w"]:
+    """Where the loss may look: one plane, or one a channel where joints' masks differ (a part needs both of its ends')."""
+    mask = (avg_pool2d(people.mask.float(), stride) > 0.5).float()
+    if mask.shape[1] == 1:
+        return mask
+    ends = [s if isinstance(s, tuple) else (s, s) for s in body.sources]
+    joints = torch.minimum(mask[:, [e[0] for e in ends]], mask[:, [e[1] for e in ends]])
+    parts = torch.minimum(joints[:, [p[0] for p in body.parts]], joints[:, [p[1] for p in body.parts]])
+    return torch.cat([parts, parts, joints] if fields else [parts, joints], 1)
+
+
+def _person_mask(people: Batch, stride: int) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """The share of each cell that is a person, with its 3×3 neighbours' least (an erosion, as published), and where that is known."""
+    seen = people.segmentation[:, None]
+    person = avg_pool2d((seen == 1).float(), stride)
+    known = (avg_pool2d((seen == 255).float(), stride) == 0).float()
+    return -max_pool2d(-person, 3, 1, 1), known
