@@ -100,7 +100,7 @@ def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndar
             for frame in container.decode(stream):
                 check_size(path, frame.width, frame.height, limit)
                 # `rotation` is by how many degrees, counter-clockwise, the stored picture is to be turned.
-                turns = round(getattr(frame, "rotation", 0) / 90) % 4
+                turns = round(frame.rotation / 90) % 4
                 yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
                 count += 1
         except av.error.FFmpegError as e:
