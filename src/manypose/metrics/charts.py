@@ -48,7 +48,7 @@ def stacked(rows: Sequence[tuple[str, Sequence[float], str]], colours: Sequence[
     return _svg(len(rows) * ROW, parts)
 
 
-def lines(curves: Sequence[tuple[str, Float[np.ndarray, " n"]]], colours: Sequence[str], across: str, up: str, side: int = 340) -> str:
+def lines(curves: Sequence[tuple[str, Float[np.ndarray, " _"]]], colours: Sequence[str], across: str, up: str, side: int = 340) -> str:
     """Curves over 0 … 1 in both directions, with a legend under them."""
     left, bottom, top = 46, 40, 10
     plot = side - left - 12
@@ -70,7 +70,7 @@ def lines(curves: Sequence[tuple[str, Float[np.ndarray, " n"]]], colours: Sequen
     return _svg(top + plot + bottom, parts, side)
 
 
-def histogram(groups: Sequence[tuple[str, Float[np.ndarray, " n"]]], colours: Sequence[str], across: str, bins: int = 24) -> str:
+def histogram(groups: Sequence[tuple[str, Float[np.ndarray, " _"]]], colours: Sequence[str], across: str, bins: int = 24) -> str:
     """How often values of several groups occur, side by side, on a common axis."""
     together = np.concatenate([v for _, v in groups])
     low, high = (float(together.min()), float(together.max())) if len(together) else (0.0, 1.0)

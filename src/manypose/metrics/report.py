@@ -11,13 +11,15 @@ from manypose.metrics.analysis import Analysis, Group
 from manypose.metrics.costs import background
 from manypose.metrics.errors import KINDS
 
-__all__ = ["COLOURS", "STEP_NAMES", "html", "table"]
+__all__ = ["COLOURS", "MARKS", "STEP_NAMES", "html", "table"]
 
 COLOURS = {"good": "#3f9b6c", "jitter": "#e3b23c", "inversion": "#e4762f", "swap": "#b23a6f", "miss": "#4a5078"}
 STEP_NAMES = {
     "none": "as it is", "miss": "misses", "swap": "swaps", "inversion": "inversions", "jitter": "jitter", "scores": "scores",
-    "duplicates": "duplicates",    "background": "background", "missed": "missed people",
+    "duplicates": "duplicates", "background": "background", "missed": "missed people",
 }  # fmt: skip
+MARKS = {"inversion": "#ff8a3c", "swap": "#e0409a", "miss": "#7d88ff", "missed person": "#ff4d3d", "result too many": "#c3cad6"}
+"""Colours on photos, bright enough for any background."""
 _STEP_COLOURS = {**COLOURS, "none": "#20242c", "scores": "#2f7fb5", "duplicates": "#7b5ea7", "background": "#8a8f98", "missed": "#8c5a3c"}
 _MEANING = {
     "good": "within human precision (keypoint similarity from 0.85)",
@@ -145,9 +147,11 @@ def _photos(photos: Sequence[tuple[str, bytes]]) -> str:
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, jpeg in photos
     )
-    marks = {**{k: c for k, c in COLOURS.items() if k not in ("good",)}, "missed person": "#8c5a3c", "background": "#8a8f98"}
-    text = "<p>A line joins a joint that is wrong to its true place; a dashed box is a person missed or a result that matches nobody.</p>"
-    return f"<h2>Worst photos</h2>{text}{_legend(marks)}<div class=photos>{shown}</div>"
+    text = (
+        "<p>A line leads from where a joint was found to its true place, a ring; a ring alone is a joint that was not found at all. "
+        "Jitter is not marked. A dashed box is a person missed, or a result that matches nobody.</p>"
+    )
+    return f"<h2>Worst photos</h2>{text}{_legend(MARKS)}<div class=photos>{shown}</div>"
 
 
 _DEFINITIONS = """<p>Errors follow Ronchi and Perona, “Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation”, ICCV 2017.
@@ -173,7 +177,7 @@ svg text.in{font-size:11px}svg .grid{stroke:var(--line);fill:none}
 .pair{display:flex;flex-wrap:wrap;gap:2rem}.pair figure{margin:0}.pair svg{width:340px}
 .legend span{display:inline-block;margin-right:1.1rem;color:var(--soft);font-size:.9rem}
 .legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin-right:.4rem;vertical-align:-1px}
-.photos{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:1rem}.photos figure{margin:0}
+.photos{columns:300px;column-gap:1rem}.photos figure{margin:0 0 1rem;break-inside:avoid}
 .photos img{width:100%;border-radius:6px;display:block}figcaption{color:var(--soft);font-size:.85rem}
 pre{overflow-x:auto;font-size:12px;background:var(--card);padding:.8rem;border-radius:8px}summary{cursor:pointer}
 """

@@ -12,12 +12,10 @@ from manypose.draw import draw
 from manypose.metrics.analysis import Analysis
 from manypose.metrics.costs import missed
 from manypose.metrics.errors import KINDS
-from manypose.metrics.report import COLOURS
+from manypose.metrics.report import MARKS
 from manypose.poses import Poses
 
 __all__ = ["worst_photos"]
-
-MISSED, INVENTED = "#8c5a3c", "#8a8f98"
 
 
 def worst_photos(analysis: Analysis, files: Mapping[int, Path], number: int = 12, side: int = 640) -> list[tuple[str, bytes]]:
@@ -64,20 +62,21 @@ def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], si
     joints = at(results.keypoints[here, :, :2])
     seen = (results.keypoints[here, :, 2] > 0) & (results.keypoints[here, :, :2] != 0).any(-1)
     poses = Poses(truth.skeleton, joints.astype(np.float32), seen.astype(np.float32), results.scores[here].astype(np.float32))
-    picture = draw(photo, poses, width=1.6)
+    picture = draw(photo, poses, width=1.4, alpha=0.75)
     matched = np.flatnonzero(results.image[found.found] == place)
     for row in matched:
         result, kind = found.found[row], found.kind[row]
         true = at(truth.keypoints[found.person[result], :, :2])
         guess = at(results.keypoints[result, :, :2])
+        there = (results.keypoints[result] != 0).any(-1)
         for joint in np.flatnonzero(kind > 1):
-            _mark(picture, guess[joint], true[joint], _rgb(COLOURS[KINDS[kind[joint]]]))
+            _mark(picture, guess[joint] if there[joint] else true[joint], true[joint], _rgb(MARKS[KINDS[kind[joint]]]))
     for person in np.flatnonzero(missed(truth, found) & (truth.image == place)):
         x, y, w, h = truth.boxes[person]
-        _dashed(picture, at(np.array([[x, y], [x + w, y + h]])), _rgb(MISSED))
+        _dashed(picture, at(np.array([[x, y], [x + w, y + h]])), _rgb(MARKS["missed person"]))
     surplus = found.person[here] < 0
     for corners in (poses.boxes[surplus]).reshape(-1, 2, 2):
-        _dashed(picture, corners, _rgb(INVENTED))
+        _dashed(picture, corners, _rgb(MARKS["result too many"]))
     return picture
 
 
@@ -85,10 +84,12 @@ def _mark(
     picture: UInt8[np.ndarray, "h w 3"], guess: Float[np.ndarray, "2"], true: Float[np.ndarray, "2"], colour: tuple[int, int, int]
 ) -> None:
     a, b = (tuple(int(v) for v in np.clip(p, -9999, 9999).round()) for p in (guess, true))
-    cv2.line(picture, a, b, (255, 255, 255), 3, cv2.LINE_AA)
-    cv2.line(picture, a, b, colour, 2, cv2.LINE_AA)
-    cv2.circle(picture, a, 4, colour, -1, cv2.LINE_AA)
-    cv2.circle(picture, b, 4, (255, 255, 255), 2, cv2.LINE_AA)
+    if a != b:
+        cv2.line(picture, a, b, (255, 255, 255), 3, cv2.LINE_AA)
+        cv2.line(picture, a, b, colour, 2, cv2.LINE_AA)
+        cv2.circle(picture, a, 4, colour, -1, cv2.LINE_AA)
+    cv2.circle(picture, b, 5, colour, 2, cv2.LINE_AA)
+    cv2.circle(picture, b, 3, (255, 255, 255), -1, cv2.LINE_AA)
 
 
 def _dashed(picture: UInt8[np.ndarray, "h w 3"], corners: Float[np.ndarray, "2 2"], colour: tuple[int, int, int], dash: int = 9) -> None:
@@ -99,6 +100,7 @@ def _dashed(picture: UInt8[np.ndarray, "h w 3"], corners: Float[np.ndarray, "2 2
         steps = max(1, int(np.hypot(*along) // dash))
         for i in range(0, steps, 2):
             p, q = (tuple(int(v) for v in (start + along * t / steps).round()) for t in (i, min(steps, i + 1)))
+            cv2.line(picture, p, q, (20, 20, 20), 4, cv2.LINE_AA)
             cv2.line(picture, p, q, colour, 2, cv2.LINE_AA)
 
 

@@ -1,0 +1,28 @@
+"""A data set of COCO val's size is evaluated in seconds of one processor's time, whatever else the machine does."""
+
+import importlib.util
+import time
+
+from shared import REPOSITORY
+
+from manypose.metrics.analysis import analyse
+from manypose.metrics.annotations import read_results, read_truth
+from manypose.metrics.oks_ap import oks_ap
+
+
+def test_coco_val_sized() -> None:
+    spec = importlib.util.spec_from_file_location("evaluation_benchmark", REPOSITORY / "benchmarks" / "evaluation.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    content, found = module.made(5000, 11000, 25000)
+    start = time.process_time()
+    truth = read_truth(content)
+    results = read_results(found, truth)
+    assert (len(truth.image_ids), len(truth.ids), len(results)) == (5000, 11000, 25000)
+    assert oks_ap(truth, results)["AP"] > 0.3
+    assert time.process_time() - start < 3
+    start = time.process_time()
+    assert analyse(truth, results).everybody.found > 10000
+    assert time.process_time() - start < 20
