@@ -23,8 +23,12 @@ def listed(heights: torch.Tensor, cells: torch.Tensor) -> list[tuple[float, int,
 
 
 @given(
-    seed=st.integers(0, 10**6), h=st.integers(1, 15), w=st.integers(1, 15), window=st.sampled_from([1, 3, 5, 7]), steps=st.sampled_from([3, 9, 10**6])
-)  # fmt: skip
+    seed=st.integers(0, 10**6),
+    h=st.integers(1, 15),
+    w=st.integers(1, 15),
+    window=st.sampled_from([1, 3, 5, 7]),
+    steps=st.sampled_from([3, 9, 10**6]),
+)
 def test_peaks_are_the_definition(seed, h, w, window, steps):
     # Few steps make many equal values, so ties and plateaus occur.
     heat = torch.from_numpy(np.random.default_rng(seed).integers(0, steps + 1, (2, 3, h, w)).astype(np.float32) / steps)
