@@ -113,7 +113,7 @@ class SimplePose(nn.Module):
             raise ValueError(f"heat maps have {scales} scales, but only {len(lambdas)} lambdas are given")
         mirror = _mirrored_fields(self.body) if encoding == "fields" else self.body.mirror_parts
         self.fields = {"part": Field(mirror), "heat": Field(self.body.mirror_joints)}
-        self.assembly = {"sigma": sigma_k, **(assembly or {})}
+        self.assembly = assembly or {}
         self._targets: dict[str, Any] = {
             "sigma_k": sigma_k, "sigma_p": sigma_p, "thre": thre, "published": published, "auxiliary": auxiliary,
             "fields": encoding == "fields", "stride": self.grid, "scales": scales,

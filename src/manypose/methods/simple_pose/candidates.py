@@ -1,0 +1,188 @@
+"""Candidate joints and candidate parts (Section "Keypoint Assignment Algorithm"), of all images of a batch at once, on the maps' device.
+
+Only the candidates go to the CPU: their places, their heights, and how far the maps say that two of them are joined.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from manypose.maps import peaks, subpixel_at
+from manypose.methods.simple_pose.body import Body
+
+__all__ = ["Candidates", "Links", "find_joints", "read", "score_parts", "smooth"]
+
+SAMPLES = 10
+"""Points at which a part's map is read between two joints."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """n candidate joints of all images of a batch, sorted by image and joint.
+
+    Args:
+        image: which image of the batch.
+        joint: which painted joint.
+        xy: cells.
+        score: height of the peak.
+        first: where the candidates of each image and joint begin, and at the end n.
+    """
+
+    image: Int[np.ndarray, " n"]
+    joint: Int[np.ndarray, " n"]
+    xy: Float[np.ndarray, "n 2"]
+    score: Float[np.ndarray, " n"]
+    first: Int[np.ndarray, " bj1"]
+
+
+@dataclass(frozen=True)
+class Links:
+    """m pairs of candidates that the map of a part joins.
+
+    Args:
+        a: candidate at the part's first end.
+        b: candidate at its second end.
+        part: which part.
+        score: mean of the part's map between them, 0 … 1.
+    """
+
+    a: Int[np.ndarray, " m"]
+    b: Int[np.ndarray, " m"]
+    part: Int[np.ndarray, " m"]
+    score: Float[np.ndarray, " m"]
+
+
+def smooth(maps: Float[Tensor, "b c h w"], sigma: float = 0.8) -> Float[Tensor, "b c h w"]:
+    """Maps smoothed by a Gaussian of five cells a side; the border is repeated. It costs a Gaussian little and noise most of its height."""
+    if sigma <= 0:
+        return maps
+    tap = cv2.getGaussianKernel(5, sigma).astype(np.float32)
+    if maps.device.type == "cpu":
+        planes = maps.float().reshape(-1, *maps.shape[2:]).numpy()
+        out = np.empty_like(planes)
+        for plane, to in zip(planes, out, strict=True):
+            cv2.sepFilter2D(plane, -1, tap, tap, dst=to, borderType=cv2.BORDER_REPLICATE)
+        return torch.from_numpy(out).view_as(maps)
+    column = torch.from_numpy(tap).to(maps).view(1, 1, 5, 1)
+    planes = pad(maps, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
+    return conv2d(conv2d(planes, column), column.transpose(2, 3)).view_as(maps)
+
+
+def find_joints(
+    heat: Float[Tensor, "b j h w"], threshold: float = 0.08, smoothing: float = 0.8, apart: float = 1.5, top: int = 64
+) -> Candidates:
+    """Peaks of the heat maps, to the sub-pixel.
+
+    Args:
+        heat: one map a joint.
+        threshold: a peak of the smoothed map is higher.
+        smoothing: see `smooth`.
+        apart: of two peaks of one joint that are closer than this, in cells, the lower is dropped.
+        top: at most so many for each joint of an image.
+    """
+    b, j = heat.shape[:2]
+    smoothed = smooth(heat, smoothing)
+    heights, cells = peaks(smoothed, 3, threshold, top)
+    found = heights > 0
+    plane = torch.arange(b * j, device=heat.device)[:, None].expand(b * j, top)[found.view(b * j, top)]
+    xy = subpixel_at(smoothed.flatten(0, 1), plane, cells[found], radius=1)
+    joined = torch.cat([plane[:, None].to(xy.dtype), xy, heights[found][:, None]], 1).cpu().numpy()
+    plane_, xy_, score = joined[:, 0].astype(np.int64), joined[:, 1:3].astype(np.float64), joined[:, 3]
+    keep = _apart(plane_, xy_, apart)
+    plane_, xy_, score = plane_[keep], xy_[keep], score[keep]
+    return Candidates(plane_ // j, plane_ % j, xy_, score, np.searchsorted(plane_, np.arange(b * j + 1)))
+
+
+def _apart(plane: Int[np.ndarray, " n"], xy: Float[np.ndarray, "n 2"], apart: float) -> Int[np.ndarray, " m"]:
+    """Peaks without those that lie too near to a higher one of their map; each map's are sorted by falling height."""
+    if len(plane) < 2:
+        return np.arange(len(plane))
+    place = xy + np.stack([plane * 1e5, np.zeros(len(plane))], 1)  # maps far apart
+    order = np.argsort(place[:, 0], kind="stable")
+    drop = np.zeros(len(plane), bool)
+    # Peaks that lie so near are neighbours, or next but few, along x.
+    for step in range(1, len(plane)):
+        one, other = order[:-step], order[step:]
+        dx = place[other, 0] - place[one, 0]
+        if not (dx < apart).any():
+            break
+        near = ((place[other] - place[one]) ** 2).sum(1) < apart**2
+        drop[np.maximum(one, other)[near]] = True
+    return np.flatnonzero(~drop)
+
+
+def score_parts(
+    part: Float[Tensor, "b c h w"], joints: Candidates, body: Body, threshold: float = 0.1, support: float = 0.8, reach: float = 0.5
+) -> Links:
+    """Pairs of candidates that a part's map joins.
+
+    Args:
+        part: one map a part, or, of part affinity fields, the planes of x, y and their negatives (see `read`).
+        joints: the candidates.
+        body: whose parts.
+        threshold: a point on the part reads higher,
+        support: at so many of the points between two joints.
+        reach: parts longer than this share of the map's height lose score, as published.
+    """
+    a, b, kind, image = _pairs(joints, body)
+    xy = torch.from_numpy(joints.xy.astype(np.float32)).to(part.device)
+    for steps in ((0.25, 0.5, 0.75), np.linspace(0, 1, SAMPLES)):
+        # Three points first: most pairs fail there.
+        start, along = xy[torch.from_numpy(a).to(xy.device)], None
+        along = xy[torch.from_numpy(b).to(xy.device)] - start
+        t = torch.tensor(np.asarray(steps), dtype=torch.float32, device=xy.device)
+        points = start[:, None] + along[:, None] * t[:, None]
+        values = read(part, torch.from_numpy(image).to(xy.device), torch.from_numpy(kind).to(xy.device), points, along, len(body.parts))
+        need = 2 if len(steps) == 3 else int(np.ceil(support * SAMPLES - 1e-9))
+        ok = (values > threshold).sum(1) >= need
+        keep = ok.cpu().numpy()
+        a, b, kind, image, values, along = a[keep], b[keep], kind[keep], image[keep], values[ok], along[ok]
+    length = along.norm(dim=1).clamp(min=1e-3)
+    score = (values.mean(1) + (reach * part.shape[2] / length - 1).clamp(max=0)).cpu().numpy()
+    keep = score > 0
+    return Links(a[keep], b[keep], kind[keep], score[keep])
+
+
+def _pairs(
+    joints: Candidates, body: Body
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """All pairs of one image's candidates that a part could join: both ends, the part, the image."""
+    j, parts = len(body.sources), np.array(body.parts)
+    first = joints.first[:-1].reshape(-1, j)
+    count = np.diff(joints.first).reshape(-1, j)
+    na, nb = count[:, parts[:, 0]].ravel(), count[:, parts[:, 1]].ravel()
+    fa, fb = first[:, parts[:, 0]].ravel(), first[:, parts[:, 1]].ravel()
+    pairs = na * nb
+    which = np.repeat(np.arange(len(pairs)), pairs)
+    place = np.arange(len(which)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
+    row = place // np.maximum(nb[which], 1)
+    return fa[which] + row, fb[which] + place - row * nb[which], which % len(parts), which // len(parts)
+
+
+def read(
+    part: Float[Tensor, "b c h w"],
+    image: Int[Tensor, " m"],
+    kind: Int[Tensor, " m"],
+    points: Float[Tensor, "m *s 2"],
+    along: Float[Tensor, "m *d 2"],
+    parts: int,
+) -> Float[Tensor, "m *s"]:
+    """Values of the parts' maps at the nearest cells; 0 outside the map. Of fields: the share that points `along`."""
+    c, h, w = part.shape[1:]
+    cell = (points + 0.5).floor().to(torch.int32)
+    x, y = cell.unbind(-1)
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    base = ((image * c + kind) * (h * w)).to(torch.int32).view(-1, *[1] * (points.dim() - 2))
+    index = torch.where(inside, base + y * w + x, base).reshape(-1)
+    flat = part.reshape(-1)
+    if c == parts:
+        return flat.index_select(0, index).view(x.shape) * inside
+    unit = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    unit = unit.view(*unit.shape[:-1], *[1] * (points.dim() - along.dim()), 2)
+    fields = [flat.index_select(0, index + i * parts * h * w).view(x.shape) for i in (0, 1)]
+    return (fields[0] * unit[..., 0] + fields[1] * unit[..., 1]) * inside
