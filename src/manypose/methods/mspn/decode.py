@@ -1,0 +1,192 @@
+"""From one person's heat maps to joints (MSPN, Section 4.2, "Testing"; and the authors' programs of MSPN and HRNet).
+
+Everything runs on the maps' device for all people at once; only joints and scores go to the CPU.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from manypose.geometry import cell_to_pixel
+from manypose.maps import gather, subpixel
+from manypose.poses import Poses
+from manypose.skeleton import Skeleton
+
+__all__ = ["Refinement", "decode", "highest", "published_hrnet", "published_mspn", "refine_dark", "refine_second", "smooth", "to_poses"]
+
+Refinement = Literal["gaussian", "dark", "published"]
+
+
+def decode(
+    heat: Float[Tensor, "b k h w"], size: tuple[int, int], refinement: Literal["gaussian", "dark"] = "gaussian", sigma: float = 1.0
+) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
+    """Our decoding: a joint's place is the top of a Gaussian fitted around the highest cell of the post-filtered map.
+
+    Args:
+        heat: peaks are about 1.
+        size: height and width of the network's input.
+        refinement: ``gaussian`` fits the unfiltered map (exact on a clean Gaussian, at the edge too); ``dark`` is DARK's Taylor step on the
+            filtered map's logarithm (Zhang et al. 2020).
+        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken: a single cell of noise is none.
+
+    Returns:
+        xy in input pixels, and the heights there, 0 … 1.
+    """
+    heat = heat.detach()
+    filtered = smooth(heat, sigma)
+    cells, _ = highest(filtered)
+    if refinement == "dark":
+        xy = refine_dark(filtered, cells)
+    else:
+        # The filter may have moved the top by a cell; the fit starts at the highest cell next to it.
+        cells = _climb(heat, cells)
+        xy = _fitted(heat, cells)
+    heights = gather(heat, cells[:, :, None])[..., 0].clamp(0, 1)
+    return _to_pixels(xy, heat, size), heights
+
+
+def published_mspn(
+    heat: Float[Tensor, "b k h w"], size: tuple[int, int], kernel: int = 5, shift: float = 0.25
+) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
+    """As MSPN's authors do it: filter, a quarter of a cell from the highest towards the second highest cell, ``4 x + 2``.
+
+    On maps whose peak lies in the middle of a cell this is off by -1 pixel in y: the second highest cell is then a tie, which goes upwards.
+
+    Args:
+        heat: peaks are about 1.
+        size: of the network's input.
+        kernel: width of the filter, 5 (COCO) or 9 (MPII).
+        shift: the quarter.
+
+    Returns:
+        xy in input pixels of a crop placed as published, and scores: half a peak's height is added to them.
+    """
+    h, w = heat.shape[2:]
+    row = torch.from_numpy(np.asarray(cv2.getGaussianKernel(kernel, 0, cv2.CV_64F))[:, 0])
+    filtered = _convolved(heat.detach().double(), row.to(heat.device))
+    xy = refine_second(filtered, shift)
+    xy = xy.clamp(min=0).minimum(xy.new_tensor([w - 1, h - 1]))
+    scores = gather(heat, xy.round().long()[:, :, None])[..., 0] + 0.5
+    stride = xy.new_tensor([size[1] / w, size[0] / h])
+    return xy * stride + stride / 2, scores
+
+
+def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
+    """As HRNet's authors do it: highest cell, a quarter towards the higher neighbour in x and in y (none at the edge), ``4 x``.
+
+    Returns:
+        xy in input pixels of a crop placed as published, and the peaks' heights.
+    """
+    heat = heat.detach()
+    h, w = heat.shape[2:]
+    cells, heights = highest(heat)
+    x, y = cells.unbind(-1)
+    inner = (x > 1) & (x < w - 1) & (y > 1) & (y < h - 1)
+    offsets = []
+    for axis in (0, 1):
+        step = torch.tensor([1 - axis, axis], device=heat.device)
+        limit = cells.new_tensor([w - 1, h - 1])
+        after, before = (gather(heat, (cells + s * step).clamp(min=0).minimum(limit)[:, :, None])[..., 0] for s in (1, -1))
+        offsets.append((after - before).sign() * 0.25 * inner)
+    found = heights > 0
+    xy = (cells + torch.stack(offsets, -1)) * found[..., None]
+    return xy * xy.new_tensor([size[1] / w, size[0] / h]), heights.clamp(min=0)
+
+
+def to_poses(
+    skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None
+) -> list[Poses]:
+    """One person a row; its score is the mean of its joints' scores, of those above `least` only where that is given (HRNet: 0.2)."""
+    found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
+    poses = []
+    for person in found:
+        heights_, counted = person[:, 2], person[:, 2] if least is None else person[:, 2][person[:, 2] > least]
+        score = np.array([counted.mean() if len(counted) else 0.0], np.float32)
+        poses.append(Poses(skeleton, person[None, :, :2] * (heights_ > 0)[None, :, None], heights_[None].copy(), score))
+    return poses
+
+
+# ── steps ──
+
+
+def smooth(heat: Float[Tensor, "b k h w"], sigma: float) -> Float[Tensor, "b k h w"]:
+    """The post-Gaussian filter; beyond the edge the map is 0."""
+    if sigma <= 0:
+        return heat
+    radius = int(3 * sigma + 0.5)
+    row = torch.exp(-(torch.arange(-radius, radius + 1, device=heat.device) ** 2) / (2 * sigma**2)).to(heat.dtype)
+    return _convolved(heat, row / row.sum())
+
+
+def _convolved(heat: Float[Tensor, "b k h w"], row: Float[Tensor, " s"]) -> Float[Tensor, "b k h w"]:
+    """Columns and rows convolved with the symmetric `row`."""
+    planes = heat.flatten(0, 1)
+    if heat.device.type == "cpu":  # plane after plane while each lies in the cache: 20 times faster than torch's convolution
+        taps, out = row.double().numpy(), np.empty(planes.shape, planes.numpy().dtype)
+        for plane, to in zip(planes.contiguous().numpy(), out, strict=True):
+            cv2.sepFilter2D(plane, -1, taps, taps, dst=to, borderType=cv2.BORDER_CONSTANT)
+        return torch.from_numpy(out).view(heat.shape)
+    r = len(row) // 2
+    planes = conv2d(conv2d(pad(planes[:, None], (r, r, r, r)), row.view(1, 1, -1, 1)), row.view(1, 1, 1, -1))
+    return planes[:, 0].unflatten(0, heat.shape[:2])
+
+
+def highest(heat: Float[Tensor, "b k h w"]) -> tuple[Int[Tensor, "b k 2"], Float[Tensor, "b k"]]:
+    """xy and height of each map's highest cell, of equal ones the upper left."""
+    flat = heat.flatten(2)
+    if heat.device.type == "cpu":
+        at = torch.from_numpy(flat.numpy().argmax(2))
+    else:
+        at = (flat == flat.amax(2, keepdim=True)).to(torch.uint8).argmax(2)  # of equal values torch may give any
+    return torch.stack([at % heat.shape[3], at // heat.shape[3]], -1), flat.gather(2, at[..., None])[..., 0]
+
+
+def refine_second(heat: Float[Tensor, "b k h w"], shift: float = 0.25) -> Float[Tensor, "b k 2"]:
+    """The highest cell, moved by `shift` cells towards the second highest (the quarter offset of Hourglass and MSPN)."""
+    first, _ = highest(heat)
+    index = (first[..., 1] * heat.shape[3] + first[..., 0])[..., None]
+    second, _ = highest(heat.flatten(2).scatter(2, index, 0.0).view_as(heat))
+    step = (second - first).to(heat.dtype)
+    return first + shift * step / step.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def refine_dark(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
+    """DARK's refinement: one Newton step on the logarithm, ``μ = m - H⁻¹ g``, both from finite differences; none in two cells of the edge."""
+    h, w = heat.shape[2:]
+    middle = cells.clamp(min=1).minimum(cells.new_tensor([w - 2, h - 2]))
+    steps = torch.tensor([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)], device=heat.device)
+    values = gather(heat, (middle[:, :, None] + steps).flatten(2, 3).view(*cells.shape[:2], 9, 2)).clamp(min=1e-10).log()
+    v = values.unflatten(2, (3, 3)).double()
+    gx, gy = (v[..., 1, 2] - v[..., 1, 0]) / 2, (v[..., 2, 1] - v[..., 0, 1]) / 2
+    xx, yy = v[..., 1, 2] - 2 * v[..., 1, 1] + v[..., 1, 0], v[..., 2, 1] - 2 * v[..., 1, 1] + v[..., 0, 1]
+    xy = (v[..., 2, 2] - v[..., 2, 0] - v[..., 0, 2] + v[..., 0, 0]) / 4
+    det = xx * yy - xy**2
+    good = (xx < 0) & (det > 1e-12) & (middle == cells).all(-1)
+    move = torch.stack([xy * gy - yy * gx, xy * gx - xx * gy], -1) / det.where(good, det.new_ones(()))[..., None]
+    return cells + (move.clamp(-1, 1) * good[..., None]).to(heat.dtype)
+
+
+def _fitted(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
+    """The top of a Gaussian fitted to 5×5 cells; to 3×3 at the edge, where the far cells of a 5×5 square hold next to nothing."""
+    limit = cells.new_tensor([heat.shape[3] - 3, heat.shape[2] - 3])
+    inner = ((cells >= 2) & (cells <= limit)).all(-1, keepdim=True)
+    wide, narrow = (subpixel(heat, cells[:, :, None], radius)[:, :, 0] for radius in (2, 1))
+    return torch.where(inner, wide, narrow)
+
+
+def _climb(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Int[Tensor, "b k 2"]:
+    """The highest of the 3×3 cells around each cell."""
+    limit = cells.new_tensor([heat.shape[3] - 1, heat.shape[2] - 1])
+    steps = torch.tensor([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)], device=heat.device)
+    near = (cells[:, :, None] + steps).clamp(min=0).minimum(limit)
+    best = gather(heat, near).argmax(2)
+    return near.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
+
+
+def _to_pixels(xy: Float[Tensor, "b k 2"], heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k 2"]:
+    return cell_to_pixel(xy, xy.new_tensor([size[1] / heat.shape[3], size[0] / heat.shape[2]]))

@@ -1,0 +1,67 @@
+"""A plain Hourglass stage, for comparison at equal cost (MSPN, Tables 2 and 4): one width everywhere, a residual unit a scale."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+from manypose.methods.mspn.trunks import Unit
+
+__all__ = ["Hourglass"]
+
+
+class Residual(nn.Module):
+    """A bottleneck of half the width inside."""
+
+    def __init__(self, c_in: int, width: int) -> None:
+        super().__init__()
+        self.units = nn.Sequential(Unit(c_in, width // 2), Unit(width // 2, width // 2, 3), Unit(width // 2, width, relu=False))
+        self.short = Unit(c_in, width, relu=False) if c_in != width else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """(b, c_in, h, w) to (b, width, h, w)."""
+        return torch.relu(self.units(x) + self.short(x))
+
+
+class Hourglass(nn.Module):
+    """Down by pooling, up by repeating; the same interface as MSPN's stage, so that its supervision and aggregation can be tried on it.
+
+    Args:
+        joints: channels of a heat map.
+        width: channels everywhere.
+        first: the input is the stem's 64 channels.
+        last: no stage follows.
+        aggregation: features for the next stage's way down (CSFA), as in MSPN.
+        multi_scale: heat maps of all scales.
+    """
+
+    def __init__(self, joints: int, width: int, first: bool, last: bool, aggregation: bool, multi_scale: bool) -> None:
+        super().__init__()
+        self.enter = Residual(64, width) if first else nn.Identity()
+        self.down = nn.ModuleList(Residual(width, width) for _ in range(3))
+        self.side = nn.ModuleList(Residual(width, width) for _ in range(4))
+        self.up = nn.ModuleList(Residual(width, width) for _ in range(4))
+        self.heads = nn.ModuleDict(
+            {str(i): nn.Sequential(Unit(width, width), Unit(width, joints, 3, relu=False)) for i in range(0 if multi_scale else 3, 4)}
+        )
+        self.skips = nn.ModuleList()
+        if aggregation and not last:
+            self.skips.extend(nn.ModuleList([Unit(width, width), Unit(width, width)]) for _ in range(4))
+        self.cross = None if last else Unit(width, width)
+
+    def forward(self, x: Tensor, skips: list[Tensor] | None, wanted: range) -> tuple[list[Tensor], list[Tensor] | None, Tensor | None]:
+        """As `network.Stage.forward`."""
+        x, down = self.enter(x), []
+        for i in range(4):
+            x = self.down[i - 1](max_pool2d(x, 2, ceil_mode=True)) if i else x
+            x = x if skips is None else x + skips[i]
+            down.append(x)
+        size, below, ups = down[0].shape[2:], None, []
+        for i in (3, 2, 1, 0):
+            x = self.side[i](down[i])
+            below = self.up[i](x if below is None else x + interpolate(below, size=x.shape[2:], mode="nearest"))
+            ups.append(below)
+        heats = [self.heads[str(i)](ups[i]) for i in wanted if str(i) in self.heads]
+        levels = [interpolate(heat, size=size, mode="bilinear", align_corners=True) for heat in heats]
+        given = [pair[0](down[i]) + pair[1](ups[3 - i]) for i, pair in enumerate(self.skips)]  # pyright: ignore[reportIndexIssue]
+        return levels, given or None, None if self.cross is None else self.cross(ups[3])

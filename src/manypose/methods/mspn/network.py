@@ -1,0 +1,128 @@
+"""The multi-stage pose network (MSPN, Figures 2 and 3), with the published names of all parameters."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+from manypose.methods.mspn.hourglass import Hourglass
+from manypose.methods.mspn.trunks import TRUNKS, Unit
+
+__all__ = ["MSPNet", "resized"]
+
+Skips = list[Tensor]
+"""What a stage gives the next one's four scales, finest first."""
+
+
+def resized(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
+    """Bilinear, corner cell on corner cell, as published."""
+    return interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+class MSPNet(nn.Module):
+    """Stem and stages. A stage goes down four scales and up again; each scale on the way up gives heat maps.
+
+    Args:
+        stages: how many.
+        joints: channels of every heat map.
+        trunk: a name in `trunks.TRUNKS`, or ``hourglass``.
+        width: channels on the way up, and everywhere in an Hourglass.
+        aggregation: cross-stage feature aggregation (CSFA, Section 3.2).
+        multi_scale: heat maps from all four scales of a stage (Section 3.3), not from the finest alone.
+
+    Raises:
+        ValueError: no such trunk, or a number that makes no sense.
+    """
+
+    def __init__(
+        self, stages: int, joints: int, trunk: str = "resnet50", width: int = 256, aggregation: bool = True, multi_scale: bool = True
+    ) -> None:
+        super().__init__()
+        if trunk != "hourglass" and trunk not in TRUNKS:
+            raise ValueError(f"no trunk {trunk!r}; there are {', '.join([*TRUNKS, 'hourglass'])}")
+        if not 1 <= stages <= 32 or width < 1:
+            raise ValueError(f"a network has 1 to 32 stages and a positive width, got {stages} stages, width {width}")
+        self.stages = stages
+        self.top = nn.ModuleDict({"conv": Unit(3, 64, 7, 2)})
+        for i in range(stages):
+            last = i == stages - 1
+            common: dict[str, Any] = {"last": last, "aggregation": aggregation, "multi_scale": multi_scale}
+            stage = Hourglass(joints, width, i == 0, **common) if trunk == "hourglass" else Stage(trunk, joints, width, **common)
+            self.add_module(f"stage{i}", stage)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Float[Tensor, "b 3 H W"], every: bool = True) -> list[list[Float[Tensor, "b k h w"]]]:
+        """Heat maps at 1/4 of the pictures, by stage and then by scale, the coarsest first.
+
+        Args:
+            images: sides of any size; multiples of 32 lose nothing.
+            every: all of them; otherwise only the last stage's finest, which is all that decoding needs.
+        """
+        x = max_pool2d(self.top["conv"](images), 3, 2, 1)
+        heats, skips = [], None
+        for i in range(self.stages):
+            wanted = range(4) if every else range(3, 4) if i == self.stages - 1 else range(0)
+            levels, skips, x = self.get_submodule(f"stage{i}")(x, skips, wanted)
+            heats.append(levels)
+        return heats if every else heats[-1:]
+
+
+class Stage(nn.Module):
+    """A down-sampling unit and an up-sampling unit (GlobalNet of CPN)."""
+
+    def __init__(self, trunk: str, joints: int, width: int, last: bool, aggregation: bool, multi_scale: bool) -> None:
+        super().__init__()
+        made, channels = TRUNKS[trunk](64)
+        self.downsample = nn.ModuleDict({f"layer{i}": layer for i, layer in enumerate(made, 1)})
+        ups = {}
+        for i, c in enumerate(reversed(channels), 1):
+            head = multi_scale or i == 4
+            ups[f"up{i}"] = Up(c, width, joints if head else 0, i > 1, aggregation and not last, i == 4 and not last)
+        self.upsample = nn.ModuleDict(ups)
+
+    def forward(self, x: Tensor, skips: Skips | None, wanted: range) -> tuple[list[Tensor], Skips | None, Tensor | None]:
+        """Heat maps of the `wanted` scales (0 is the coarsest), what the next stage's scales get, and its input."""
+        down = []
+        for i, layer in enumerate(self.downsample.values()):
+            x = layer(x) if skips is None else layer(x) + skips[i]
+            down.append(x)
+        size, below, levels, given = down[0].shape[2:], None, [], []
+        for i, up in enumerate(self.upsample.values()):
+            side = down[3 - i]
+            below = up.merged(side, below)
+            if up.has_head and i in wanted:
+                levels.append(resized(up.heat(below), size))
+            if hasattr(up, "skip1"):
+                given.append(up.skip1(side) + up.skip2(below))
+        last = self.upsample["up4"]
+        return levels, given[::-1] or None, last.cross_conv(below) if hasattr(last, "cross_conv") else None
+
+
+class Up(nn.Module):
+    """One scale on the way up."""
+
+    def __init__(self, c: int, width: int, joints: int, below: bool, aggregation: bool, cross: bool) -> None:
+        super().__init__()
+        self.u_skip = Unit(c, width, relu=False)
+        if below:
+            self.up_conv = Unit(width, width, relu=False)
+        if aggregation:
+            self.skip1, self.skip2 = Unit(c, c), Unit(width, c)
+        if cross:
+            self.cross_conv = Unit(width, 64)
+        self.has_head = joints > 0
+        if joints:
+            self.res_conv1, self.res_conv2 = Unit(width, width), Unit(width, joints, 3, relu=False)
+
+    def merged(self, side: Float[Tensor, "b c h w"], below: Float[Tensor, "b d _h _w"] | None) -> Float[Tensor, "b d h w"]:
+        """This scale's feature from the way down, and the next coarser one's from the way up."""
+        x = self.u_skip(side)
+        return torch.relu(x if below is None else x + self.up_conv(resized(below, x.shape[2:])))
+
+    def heat(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b k h w"]:
+        """Heat maps of this scale; their last learnt layer is a batch normalisation, as published."""
+        return self.res_conv2(self.res_conv1(x))

@@ -1,0 +1,132 @@
+"""What the outputs should be: one Gaussian a joint, wider in early stages and coarse scales (MSPN, Section 3.3). On the device, batched."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from manypose.data.sample import Batch
+from manypose.geometry import pixel_to_cell
+from manypose.maps import gaussians
+from manypose.methods import Maps
+
+__all__ = ["KERNELS", "deviation", "ladders", "one_person", "published_labels", "targets"]
+
+KERNELS = (15, 11, 9, 7, 5)
+"""Sizes of the Gaussian kernels, the widest first."""
+
+PEAK = 255.0
+"""Height of a target's peak in MSPN, so that losses and outputs have the size they have in the published program."""
+
+# OpenCV has tables instead of samples for these kernels; the one for 9 came after 4.1.2, with which the published models were trained.
+TABLES = {
+    5: (1, 4, 6, 4, 1),
+    7: (1, 3.5, 7, 9, 7, 3.5, 1),
+    9: (4, 13, 30, 51, 60, 51, 30, 13, 4),
+}
+
+
+def deviation(kernel: int) -> float:
+    """The standard deviation, in cells, of a kernel of that size (OpenCV's rule)."""
+    return 0.3 * ((kernel - 1) / 2 - 1) + 0.8
+
+
+def ladders(stages: int, finest: tuple[int, ...] | None = None, coarse_to_fine: bool = True) -> tuple[tuple[int, ...], ...]:
+    """The kernels of each stage's four scales, the coarsest scale first.
+
+    Args:
+        stages: how many.
+        finest: the kernel of each stage's finest scale (Table 5: setting 1 is (7, 7), 2 is (5, 5), 3 is (7, 5)); default 7, in the last stage 5.
+        coarse_to_fine: otherwise all stages have the kernels of the first, as published.
+
+    Raises:
+        ValueError: a kernel that there is not, or not one a stage.
+    """
+    finest = (7,) * (stages - 1) + (5,) if finest is None else tuple(finest)
+    if len(finest) != stages or any(k not in KERNELS[3:] for k in finest):
+        raise ValueError(f"kernels are one of {KERNELS[3:]} for each of the {stages} stages, got {list(finest)}")
+    if not coarse_to_fine:
+        finest = finest[:1] * stages
+    return tuple(KERNELS[KERNELS.index(k) - 3 : KERNELS.index(k) + 1] for k in finest)
+
+
+def one_person(people: Batch) -> tuple[Float[Tensor, "b k 3"], Float[Tensor, "b k"]]:
+    """The joints of each picture's first person (nothing labelled where it has none), and which joints its data set annotates at all.
+
+    A joint type that a data set does not annotate has a mask of zeros: nothing is to be learnt of it, not even that it is absent.
+    """
+    joints = people.keypoints[:, 0] * people.there[:, 0, None, None]
+    known = (people.mask.flatten(2).amax(2) > 0).float()
+    return joints, known.expand(-1, joints.shape[1])
+
+
+def targets(
+    people: Batch, size: tuple[int, int], sigmas: dict[str, float], peak: float = PEAK, labels: Literal["ours", "published"] = "ours"
+) -> Maps:
+    """Targets for a network input of `size`.
+
+    Args:
+        people: one person a picture, joints in network pixels.
+        size: height and width of the input.
+        sigmas: for each name the deviation in cells (ours), or the size of its kernel (published).
+        peak: a target's highest value.
+        labels: ours are drawn at the joint's sub-pixel place; see `published_labels`.
+
+    Returns:
+        for each name (b, k, h, w) at 1/4; ``visible``: (b, k), 0 not labelled, 1 hidden, 2 visible; ``known``: (b, k), 1 where the data set
+        annotates such joints.
+    """
+    joints, known = one_person(people)
+    h, w = size[0] // 4, size[1] // 4
+    xy = joints[..., :2]
+    inside = _inside(xy, size)
+    visible = joints[..., 2] * inside
+    out: Maps = {"visible": visible, "known": known}
+    for name, sigma in sigmas.items():
+        if labels == "published":
+            out[name] = published_labels((xy / 4).long(), visible > 0, (h, w), int(sigma)).to(xy.dtype) * (peak / PEAK)
+        else:
+            out[name] = gaussians(pixel_to_cell(xy, 4)[:, None], (visible > 0)[:, None], (h, w), sigma) * peak
+    return out
+
+
+def _inside(xy: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Bool[Tensor, "b k"]:
+    return ((xy >= -0.5) & (xy <= xy.new_tensor([size[1] - 0.5, size[0] - 0.5]))).all(-1)
+
+
+def published_labels(
+    cells: Int[Tensor, "b k 2"], drawn: Bool[Tensor, "b k"], size: tuple[int, int], kernel: int, table: bool = True
+) -> Float[Tensor, "b k h w"]:
+    """As the authors draw them: a blurred one in a whole cell, scaled to a peak of 255; double precision.
+
+    The blur reflects at the edge, so that a joint a few cells from it has its peak on the edge.
+
+    Args:
+        cells: xy; anywhere where not drawn.
+        drawn: which joints are drawn.
+        size: height and width of the map.
+        kernel: size of the blur.
+        table: OpenCV's table for a kernel of 9, which versions up to 4.1.2 do not have.
+    """
+    h, w = size
+    cells = cells.clamp(min=0).minimum(cells.new_tensor([w - 1, h - 1]))
+    rows, columns = (torch.from_numpy(_blurred(n, kernel, table)).to(cells.device) for n in (h, w))
+    return rows[cells[..., 1]][..., :, None] * columns[cells[..., 0]][..., None, :] * (drawn * PEAK)[..., None, None]
+
+
+def _blurred(n: int, kernel: int, table: bool) -> Float[np.ndarray, "n n"]:
+    """For each of n cells what is left of a one there after blurring, scaled to a peak of 1."""
+    if kernel in TABLES and (table or kernel != 9):
+        row = np.array(TABLES[kernel]) / np.sum(TABLES[kernel])
+    else:
+        steps = np.arange(kernel) - kernel // 2
+        row = np.exp(-(steps**2) / (2 * deviation(kernel) ** 2))
+        row /= row.sum()
+    ones = np.eye(n)
+    padded = np.pad(ones, ((0, 0), (kernel // 2,) * 2), mode="reflect")
+    out = np.stack([np.convolve(line, row, "valid") for line in padded])
+    return out / out.max(1, keepdims=True)
+
+

@@ -1,0 +1,120 @@
+"""Down-sampling units of a stage: four layers at 1/4, 1/8, 1/16 and 1/32 (MSPN, Section 3.1; Tables 1 to 3)."""
+
+from collections.abc import Callable
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["TRUNKS", "Unit", "layers"]
+
+
+class Unit(nn.Module):
+    """Convolution, batch normalisation and, where `relu` is set, ReLU. The published convolutions have a bias although one follows."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, relu: bool = True, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups)
+        self.bn = nn.BatchNorm2d(c_out)
+        self.relu = relu
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """(b, c_in, h, w) to (b, c_out, h / stride, w / stride)."""
+        x = self.bn(self.conv(x))
+        return x.relu_() if self.relu else x
+
+
+class Bottleneck(nn.Module):
+    """ResNet's bottleneck, the stride in its 3×3 convolution; the short cut is projected where size or width change."""
+
+    def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        c_out = 4 * width
+        self.conv_bn_relu1 = Unit(c_in, width)
+        self.conv_bn_relu2 = Unit(width, width, 3, stride)
+        self.conv_bn_relu3 = Unit(width, c_out, relu=False)
+        if stride > 1 or c_in != c_out:
+            self.downsample = Unit(c_in, c_out, 1, stride, relu=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """(b, c_in, h, w) to (b, 4 · width, h / stride, w / stride)."""
+        y = self.conv_bn_relu3(self.conv_bn_relu2(self.conv_bn_relu1(x)))
+        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+
+
+class Basic(nn.Module):
+    """ResNet's block of two 3×3 convolutions."""
+
+    def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv_bn_relu1 = Unit(c_in, width, 3, stride)
+        self.conv_bn_relu2 = Unit(width, width, 3, relu=False)
+        if stride > 1 or c_in != width:
+            self.downsample = Unit(c_in, width, 1, stride, relu=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """(b, c_in, h, w) to (b, width, h / stride, w / stride)."""
+        y = self.conv_bn_relu2(self.conv_bn_relu1(x))
+        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+
+
+class Separable(nn.Module):
+    """Xception's block: three depthwise separable 3×3 convolutions with a short cut."""
+
+    def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        units = []
+        for i, c in enumerate((c_in, width, width)):
+            units += [Unit(c, c, 3, stride if i == 0 else 1, relu=False, groups=c), Unit(c, width, relu=i < 2)]
+        self.separable = nn.Sequential(*units)
+        if stride > 1 or c_in != width:
+            self.downsample = Unit(c_in, width, 1, stride, relu=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """(b, c_in, h, w) to (b, width, h / stride, w / stride)."""
+        y = self.separable(x)
+        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+
+
+Make = Callable[[int], tuple[list[nn.Sequential], list[int]]]
+
+
+def layers(
+    c_in: int, block: type[nn.Module], widths: tuple[int, ...], depths: tuple[int, ...], growth: int = 1
+) -> tuple[list[nn.Sequential], list[int]]:
+    """Four layers of blocks, each but the first at half the size of the one before, and how many channels each gives.
+
+    Args:
+        c_in: channels of the input, at 1/4 of the picture.
+        block: made with (channels, width, stride).
+        widths: of the blocks of each layer.
+        depths: blocks of each layer.
+        growth: a block's output channels over its width.
+    """
+    made, channels = [], []
+    for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        blocks = []
+        for j in range(depth):
+            blocks.append(block(c_in, width, 2 if i > 0 and j == 0 else 1))
+            c_in = width * growth
+        made.append(nn.Sequential(*blocks))
+        channels.append(c_in)
+    return made, channels
+
+
+def _resnet(depths: tuple[int, ...]) -> Make:
+    return partial(layers, block=Bottleneck, widths=(64, 128, 256, 512), depths=depths, growth=4)
+
+
+TRUNKS: dict[str, Make] = {
+    "resnet18": partial(layers, block=Basic, widths=(64, 128, 256, 512), depths=(2, 2, 2, 2)),
+    "resnet50": _resnet((3, 4, 6, 3)),
+    "resnet101": _resnet((3, 4, 23, 3)),
+    "resnet152": _resnet((3, 8, 36, 3)),
+    # The paper gives these two by their cost alone (Table 3); depths and widths are ours, chosen for it.
+    "xception-small": partial(layers, block=Separable, widths=(80, 160, 320, 640), depths=(2, 3, 4, 2)),
+    "xception-large": partial(layers, block=Separable, widths=(160, 320, 640, 1280), depths=(3, 4, 9, 4)),
+    # For experiments on one core: the shape of ResNet-18 at a third of its width.
+    "tiny": partial(layers, block=Basic, widths=(24, 48, 96, 128), depths=(1, 1, 1, 1)),
+}
+"""By name: from input channels to four layers and their channels."""
