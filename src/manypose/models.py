@@ -15,7 +15,7 @@ from manypose.weights import BUNDLED
 __all__ = ["COUNTING", "Line", "table", "text"]
 
 COUNTING = (
-    "multiply-adds: one forward pass of a square input of that side, convolutions and matrix products alone, counted by "
+    "multiply-adds: one forward pass of a square input of that side, of top-down models one crop of a person, convolutions and matrix products alone, counted by "
     "torch.utils.flop_counter and halved; normalisation, activation, enlarging and grouping are not counted"
 )
 
@@ -57,14 +57,15 @@ def _line(name: str, cost: bool) -> Line:
         raise TypeError(f"the model {name!r} is no torch.nn.Module")
     weights = BUNDLED / f"{name}.safetensors"
     parameters = sum(p.numel() for p in method.parameters())
-    adds = multiply_adds(method, method.size) if cost else None
+    adds = multiply_adds(method, getattr(method, "input_size", method.size)) if cost else None
     named = MODELS[name]
     return Line(name, named.summary, parameters, method.size, weights.is_file(), _measured(weights), named.published, adds)
 
 
-def multiply_adds(method: nn.Module, size: int) -> int:
-    """See `COUNTING`; on any device, ``meta`` too."""
-    image = torch.zeros(1, 3, size, size, device=next(method.parameters()).device)
+def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:
+    """See `COUNTING`, for a square input of side `size` or one of that height and width; on any device, ``meta`` too."""
+    height, width = (size, size) if isinstance(size, int) else size
+    image = torch.zeros(1, 3, height, width, device=next(method.parameters()).device)
     training = method.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         method.eval()

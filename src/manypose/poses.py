@@ -155,10 +155,15 @@ def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
     if len(poses) < 2:
         return poses
     size = np.maximum(poses.boxes[:, 2:] - poses.boxes[:, :2], 1)
-    # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
-    similar = oks(poses.keypoints, poses.keypoints, poses.keypoint_scores > 0, size.prod(1), poses.skeleton.sigmas)
+    areas, found = size.prod(1), poses.keypoint_scores > 0
+    order = np.argsort(-poses.scores, kind="stable")
     kept: list[int] = []
-    for i in np.argsort(-poses.scores, kind="stable"):
-        if not kept or similar[i, kept].max() <= threshold:
-            kept.append(int(i))
+    # One kept person at a time, so that thousands of people take no more memory than a few.
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
+        one = slice(best, best + 1)
+        similar = oks(poses.keypoints[order], poses.keypoints[one], found[one], areas[one], poses.skeleton.sigmas)[:, 0]
+        order = order[similar <= threshold]
     return poses[np.array(kept)]

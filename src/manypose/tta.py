@@ -113,8 +113,13 @@ def _read(method: Method, images: UInt8[Tensor, "b _h _w 3"], mixed: bool) -> Ma
 
 def _mirrored(maps: Maps, fields: dict[str, Field]) -> Maps:
     """A mirrored view's maps, mirrored back: cells and, where a field says so, channels."""
-    back = {name: m.flip(3) for name, m in maps.items()}
+    back = {name: _shifted(m.flip(3), fields[name].shift) for name, m in maps.items()}
     return {n: m if fields[n].mirror is None else m[:, list(fields[n].mirror or ())] for n, m in back.items()}
+
+
+def _shifted(maps: Tensor, cells: int) -> Tensor:
+    """Moved to the right; the first columns stay as they are."""
+    return maps if cells == 0 else torch.cat([maps[..., :cells], maps[..., :-cells]], -1)
 
 
 def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:

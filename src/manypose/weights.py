@@ -5,6 +5,7 @@ Published ``.pth`` files are read through the ``published.py`` of the method's r
 
 import json
 from collections.abc import Mapping
+from errno import EIO
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,7 +79,7 @@ def save(
         try:
             save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
         except SafetensorError as e:
-            raise OSError(str(e)) from None
+            raise OSError(EIO, str(e), str(temporary)) from None
     return path
 
 
@@ -128,6 +129,7 @@ def convert(published: str | Path, name: str, out: str | Path, **overrides: Any)
     """A published ``.pth`` of the model `name` as ``.safetensors``."""
     method = load(name, weights=published, device="cpu", **overrides)
     kwargs = {k: v for k, v in overrides.items() if k != "skeleton"}
+    kwargs = {**_published_arguments(name, Path(published)), **kwargs}
     return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(published).name}")
 
 
@@ -185,7 +187,8 @@ def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> 
     path = _existing(path)
     if name is None:
         raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
-    room, method = _room(name, path), _build(name, overrides)
+    room = _room(name, path)
+    method = _build(name, {**_published_arguments(name, path), **overrides})
     room.fit(method, room.load_published(path), str(path))
     return method
 
@@ -196,6 +199,11 @@ def _room(name: str, path: Path) -> ModuleType:
     if find_spec(module) is None:
         raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
     return import_module(module)
+
+
+def _published_arguments(name: str, path: Path) -> dict[str, Any]:
+    """What a model is to be built with to hold a published file, where its room says so (`ARGUMENTS`)."""
+    return dict(getattr(_room(name, path), "ARGUMENTS", {})) if _published(path) else {}
 
 
 def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:

@@ -29,11 +29,14 @@ class Field:
         mirror: the channel order of the mirrored picture's output, or None where channels do not change.
         merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags).
         scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
+        shift: cells by which the mirrored picture's output is moved to the right once it is mirrored back; 1 for weights of programs that
+            place cell i at pixel ``i · stride``, as the published top-down HRNets.
     """
 
     mirror: tuple[int, ...] | None
     merge: Literal["mean", "stack"] = "mean"
     scales: Literal["all", "base"] = "all"
+    shift: int = 0
 
 
 @runtime_checkable
@@ -100,12 +103,28 @@ def _swahr(trunk: str, size: int, scale_branch: bool, published: str = "") -> Na
     return Named("manypose.methods.swahr:SWAHR", kwargs, f"{name}, bottom-up, {size} px", published)
 
 
+def _mspn(stages: int, published: str) -> Named:
+    summary = f"MSPN, {stages} stage{'s' if stages > 1 else ''} of ResNet-50, top-down, 256 x 192 px a person"
+    return Named("manypose.methods.mspn:MSPN", {"stages": stages}, summary, published)
+
+
+def _hrnet(width: int, size: tuple[int, int], published: str) -> Named:
+    summary = f"HRNet-W{width}, top-down, {size[0]} x {size[1]} px a person"
+    return Named("manypose.methods.mspn:HRNet", {"trunk": f"hrnet_w{width}", "input_size": list(size)}, summary, published)
+
+
 MODELS: dict[str, Named] = {
     "swahr-w18-small": _swahr("hrnet_w18_small", 256, True),
     "swahr-w32": _swahr("hrnet_w32", 512, True, "AP 68.9 COCO val2017, one scale, flip (SWAHR, Table 3)"),
     "swahr-w48": _swahr("hrnet_w48", 640, True, "AP 70.2 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
     "higherhrnet-w32": _swahr("hrnet_w32", 512, False, "AP 67.1 COCO val2017, one scale, flip (SWAHR, Table 3)"),
     "higherhrnet-w48": _swahr("hrnet_w48", 640, False, "AP 68.4 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
+    "mspn-1": _mspn(1, "AP 71.5 COCO minival, flip (MSPN, Table 2)"),
+    "mspn-2": _mspn(2, "AP 74.5 COCO minival, flip (MSPN, Table 2)"),
+    "mspn-3": _mspn(3, "AP 75.2 COCO minival, flip (MSPN, Table 2)"),
+    "mspn-4": _mspn(4, "AP 75.9 COCO minival, flip (MSPN, Table 2)"),
+    "hrnet-w32": _hrnet(32, (256, 192), "AP 74.4 COCO val2017, flip (HRNet, Table 1)"),
+    "hrnet-w48": _hrnet(48, (384, 288), "AP 76.3 COCO val2017, flip (HRNet, Table 1)"),
     "imhn-3": Named(
         "manypose.methods.simple_pose:SimplePose",
         {"stages": 3, "size": 384},
