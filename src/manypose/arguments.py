@@ -112,8 +112,8 @@ def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
 
 
 def _typable(kind: Any) -> Any:
-    """An annotation without the classes of our own that only a program can give."""
-    parts = [k for k in typing.get_args(kind) if not (inspect.isclass(k) and k.__module__.startswith("manypose."))]
+    """An annotation without None and the classes of our own, which only a program can give."""
+    parts = [k for k in typing.get_args(kind) if not (inspect.isclass(k) and (k is type(None) or k.__module__.startswith("manypose.")))]
     return functools.reduce(operator.or_, parts) if typing.get_origin(kind) in (typing.Union, types.UnionType) else kind
 
 

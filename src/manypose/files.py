@@ -29,8 +29,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if not device:
             os.replace(temporary, path)
     except OSError as e:
-        # An error about another file (a photo that cannot be read) passes through unchanged.
-        if e.filename and Path(e.filename) not in (path, temporary, *path.parents):
+        # An error that is not of the system, or about another file (a photo that cannot be read), passes through unchanged.
+        if e.errno is None or (e.filename and Path(e.filename) not in (path, temporary, *path.parents)):
             raise
         raise OSError(e.errno or errno.EIO, f"cannot be written: {e.strerror or e}", str(path)) from None
     finally:

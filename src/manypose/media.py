@@ -246,9 +246,11 @@ def write(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> Path:
 
 def _head(path: str | Path) -> bytes:
     try:
+        if not Path(path).is_file():  # opening a pipe would wait for ever
+            return b""
         with open(path, "rb") as file:
             return file.read(64)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a null byte
         return b""
 
 

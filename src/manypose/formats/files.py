@@ -79,7 +79,8 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        e.filename = e.filename or str(path)
+        if e.errno is not None and e.filename is None:  # an error without a number is not the system's, and says all itself
+            e.filename = str(path)
         raise
 
 
