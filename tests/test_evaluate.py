@@ -14,10 +14,13 @@ from dots import FLY, BoxDots, Dots, photo_of
 from shared import REPOSITORY, shared
 
 from manypose.cli import main
+from manypose.data.check import Report
+from manypose.data.mpii_files import MpiiPeople
 from manypose.evaluate import evaluate
 from manypose.methods import Field
 from manypose.poses import Poses
 from manypose.predict import Model
+from manypose.skeleton import MPII, Skeleton
 
 
 class Blurred(Dots):
@@ -80,6 +83,7 @@ def test_json_results_and_report_agree(flies: Path, tmp_path: Path) -> None:
     assert said["AP"] == done.figures["AP"]
     assert said["APl"] is None
     assert said["protocol"] == done.protocol
+    assert (said["images"], said["people"], said["results"]) == (13, 10, 10)
     assert set(said["analysis"]["keypoints"]) == set(FLY.joints)
     assert said["analysis"]["costs"][0]["AP"] == pytest.approx(said["AP"], abs=1e-4)
     assert all(set(row) == {"image_id", "category_id", "keypoints", "score"} for row in json.loads(paths["found.json"].read_text()))
@@ -153,9 +157,7 @@ def test_two_processes_give_the_same(flies: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("protocol: ") == 1
     one = run(flies, json=tmp_path / "one.json", results_out=tmp_path / "found1.json", analyze=True, report=tmp_path / "two.html")
-    assert (
-        (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text() == repr(one.figures) + one.protocol
-    )
+    assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text() == repr(one.figures) + one.protocol
     assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
     assert (tmp_path / "found1.json").read_text() == (tmp_path / "found2.json").read_text()
 
@@ -289,6 +291,51 @@ def test_posetrack_truth_as_results(tmp_path: Path) -> None:
     assert done.figures["mAP"] == pytest.approx(100)
     assert done.figures["recall"] == pytest.approx(100)
     assert done.figures["MOTA"] > 90
+
+
+def test_posetrack_frames_are_looked_at() -> None:
+    folder = shared("data", "format_samples", "posetrack18")
+    done = evaluate(model=Model(Dots()), dataset="posetrack", images=folder, annotations=folder / "annotations" / "val", quiet=True)
+    assert "3 videos, 3 frames (3 with annotated people), 14 people; Dots, whole photos" in done.protocol
+    assert done.figures["mAP"] == 0  # a fly's joints are no person's
+    assert done.notes[-1].startswith("the model has no nose, head_bottom, head_top, left_shoulder")
+
+
+class Walker(BoxDots):
+    """A fly with a person's joints."""
+
+    skeleton = Skeleton.build("walker", ["left_wrist", "right_wrist", "head_top"], [], [0.05] * 3)
+
+    def decode(self, outputs: dict, size: tuple[int, int]) -> list[Poses]:
+        return [Poses(self.skeleton, p.keypoints, p.keypoint_scores, p.scores) for p in super().decode(outputs, size)]
+
+
+def test_mpii_people_are_looked_at_one_by_one(flies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two people of one photo overlap so much that one would suppress the other; each still has its own result."""
+    from manypose.data.mpii_results import read_preds
+
+    content = json.loads((flies / "people.json").read_text())
+    rows = [0, 0, 1, 2, 3]
+    joints = np.zeros((5, 16, 3))
+    for i, row in enumerate(rows):
+        joints[i, [MPII.index(j) for j in Walker.skeleton.joints]] = np.reshape(content["annotations"][row]["keypoints"], (3, 3))
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    photos = tuple(names[content["annotations"][row]["image_id"]] for row in rows)
+    middle = joints[:, [MPII.index(j) for j in Walker.skeleton.joints], :2].mean(1)
+    five = np.arange(5)
+    people = MpiiPeople(
+        "valid.json", photos, joints, np.full(5, 10.0), middle - [0, 0.6 * 15], np.full(5, 0.6), five, 5, np.full((5, 2), -1),
+        np.ones(5, bool), Report("valid.json"),
+    )  # fmt: skip
+    monkeypatch.setattr("manypose.headtasks.read_mpii", lambda *_: people)
+    out = tmp_path / "preds.h5"
+    method = Walker()
+    done = evaluate(model=Model(method), dataset="mpii", images=flies, annotations=tmp_path, boxes="annotated", results_out=out, quiet=True)
+    assert "4 photos, 5 people; Walker, annotated boxes" in done.protocol
+    assert done.figures["PCKh@0.5 wrist"] == 100
+    again = read_preds(out, people)
+    assert np.linalg.norm(again[:, MPII.index("head_top")] - joints[:, MPII.index("head_top"), :2], axis=1).max() < 5
+    assert evaluate(dataset="mpii", results=out, annotations=tmp_path, quiet=True).figures["PCKh@0.5 wrist"] == 100
 
 
 BAD = [

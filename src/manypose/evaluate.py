@@ -147,7 +147,7 @@ def evaluate(
             missing = [j for j in chosen.skeleton.joints if j not in one.skeleton.joints]
             if missing:
                 score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
-            done = _finish(chosen, score, _how(one, options, model, boxes), json, report, quiet)
+            done = _finish(chosen, score, _how(one, options, model, boxes, chosen.rounding), json, report, quiet)
         return _shared(done, number)
 
 
@@ -183,9 +183,15 @@ def _items(shots: Sequence[Shot], boxes: str | None, needs_boxes: bool) -> Itera
         yield Item(read_rgb(shot.path), given, keep=False, name=str(shot.path))
 
 
-def _how(model: Model, options: Options, name: Any, boxes: str | None) -> str:
+def _how(model: Model, options: Options, name: Any, boxes: str | None, rounding: str) -> str:
     """The model and test-time options, for the protocol."""
-    called = name if isinstance(name, (str, Path)) else type(model.method).__name__ if isinstance(name, Model) else "the bundled model"
+    called = (
+        Path(name).name
+        if isinstance(name, (str, Path))
+        else type(model.method).__name__
+        if isinstance(name, Model)
+        else "the bundled model"
+    )
     if model.needs_boxes:
         where = {None: "its own boxes", "annotated": "annotated boxes"}.get(boxes, f"boxes of {Path(boxes or '').name}")
     else:
@@ -193,7 +199,7 @@ def _how(model: Model, options: Options, name: Any, boxes: str | None) -> str:
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
     precision = ", half precision" if options.mixed else ""
-    return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}, joints rounded to 0.001 px"
+    return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}, {rounding}"
 
 
 # ── several processes ──

@@ -110,6 +110,7 @@ class Task:
         score_file: the figures of a result file.
         write: people found, as the data set's server or users take them.
         notes: what has to be known of the data set.
+        rounding: of a model's joints before they are measured, for the protocol.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Task:
     score_file: Callable[[Path], Score]
     write: Callable[[Found, Path], None]
     notes: list[str] = field(default_factory=list)
+    rounding: str = "joints not rounded"
 
 
 def task(request: Request) -> Task:
@@ -210,7 +212,8 @@ def _coco_style(request: Request, skeleton: Skeleton, name: str, area: Literal["
         _write(path, json.dumps(_rows(truth, found, False), separators=(",", ":"), allow_nan=False))
 
     rules = "OKS 0.50:0.95, the 20 best results of an image" + ("" if area == "annotated" else f", area {AREA_OF_BOX} of the box")
-    return Task(name, _about(truth, request.photos, missing), rules, truth.skeleton, shots, score, score_file, write, _notes(truth, area))
+    about, rounding = _about(truth, request.photos, missing), "joints rounded to 0.001 px"
+    return Task(name, about, rules, truth.skeleton, shots, score, score_file, write, _notes(truth, area), rounding)
 
 
 def _shots(truth: Truth, images: Path) -> tuple[list[Shot], int]:
@@ -248,17 +251,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def _coco_score(truth: Truth, results: Results, request: Request, by_crowd: bool) -> Score:
-    figures, notes, more, text = {}, [], {}, ""
+    figures, notes, text = {}, [], ""
+    more: dict[str, Any] = {"images": len(truth.image_ids), "people": truth.people}
     if by_crowd:
         figures, notes = crowdpose_ap(truth, results)
         crowd = crowding(truth)
         paper, _ = crowdpose_ap(truth, results, PAPER_LEVELS)
-        more = {
+        more |= {
             "crowd_index_borders": list(TOOL_LEVELS),
             "images_by_level": {level: int(crowd.level(level).sum()) for level in ("easy", "medium", "hard")},
             "paper_borders": {"borders": list(PAPER_LEVELS), **{k: paper[k] for k in ("APeasy", "APmedium", "APhard")}},
         }
-        easy, medium = (f"{paper[k]:.3f}" for k in ("APeasy", "APmedium"))
+        easy, medium = (f"{paper[k]:.3f}" if paper[k] >= 0 else "not defined" for k in ("APeasy", "APmedium"))
         text = f"{crowd}\nwith the borders of the paper's text, 0.1 and 0.8: APeasy {easy}, APmedium {medium}"
     else:
         figures = oks_ap(truth, results)

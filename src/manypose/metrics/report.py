@@ -149,7 +149,7 @@ def _photos(photos: Sequence[tuple[str, bytes]]) -> str:
     )
     text = (
         "<p>A line leads from where a joint was found to its true place, a ring; a ring alone is a joint that was not found at all. "
-        "Jitter is not marked. A dashed box is a person missed, or a result that matches nobody.</p>"
+        "Jitter is not marked. A dashed box is a person missed, or one of the four best-scored results that match nobody.</p>"
     )
     return f"<h2>Worst photos</h2>{text}{_legend(MARKS)}<div class=photos>{shown}</div>"
 

@@ -17,6 +17,9 @@ from manypose.poses import Poses
 
 __all__ = ["worst_photos"]
 
+MOST_SURPLUS = 4
+"""Results that match nobody of which so many, the best-scored, are drawn: a poor model's dozens would hide the photo."""
+
 
 def worst_photos(analysis: Analysis, files: Mapping[int, Path], number: int = 12, side: int = 640) -> list[tuple[str, bytes]]:
     """The photos with the largest loss as JPEGs with a caption; photos that are not there are left out.
@@ -58,7 +61,10 @@ def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], si
     def at(xy: np.ndarray) -> np.ndarray:
         return (xy + 0.5) * scale - 0.5  # integers are pixel centres
 
-    here = np.flatnonzero((results.image == place) & (found.rank >= 0))
+    here = np.flatnonzero((results.image == place) & (found.rank >= 0) & (found.person >= 0))
+    surplus = np.flatnonzero((results.image == place) & (found.rank >= 0) & (found.person < 0))
+    surplus = surplus[np.argsort(found.rank[surplus])][:MOST_SURPLUS]
+    here = np.concatenate([here, surplus])
     joints = at(results.keypoints[here, :, :2])
     seen = (results.keypoints[here, :, 2] > 0) & (results.keypoints[here, :, :2] != 0).any(-1)
     poses = Poses(truth.skeleton, joints.astype(np.float32), seen.astype(np.float32), results.scores[here].astype(np.float32))
@@ -74,8 +80,7 @@ def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], si
     for person in np.flatnonzero(missed(truth, found) & (truth.image == place)):
         x, y, w, h = truth.boxes[person]
         _dashed(picture, at(np.array([[x, y], [x + w, y + h]])), _rgb(MARKS["missed person"]))
-    surplus = found.person[here] < 0
-    for corners in (poses.boxes[surplus]).reshape(-1, 2, 2):
+    for corners in poses.boxes[len(here) - len(surplus) :].reshape(-1, 2, 2):
         _dashed(picture, corners, _rgb(MARKS["result too many"]))
     return picture
 
