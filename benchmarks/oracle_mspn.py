@@ -43,7 +43,7 @@ class TopDown:
         """For the printed figures."""
         return (
             f"annotated boxes, crops of {self.size[0]} x {self.size[1]}, box width x {self.extend[0]:g} and height x {self.extend[1]:g} "
-            f"(as published: x 1.09, x 1.135), kernel 5 {'at the joints places' if self.labels == 'ours' else 'in whole cells'}; scores as decoded"
+            f"(published: 1.09, 1.135), kernel 5 {'at the joints places' if self.labels == 'ours' else 'in whole cells'}"
         )
 
     def maps(

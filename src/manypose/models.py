@@ -15,7 +15,8 @@ from manypose.weights import BUNDLED
 __all__ = ["COUNTING", "Line", "table", "text"]
 
 COUNTING = (
-    "multiply-adds: one forward pass of a square input of that side, of top-down models one crop of a person, convolutions and matrix products alone, counted by "
+    "multiply-adds: one forward pass of a square input of that side, of top-down models one crop of a person, "
+    "convolutions and matrix products alone, counted by "
     "torch.utils.flop_counter and halved; normalisation, activation, enlarging and grouping are not counted"
 )
 

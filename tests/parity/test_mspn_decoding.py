@@ -52,7 +52,7 @@ def test_decoding_with_flip(path):
 def test_crops(path):
     """Where a box's corners come to lie to 0.05 pixels, and the picture itself."""
     stored, cases = np.load(path), parity_module(FAMILY, "cases")
-    skeleton, size, extend = kind_of(path.name)
+    _, size, extend = kind_of(path.name)
     compared = 0
     for i in range(100):
         if f"val{i}_center" not in stored.files or f"rec{i}_center" not in stored.files:

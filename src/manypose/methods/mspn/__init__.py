@@ -7,7 +7,7 @@ in the last stage (CTF, Section 3.3), and at the finest scale the hardest joints
 
 We deviate: Gaussians stand at the joints' sub-pixel places instead of whole cells (``labels="published"``); a joint is the top of a
 fitted Gaussian, which is exact, instead of a quarter offset, which is off by a pixel (``decoding="published"``); boxes are enlarged by 1.6
-instead of 1.09 × 1.135, since joints of every tenth annotated person lie outside that. As the authors' program and unlike the text, only the
+instead of 1.09 × 1.135, since joints of every tenth annotated person lie outside that. As in the authors' program, only the
 last stage's Gaussians are sharper, and stages before it are alike.
 
 Published: AP 74.5, 75.2, 75.9 on COCO minival for 2, 3, 4 stages, 256 × 192 (Table 2); 76.1 on test-dev, 4 stages, 384 × 288 (Table 7).
@@ -61,7 +61,7 @@ class MSPN(nn.Module):
         hidden: learn hidden joints at the coarse scales too.
         labels: where Gaussians stand: at the joints' places (ours), or in whole cells (published).
         extend: factors by which a box's width and height grow before it is cut out; default 1.6, published 1.09 and 1.135 (MPII 1.25).
-        decoding: see `decode`; ``published`` also places and enlarges crops as the authors do, and is set where published weights are loaded.
+        decoding: see `decode`; ``published`` also places and enlarges crops as the authors do, and is set for published weights.
         post_filter: deviation of the post-Gaussian filter in cells; with ``published`` the size of its kernel (5; MPII 9).
         pretrained: start the stem and the first stage from ImageNet weights (``resnet18`` … ``resnet152``).
     """
@@ -125,7 +125,7 @@ class MSPN(nn.Module):
         return (images.flip(3).permute(0, 3, 1, 2).float() - self.mean) / self.deviation
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat<stage>_<scale>`` (b, k, h, w) at 1/4, peaks 255 high; in evaluation without gradients the last stage's finest scale alone."""
+        """``heat<stage>_<scale>`` (b, k, h, w) at 1/4, peaks 255 high; in evaluation without gradients the last one alone."""
         stages = self.net(images, self.training or torch.is_grad_enabled())
         first = len(self.ladders) - len(stages)
         return {f"heat{first + i}_{4 - len(s) + j}": heat for i, s in enumerate(stages) for j, heat in enumerate(s)}
@@ -140,9 +140,7 @@ class MSPN(nn.Module):
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """``stage<i>``: the sum over scales, mean over the batch."""
-        stages = [
-            [outputs[name] for j in range(4) if (name := f"heat{i}_{j}") in outputs] for i in range(len(self.ladders))
-        ]
+        stages = [[outputs[name] for j in range(4) if (name := f"heat{i}_{j}") in outputs] for i in range(len(self.ladders))]
         parts = mspn_loss(stages, targets, self.ladders, **self._loss)
         return {f"stage{i}": torch.stack([p.mean() for p in row]).sum() for i, row in enumerate(parts)}
 

@@ -32,7 +32,7 @@ def decode(
         size: height and width of the network's input.
         refinement: ``gaussian`` fits the unfiltered map (exact on a clean Gaussian, at the edge too); ``dark`` is DARK's Taylor step on the
             filtered map's logarithm (Zhang et al. 2020).
-        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken: a single cell of noise is none.
+        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken, so one cell of noise is none.
 
     Returns:
         xy in input pixels, and the heights there, 0 … 1.
@@ -98,9 +98,7 @@ def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tu
     return xy * xy.new_tensor([size[1] / w, size[0] / h]), heights.clamp(min=0)
 
 
-def to_poses(
-    skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None
-) -> list[Poses]:
+def to_poses(skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None) -> list[Poses]:
     """One person a row; its score is the mean of its joints' scores, of those above `least` only where that is given (HRNet: 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
     poses = []
@@ -156,7 +154,7 @@ def refine_second(heat: Float[Tensor, "b k h w"], shift: float = 0.25) -> Float[
 
 
 def refine_dark(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
-    """DARK's refinement: one Newton step on the logarithm, ``μ = m - H⁻¹ g``, both from finite differences; none in two cells of the edge."""
+    """DARK's refinement: one Newton step on the logarithm, ``μ = m - H⁻¹ g``, from finite differences; none in the edge's cells."""
     h, w = heat.shape[2:]
     middle = cells.clamp(min=1).minimum(cells.new_tensor([w - 2, h - 2]))
     steps = torch.tensor([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)], device=heat.device)
@@ -189,4 +187,5 @@ def _climb(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Int[T
 
 
 def _to_pixels(xy: Float[Tensor, "b k 2"], heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k 2"]:
-    return cell_to_pixel(xy, xy.new_tensor([size[1] / heat.shape[3], size[0] / heat.shape[2]]))
+    x, y = (cell_to_pixel(xy[..., i], size[1 - i] / heat.shape[3 - i]) for i in (0, 1))
+    return torch.stack([x, y], -1)

@@ -34,5 +34,3 @@ class HRNetwork(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """Heat maps at 1/4."""
         return self.final_layer(hrnet_branches(self, images)[0])
-
-

@@ -45,7 +45,7 @@ def mspn_loss(
 
 
 def _hardest(heat: Tensor, label: Tensor, visible: Tensor, hardest: int) -> Tensor:
-    """The mean of the hardest joints' errors. A joint that is not labelled has none; it still counts where fewer are labelled than asked for."""
+    """The mean of the hardest joints' errors. A joint that is not labelled has none; it counts where fewer are labelled."""
     error = ((heat - label) ** 2).mean((2, 3)) * (visible > 0)
     return error.topk(min(hardest, error.shape[1]), 1).values.mean(1)
 

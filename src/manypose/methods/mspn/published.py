@@ -45,7 +45,7 @@ def fit(method: MSPN | HRNet, state: dict[str, Tensor], source: str = "the check
 
 
 def fit_trunk(method: MSPN | HRNet, state: dict[str, Tensor], source: str = "the checkpoint") -> None:
-    """Put all but the prediction layers of a state dict into a method: HRNet's trunk, or MSPN's stages, perhaps of another number of joints.
+    """Put all but the prediction layers of a state dict into a method: HRNet's trunk or MSPN's stages, of any number of joints.
 
     Raises:
         ValueError: not all of them are there, or they are of another width.

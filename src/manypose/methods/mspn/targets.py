@@ -38,7 +38,7 @@ def ladders(stages: int, finest: tuple[int, ...] | None = None, coarse_to_fine: 
 
     Args:
         stages: how many.
-        finest: the kernel of each stage's finest scale (Table 5: setting 1 is (7, 7), 2 is (5, 5), 3 is (7, 5)); default 7, in the last stage 5.
+        finest: the kernel of each stage's finest scale (Table 5: setting 1 is (7, 7), 2 is (5, 5), 3 is (7, 5)); default 7, last stage 5.
         coarse_to_fine: otherwise all stages have the kernels of the first, as published.
 
     Raises:
@@ -128,5 +128,3 @@ def _blurred(n: int, kernel: int, table: bool) -> Float[np.ndarray, "n n"]:
     padded = np.pad(ones, ((0, 0), (kernel // 2,) * 2), mode="reflect")
     out = np.stack([np.convolve(line, row, "valid") for line in padded])
     return out / out.max(1, keepdims=True)
-
-
