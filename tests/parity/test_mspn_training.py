@@ -19,7 +19,10 @@ def stored():
 
 def as_targets(labels: np.ndarray, visible: np.ndarray) -> dict:
     v = torch.from_numpy(visible[..., 0]).double()
-    return {f"label{k}": torch.from_numpy(labels[:, i]).double() for i, k in enumerate(KERNELS)} | {"visible": v, "known": torch.ones_like(v)}
+    return {f"label{k}": torch.from_numpy(labels[:, i]).double() for i, k in enumerate(KERNELS)} | {
+        "visible": v,
+        "known": torch.ones_like(v),
+    }
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
