@@ -1,9 +1,11 @@
 """What is installed and whether it works; what is wrong with a data set."""
 
+import logging
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -46,7 +48,8 @@ def doctor(*, device: str = "auto") -> int:
     """
     print(f"manypose     {__version__}, {Path(__file__).parent}")
     print(f"Python       {platform.python_version()}, {platform.platform()}")
-    for package in ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
+    print(f"torch        {torch.__version__}")
+    for package in ("torchvision", "timm", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
         print(f"{package.removesuffix('-python-headless'):<12} {_version(package)}")
     gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     print(f"GPUs         {gpus or 'none that PyTorch sees'}")
@@ -91,7 +94,7 @@ def data(
     skeleton: str = "coco",
     decode: bool = False,
 ) -> int:
-    """Check a data set and say what is wrong with it, by id; the exit code is 1 if anything is.
+    """Check a data set and say what is wrong with it, by id; the exit code is 1 if anything of it cannot be used.
 
     Args:
         annotations: the annotation file (or folder of files, or the YAML that describes a custom data set).
@@ -100,12 +103,24 @@ def data(
         skeleton: of a file in COCO's format: a built-in name or a skeleton YAML.
         decode: read every photo too; this takes its time.
     """
-    photos = _read(dataset, annotations, images, skeleton)
-    problems = [f"  {line.strip()}" for line in str(photos.report).splitlines()[1:]]
-    print(str(photos.report).splitlines()[0])
-    problems += _unreadable(photos) if decode else []
-    print("\n".join(problems) if problems else "  nothing wrong" + ("" if decode else "; --decode reads the photos too"))
-    return int(bool(problems))
+    with _silent("manypose.data"):  # the readers log what is printed here
+        photos = _read(dataset, annotations, images, skeleton)
+        unreadable = _unreadable(photos) if decode else []
+    found = str(photos.report).splitlines()
+    nothing = "  nothing wrong" + ("" if decode else "; --decode reads the photos too")
+    print("\n".join([*found, *unreadable] if found[1:] or unreadable else [*found, nothing]))
+    return int(bool(unreadable) or any(problem.dropped for problem in photos.report.problems))
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -> Any:
