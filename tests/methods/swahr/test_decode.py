@@ -185,13 +185,13 @@ def test_evidence_finds_the_middle_of_what_noise_has_left():
     assert np.median(off["evidence"]) < 0.5 * np.median(off["highest"])
 
 
-def test_people_with_fewer_peaks_than_least_joints_are_not_refilled():
+def test_people_with_too_little_evidence_are_not_refilled():
     people = crowd(17, 2)
     people[1, 1:, 2] = 0
     heat, tag = painted([people])
     tag[:, 5], heat[:, 5] = 4.0, heat[:, 5].clamp(max=0.09)  # a faint joint that has the second person's tag
-    for least, joints in ((1, 2), (2, 1)):
-        found = decode(heat, tag, COCO, SIZE, least_joints=least, tag_threshold=0.9)[0]
+    for least, joints in ((0.2, 2), (1.5, 1)):  # the second person's only peak is about 0.9 high
+        found = decode(heat, tag, COCO, SIZE, least_evidence=least, tag_threshold=0.9)[0]
         seen = found.keypoint_scores[np.argmin(found.scores)] > 0
         assert seen[0]
         assert seen[[0, 5]].sum() == joints

@@ -25,7 +25,7 @@ PUBLISHED: dict[str, Any] = {
     "matching": "rounded",
     "refinement": "quarter",
     "refill": "highest",
-    "least_joints": 1,
+    "least_evidence": 0.0,
     "enlarge": True,
     "shift": 0.5,
     "order": "published",
@@ -46,7 +46,7 @@ def decode(
     matching: Literal["strong", "rounded"] = "strong",
     refinement: Literal["gaussian", "quarter"] = "gaussian",
     refill: Literal["evidence", "highest", "none"] = "evidence",
-    least_joints: int = 2,
+    least_evidence: float = 0.2,
     order: Sequence[int] | Literal["torso first", "published"] = "torso first",
     enlarge: bool = False,
     shift: float = 0.0,
@@ -65,7 +65,7 @@ def decode(
         matching: `match_strong` or `match_rounded` of `grouping`.
         refinement: `subpixel` or `quarter_offset` of `maps`.
         refill: how joints without a peak are looked for: `refill_evidence` or `refill_highest` of `refill`, or not at all.
-        least_joints: people with fewer peaks are not refilled.
+        least_evidence: people whose peaks are lower in sum are not refilled: mostly single spurious peaks.
         order: in which joints are grouped.
         enlarge: the maps to the input's size first, as published; it costs much and gains nothing.
         shift: added to x and y, in network pixels. 0.5 for weights trained on joints cut to whole cells, as all published weights are.
@@ -99,7 +99,7 @@ def decode(
         keypoints, keypoint_scores = person[..., 1:3].copy(), person[..., 0].copy()
         scores = keypoint_scores.mean(1)
         if refill != "none":
-            _refill(heat[i], tag[i], person, keypoints, keypoint_scores, refill, least_joints, refinement, float(stride.mean()))
+            _refill(heat[i], tag[i], person, keypoints, keypoint_scores, refill, least_evidence, refinement, float(stride.mean()))
         keypoints = (cell_to_pixel(keypoints, stride) + shift).astype(np.float32)
         keypoints[keypoint_scores == 0] = 0
         result = Poses(skeleton, keypoints, keypoint_scores, scores)
@@ -132,7 +132,7 @@ def _refill(
     keypoints: Float[np.ndarray, "p k 2"],
     keypoint_scores: Float[np.ndarray, "p k"],
     rule: str,
-    least_joints: int,
+    least_evidence: float,
     refinement: str,
     stride: float,
 ) -> None:
@@ -140,7 +140,7 @@ def _refill(
     there = taken[..., 0] > 0
     count = there.sum(1)
     means = taken[..., 3:].sum(1) / np.maximum(count, 1)[:, None]
-    lacks = ~there & (count >= least_joints)[:, None]
+    lacks = ~there & (taken[..., 0].sum(1) >= least_evidence)[:, None]
     who, joints = np.nonzero(lacks)
     if not len(who):
         return

@@ -36,7 +36,11 @@ def joint_order(skeleton: Skeleton) -> tuple[int, ...]:
 
 
 def match_strong(
-    heights: Float[np.ndarray, "k n"], tags: Float[np.ndarray, "k n t"], order: Sequence[int], tag_threshold: float = 1.0
+    heights: Float[np.ndarray, "k n"],
+    tags: Float[np.ndarray, "k n t"],
+    order: Sequence[int],
+    tag_threshold: float = 1.0,
+    rounds: int = 2,
 ) -> Int[np.ndarray, "p k"]:
     """Ours: near tags are worth more, and strong peaks go to strong people.
 
@@ -49,32 +53,41 @@ def match_strong(
         tags: their tags.
         order: in which the joints are gone through.
         tag_threshold: at this distance and beyond a peak and a person do not match.
+        rounds: how often; from the second time on, a joint is matched with what the other joints have made of the people.
 
     Returns:
         For each person and joint which of the n peaks it has, or -1.
     """
-    found = heights > 0
-    people = np.full((int(found.sum()), len(heights)), -1)
+    found = [np.flatnonzero(row > 0) for row in heights]
+    # As many rows as there are peaks: room for everybody, even if each peak were a person.
+    people = np.full((sum(map(len, found)), len(heights)), -1)
     sums, weights, counts = np.zeros((len(people), tags.shape[2])), np.zeros(len(people)), np.zeros(len(people))
-    n = 0
-    for j in order:
-        index = np.flatnonzero(found[j])
-        v, tag = heights[j, index].astype(np.float64), tags[j, index].astype(np.float64)
-        which = np.full(len(index), -1)
-        if n and len(index):
-            d2 = ((tag[:, None] - sums[:n] / weights[:n, None]) ** 2).sum(2) / tag_threshold**2
-            worth = np.maximum(1 - d2, 0) ** 2 * v[:, None] * (weights[:n] / counts[:n])
+    for j in [j for _ in range(rounds) for j in order if len(found[j])]:
+        v, tag = heights[j, found[j]].astype(np.float64), tags[j, found[j]].astype(np.float64)
+        if (had := np.flatnonzero(people[:, j] >= 0)).size:
+            at = np.searchsorted(found[j], people[had, j])
+            sums[had] -= tag[at] * v[at, None]
+            weights[had] -= v[at]
+            counts[had] -= 1
+            people[had, j] = -1
+        there = np.flatnonzero(counts)
+        which = np.full(len(v), -1)
+        if len(there):
+            d2 = ((tag[:, None] - sums[there] / weights[there, None]) ** 2).sum(2) / tag_threshold**2
+            worth = np.maximum(1 - d2, 0) ** 2 * v[:, None] * (weights[there] / counts[there])
             rows, columns = linear_sum_assignment(worth, maximize=True)
             near = worth[rows, columns] > 0
-            which[rows[near]] = columns[near]
-        starts = which < 0
-        which[starts] = n + np.arange(starts.sum())
-        n += int(starts.sum())
-        people[which, j] = index
+            which[rows[near]] = there[columns[near]]
+        starts = np.flatnonzero(which < 0)
+        which[starts] = np.flatnonzero(counts == 0)[: len(starts)]
+        people[which, j] = found[j]
+        # People who are empty are written anew, so that no rounding error of former members is left.
+        empty = counts[which] == 0
+        sums[which[empty]], weights[which[empty]] = 0, 0
         sums[which] += tag * v[:, None]
         weights[which] += v
         counts[which] += 1
-    return people[:n]
+    return people[counts > 0]
 
 
 def match_rounded(

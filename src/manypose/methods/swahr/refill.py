@@ -55,7 +55,7 @@ def refill_evidence(
     planes: Int[Tensor, " m"],
     means: Float[Tensor, "m t"],
     stride: float,
-    seen: float = 0.15,
+    seen: float = 0.2,
     tag_radius: float = 0.7,
     side: float = 22.0,
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
@@ -77,7 +77,8 @@ def refill_evidence(
     Returns:
         xy on the map and the heat there; height 0 where nothing was found.
     """
-    step = max(1, round(4 / stride))  # tags are predicted at stride 4: a finer search finds nothing more
+    # Tags are predicted at stride 4: a finer search finds no more, unless the map is small.
+    step = max(1, min(round(4 / stride), min(heat.shape[1:]) // 128))
     high, most = _rough(heat, tag, planes, means, step, max(1, round(side / stride / step / 2)), tag_radius)
     found = torch.where((high[:, 2] > seen)[:, None], high, most)
     x, y, inside = _square(found[:, :2].long(), round(side / stride / 2), (heat.shape[1], heat.shape[2]))
