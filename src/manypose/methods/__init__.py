@@ -123,8 +123,8 @@ MODELS: dict[str, Named] = {
     "mspn-2": _mspn(2, "AP 74.5 COCO minival, flip (MSPN, Table 2)"),
     "mspn-3": _mspn(3, "AP 75.2 COCO minival, flip (MSPN, Table 2)"),
     "mspn-4": _mspn(4, "AP 75.9 COCO minival, flip (MSPN, Table 2)"),
-    "hrnet-w32": _hrnet(32, (256, 192), "AP 74.4 COCO val2017, flip (HRNet, Table 1)"),
-    "hrnet-w48": _hrnet(48, (384, 288), "AP 76.3 COCO val2017, flip (HRNet, Table 1)"),
+    "hrnet-w32": _hrnet(32, (256, 192), ""),
+    "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
     "imhn-3": Named(
         "manypose.methods.simple_pose:SimplePose",
         {"stages": 3, "size": 384},
