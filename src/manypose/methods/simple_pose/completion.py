@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from manypose.methods.simple_pose.body import Body
 from manypose.methods.simple_pose.candidates import read
 
-__all__ = ["Groups", "Ridges", "attach", "complete", "follow", "wanted"]
+__all__ = ["Groups", "Ridges", "attach", "complete", "follow", "pair", "wanted"]
 
 
 @dataclass
@@ -25,15 +25,21 @@ class Groups:
     Args:
         xy: places of their joints, in cells.
         score: heights of their joints, 0 where they have none.
+        fresh: joints from which no ridge was followed yet.
     """
 
     xy: Float[np.ndarray, "g j 2"]
     score: Float[np.ndarray, "g j"]
+    fresh: Bool[np.ndarray, "g j"]
 
     @property
     def there(self) -> Bool[np.ndarray, "g j"]:
         """Which joints they have."""
         return self.score > 0
+
+    def keep(self, rows: Shaped[np.ndarray, " _g"]) -> None:
+        """Only some of the groups, by index or mask."""
+        self.xy, self.score, self.fresh = self.xy[rows], self.score[rows], self.fresh[rows]
 
     def merge(self, pairs: list[tuple[int, int]]) -> dict[int, int]:
         """Join groups with no joint in common, in the given order; gives for each old index the new one."""
@@ -50,11 +56,12 @@ class Groups:
             if a == b or (there[a] & there[b]).any():
                 continue
             new = there[b]
-            self.xy[a, new], self.score[a, new] = self.xy[b, new], self.score[b, new]
+            for of in (self.xy, self.score, self.fresh):
+                of[a, new] = of[b, new]
             there[a] |= new
             into[b] = a
         kept = [i for i in range(len(into)) if into[i] == i]
-        self.xy, self.score = self.xy[kept], self.score[kept]
+        self.keep(np.array(kept))
         place = {i: n for n, i in enumerate(kept)}
         return {i: place[root(i)] for i in range(len(into))}
 
@@ -83,11 +90,12 @@ class Ridges:
 
 
 def wanted(groups: Groups, body: Body) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-    """Group and part of all parts of which one end was found, and whether it is the second."""
+    """Group and part of all parts of which one end was found and is fresh, and whether it is the second; nothing is fresh then."""
     ends = np.array(body.parts)
-    there = groups.there
-    first, second = there[:, ends[:, 0]], there[:, ends[:, 1]]
-    (g1, p1), (g2, p2) = np.nonzero(first & ~second), np.nonzero(second & ~first)
+    first, second = groups.there[:, ends[:, 0]], groups.there[:, ends[:, 1]]
+    fresh = groups.fresh & groups.there
+    (g1, p1), (g2, p2) = np.nonzero(fresh[:, ends[:, 0]] & ~second), np.nonzero(fresh[:, ends[:, 1]] & ~first)
+    groups.fresh[:] = False
     return np.concatenate([g1, g2]), np.concatenate([p1, p2]), np.repeat([False, True], [len(g1), len(g2)])
 
 
@@ -131,25 +139,30 @@ def follow(
     sign = torch.from_numpy(np.where(back, -1, 1).astype(np.float32)).to(device)
 
     def along(rows: Tensor, ways: Tensor, far: Tensor) -> Tensor:
-        points = start_[rows, None, None] + ways[None, :, None] * far[:, None]
-        return read(part, image_[rows], kind_[rows], points, ways * sign[rows, None, None], parts)
+        points = start_[rows, None] + ways[:, None] * far[:, None]
+        return read(part, image_[rows], kind_[rows], points, ways * sign[rows, None], parts)
 
-    # Most ends have no ridge at all: a few looks around tell.
-    near = along(which, way[::3], torch.tensor([2.0, 3.0], device=device)) > threshold
-    which = which[near.all(2).any(1)]
-    if not len(which):
+    # Most ends have no ridge at all, and a ridge leads in few directions: two cells a direction tell.
+    rows, ways = which.repeat_interleave(directions), torch.arange(directions, device=device).repeat(m)
+    near = (along(rows, way[ways], torch.tensor([2.0, 3.0], device=device)) > threshold).all(1)
+    rows, ways = rows[near], ways[near]
+    if not len(rows):
         return end, score, length
     far = torch.arange(1, steps + 1, device=device, dtype=torch.float32)
-    values = along(which, way, far)
+    values = along(rows, way[ways], far)
     # A ridge goes on where three cells' mean is above half of the mean so far.
     three = values.clone()
-    three[..., 1:-1] = (values[..., :-2] + values[..., 1:-1] + values[..., 2:]) / 3
-    on = (three > (values.cumsum(2) / far / 2).clamp(min=threshold)).cumprod(2)
-    gain = ((values - threshold / 2) * on).sum(2)
+    three[:, 1:-1] = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) / 3
+    on = (three > (values.cumsum(1) / far / 2).clamp(min=threshold)).cumprod(1)
+    sums, runs = (values * on).sum(1), on.sum(1)
+    gain, total, run = (values.new_zeros(m, directions) for _ in range(3))
+    gain[rows, ways], total[rows, ways], run[rows, ways] = sums - threshold / 2 * runs, sums, runs.to(values.dtype)
+    which = gain.amax(1).nonzero()[:, 0]
+    gain = gain[which]
     best = gain.argmax(1)
     row = torch.arange(len(which), device=device)
-    run = on[row, best].sum(1)
-    mean = (values[row, best] * on[row, best]).sum(1) / run.clamp(min=1)
+    run = run[which, best]
+    mean = total[which, best] / run.clamp(min=1)
     # The direction between those tried, by their gains.
     step = torch.arange(-2, 3, device=device)
     weight = gain[row[:, None], (best[:, None] + step) % directions]
@@ -201,10 +214,12 @@ def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: floa
     for i in np.argsort(-total, kind="stable"):
         a, k = now[int(g[i])], joint[i]
         if groups.score[a, k] == 0 and not taken[i]:
-            groups.xy[a, k], groups.score[a, k] = place[i], min(total[i], 1) * worth
+            groups.xy[a, k], groups.score[a, k], groups.fresh[a, k] = place[i], min(total[i], 1) * worth, True
 
 
-def attach(groups: Groups, body: Body, limit: float = 10.0, small: int = 6, ratio: float = 3.3, variance: float = 0.3) -> None:
+def attach(
+    groups: Groups, body: Body, limit: float = 10.0, small: int = 6, ratio: float = 3.3, variance: float = 0.3, firm: float = 0.1
+) -> None:
     """Join small groups to the person whose build they fit best.
 
     From the nearest joint that a person has, a small group's joint is looked for where it would be in a person of that size. How large a
@@ -222,6 +237,7 @@ def attach(groups: Groups, body: Body, limit: float = 10.0, small: int = 6, rati
         there = groups.there
         count = there.sum(1)
         size = _sizes(groups, body)
+        turn = _turns(groups, body, size, firm)
         few = np.flatnonzero(count <= small)
         if not len(few):
             return
@@ -233,13 +249,14 @@ def attach(groups: Groups, body: Body, limit: float = 10.0, small: int = 6, rati
         spread = np.take_along_axis(spread, k[..., None], 2)[..., 0]
         j = np.take_along_axis(best, k, 1)
         own, other = np.arange(len(few))[:, None], np.arange(len(count))
-        offset = groups.xy[few[own], j] - groups.xy[other, k] - size[:, None] * (body.place[j] - body.place[k])
+        expected = np.einsum("gxy,fgy->fgx", turn, body.place[j] - body.place[k])
+        offset = groups.xy[few[own], j] - groups.xy[other, k] - expected
         with np.errstate(divide="ignore", invalid="ignore"):
             deviation = size**2 * spread
             distance = (offset**2).sum(2) / deviation
             value = -distance / 2 - np.log(deviation)
             fits = (distance < limit) & (spread <= variance) & ~(np.abs(np.log(size[few][:, None] / size)) > np.log(ratio))
-        fits &= ~(there[few][:, None] & there).any(2) & (
+        fits &= (there[few].astype(float) @ there.T == 0) & (
             (count > count[few][:, None]) | ((count == count[few][:, None]) & (other < few[:, None]))
         )
         value = np.where(fits, value, -np.inf)
@@ -255,11 +272,54 @@ def attach(groups: Groups, body: Body, limit: float = 10.0, small: int = 6, rati
         groups.merge(pairs)
 
 
+def pair(groups: Groups, body: Body, largest: float) -> None:
+    """Join single joints that are left over, two by two, the nearest by build first, where a person no larger than `largest` has them so.
+
+    Args:
+        groups: changed in place.
+        body: its mean places and variances.
+        largest: size of a person in cells, as `body.Body` has it: the root of its area.
+    """
+    single = np.flatnonzero(groups.there.sum(1) == 1)
+    if len(single) < 2:
+        return
+    joint = groups.there[single].argmax(1)
+    xy = groups.xy[single, joint]
+    expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
+    with np.errstate(invalid="ignore"):
+        size = np.sqrt(((xy[:, None] - xy) ** 2).sum(2) / np.where(joint[:, None] == joint, np.nan, expected[joint][:, joint]))
+    first, second = np.triu_indices(len(single), 1)
+    size = np.nan_to_num(size[first, second], nan=np.inf)
+    pairs, used = [], set()
+    for i in np.argsort(size, kind="stable"):
+        a, b = int(single[first[i]]), int(single[second[i]])
+        if size[i] <= largest and not {a, b} & used:
+            pairs.append((a, b))
+            used |= {a, b}
+    groups.merge(pairs)
+
+
 def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
     """Of each group, in cells: its joints' distances relative to those of a person of unit size; NaN for a single joint."""
     expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
-    known = np.isfinite(expected)
-    both = groups.there[:, :, None] & groups.there[:, None] & known
-    squared = ((groups.xy[:, :, None] - groups.xy[:, None]) ** 2).sum(3)
-    norm = (both * np.where(known, expected, 0)).sum((1, 2))
-    return np.sqrt(np.where(norm > 0, (squared * both).sum((1, 2)) / np.where(norm > 0, norm, 1), np.nan))
+    known = np.isfinite(np.diagonal(expected))
+    there = (groups.there & known).astype(float)
+    norm = ((there @ np.where(np.isfinite(expected), expected, 0)) * there).sum(1)
+    # The sum of all squared distances between points follows from their moments.
+    squared = there.sum(1) * ((groups.xy**2).sum(2) * there).sum(1) - ((groups.xy * there[..., None]).sum(1) ** 2).sum(1)
+    return np.sqrt(np.where(norm > 0, 2 * squared.clip(min=0) / np.where(norm > 0, norm, 1), np.nan))
+
+
+def _turns(groups: Groups, body: Body, size: Float[np.ndarray, " g"], firm: float) -> Float[np.ndarray, "g 2 2"]:
+    """How each person is turned: the linear map from mean places to its joints, in cells; an upright person half facing us where unknown.
+
+    By ridge regression: the fewer the joints, and the less spread, the nearer to that person (`firm`).
+    """
+    place = np.where(np.isnan(body.place), 0, body.place)
+    weight = (groups.there & ~np.isnan(body.place[:, 0]))[..., None].astype(float)
+    count = np.maximum(weight.sum(1, keepdims=True), 1)
+    from_mean = (place - (weight * place).sum(1, keepdims=True) / count) * weight
+    to_mean = (groups.xy - (weight * groups.xy).sum(1, keepdims=True) / count) * weight
+    first = np.diag([0.5, 1.0]) * np.where(np.isnan(size), 0, size)[:, None, None]
+    moments = np.einsum("gjx,gjy->gxy", from_mean, from_mean) + firm * np.eye(2)
+    return (np.einsum("gjx,gjy->gxy", to_mean, from_mean) + firm * first) @ np.linalg.inv(moments)

@@ -10,7 +10,7 @@ from manypose.geometry import cell_to_pixel
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import Body
 from manypose.methods.simple_pose.candidates import Candidates, Links, find_joints, score_parts
-from manypose.methods.simple_pose.completion import Groups, Ridges, attach, complete, follow, wanted
+from manypose.methods.simple_pose.completion import Groups, Ridges, attach, complete, follow, pair, wanted
 from manypose.poses import Poses
 
 __all__ = ["decode"]
@@ -30,6 +30,7 @@ def decode(
     ends: dict[str, Any] | None = None,
     build: dict[str, Any] | None = None,
     lone: float = 0.6,
+    largest: float = 0.6,
 ) -> list[Poses]:
     """The people of each image, in network pixels."""
     found = find_joints(heat, **(joints or {}))
@@ -38,7 +39,7 @@ def decode(
     for _ in range(rounds):
         if not _completed(people, part, body, ridges or {}, ends or {}):
             break
-    return [_poses(groups, body, size, tuple(heat.shape[2:]), build, lone) for groups in people]
+    return [_poses(groups, body, size, tuple(heat.shape[2:]), build, lone, largest) for groups in people]
 
 
 def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: float) -> list[Groups]:
@@ -56,7 +57,7 @@ def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: 
         xy, score = np.zeros((len(groups), j, 2)), np.zeros((len(groups), j))
         at = np.array([(g, k, x) for g, group in enumerate(groups) for k, x in group.items()], np.int64).reshape(-1, 3)
         xy[at[:, 0], at[:, 1]], score[at[:, 0], at[:, 1]] = found.xy[low:high][at[:, 2]], found.score[low:high][at[:, 2]]
-        out.append(Groups(xy, score))
+        out.append(Groups(xy, score, score > 0))
     return out
 
 
@@ -78,12 +79,16 @@ def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str,
     return bool((length > 0).any())
 
 
-def _poses(groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int], build: dict[str, Any] | None, lone: float) -> Poses:
+def _poses(
+    groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int], build: dict[str, Any] | None, lone: float, largest: float
+) -> Poses:
     attach(groups, body, **(build or {}))
+    sure = (groups.there.sum(1) > 1) | (groups.score.sum(1) >= lone)
+    groups.keep(sure)
+    pair(groups, body, largest * min(grid))
     order = list(body.back)
     xy, score = groups.xy[:, order], groups.score[:, order]
-    count = (score > 0).sum(1)
-    keep = (count > 1) | ((count == 1) & (score.sum(1) >= lone))
+    keep = (score > 0).any(1)
     xy, score = xy[keep], score[keep]
     stride = np.array([size[1] / grid[1], size[0] / grid[0]])
     keypoints = np.where((score > 0)[..., None], cell_to_pixel(xy, stride), 0).astype(np.float32)
