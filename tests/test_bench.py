@@ -18,7 +18,7 @@ def test_decode_gives_rows_a_table_and_json(tmp_path, capsys):
     assert all(0 < r["p50_ms"] <= r["p95_ms"] for r in rows)
     assert json.loads(out.read_text()) == rows
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["method", "people", "size", "p50_ms", "p95_ms"]
+    assert lines[0].split() == ["method", "people", "size", "p50_ms", "p95_ms", "cpu_p50_ms"]
     assert len(lines) == 5
 
 
@@ -29,7 +29,7 @@ def test_a_model_is_as_good_as_a_method():
 
 def test_time_is_measured_with_the_threads_asked_for(monkeypatch):
     before, seen = torch.get_num_threads(), []
-    monkeypatch.setattr(bench, "_times", lambda *_: seen.append(torch.get_num_threads()) or [1.0])
+    monkeypatch.setattr(bench, "_times", lambda *_: seen.append(torch.get_num_threads()) or [(1.0, 1.0)])
     bench.decode(method="swahr", people=[1], size=[64], cases=1, threads=2)
     assert seen == [2]
     assert torch.get_num_threads() == before

@@ -138,12 +138,21 @@ def _square(cells: Int[Tensor, "m 2"], reach: int, size: tuple[int, int]) -> tup
 
 def _window_sums(values: Float[Tensor, "m h w"], radius: int) -> Float[Tensor, "m h w"]:
     """Sums over squares of side 2 radius + 1, by shifted additions (on a CPU 10 times faster than pooling)."""
-    h, w = values.shape[1:]
     padded = pad(values, (radius,) * 4)
-    rows = padded[:, :h].clone()
-    for i in range(1, 2 * radius + 1):
-        rows += padded[:, i : h + i]
-    out = rows[..., :w].clone()
-    for i in range(1, 2 * radius + 1):
-        out += rows[..., i : w + i]
+    return _runs(_runs(padded, 2 * radius + 1, 1), 2 * radius + 1, 2)
+
+
+def _runs(values: Tensor, length: int, dim: int) -> Tensor:
+    """Sums of `length` neighbours along a dimension, put together from sums of 1, 2, 4, 8 … of them."""
+    n = values.shape[dim] - length + 1
+    out, start, power = None, 0, 1
+    while power <= length:
+        if length & power:
+            part = values.narrow(dim, start, n)
+            out, start = (part.clone() if out is None else out.add_(part)), start + power
+        power *= 2
+        if power <= length:
+            half = values.shape[dim] - power // 2
+            values = values.narrow(dim, 0, half) + values.narrow(dim, power // 2, half)
+    assert out is not None
     return out
