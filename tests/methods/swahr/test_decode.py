@@ -263,6 +263,20 @@ def test_maps_that_do_not_fit(heat, tag, untyped):
         decode(torch.zeros(heat), torch.zeros(tag), COCO, (16, 16))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"matching": "weak"}, "matching is one of strong, rounded; got 'weak'"),
+        ({"refill": None}, "refill is one of evidence, highest, none; got None"),
+        ({"order": "legs first"}, "order is one of torso first, published, or all joints from 0 to 16; got 'legs first'"),
+        ({"order": [0, 1]}, r"all joints from 0 to 16; got \[0, 1\]"),
+    ],
+)
+def test_choices_that_there_are_not(wrong, message, untyped):
+    with pytest.raises(ValueError, match=message):
+        decode(torch.zeros(1, 17, 8, 8), torch.zeros(1, 17, 8, 8), COCO, (16, 16), **wrong)
+
+
 @pytest.mark.parametrize("people", [1, 7])
 def test_examples_can_be_decoded(people):
     maps = examples(COCO, people, 128, 0)

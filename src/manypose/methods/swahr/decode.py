@@ -21,6 +21,8 @@ from manypose.skeleton import Skeleton
 
 __all__ = ["PUBLISHED", "decode", "published_grouping"]
 
+MATCHING, REFINEMENT, REFILL = ("strong", "rounded"), ("gaussian", "quarter"), ("evidence", "highest", "none")
+
 PUBLISHED: dict[str, Any] = {
     "matching": "rounded",
     "refinement": "quarter",
@@ -75,13 +77,15 @@ def decode(
         mean over all k joints of the peaks' heights, 0 where there is none.
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not fit together, or an argument is none of its choices.
     """
     k = len(skeleton)
     if heat.shape[1] != k or tag.shape[:4] != heat.shape:
         raise ValueError(
             f"skeleton {skeleton.name!r} needs heat (b,{k},h,w) and tag (b,{k},h,w[,t]); got {tuple(heat.shape)}, {tuple(tag.shape)}"
         )
+    _known(matching=(matching, MATCHING), refinement=(refinement, REFINEMENT), refill=(refill, REFILL))
+    joints = _joints(order, skeleton)
     tag = tag if tag.dim() == 5 else tag[..., None]
     if enlarge and tuple(heat.shape[2:]) != tuple(size):
         heat, tag = _enlarged(heat, tag, size)
@@ -90,7 +94,6 @@ def decode(
     xy = subpixel(heat, cells) if refinement == "gaussian" else quarter_offset(heat, cells)
     # One transfer for the whole batch: height, x, y, tags of each peak.
     found = torch.cat([heights[..., None], xy, gather(tag, cells)], -1).float().cpu().numpy()
-    joints = {"torso first": joint_order(skeleton), "published": published_order(k)}[order] if isinstance(order, str) else tuple(order)
     match = match_strong if matching == "strong" else match_rounded
     people = [match(image[..., 0], image[..., 3:], joints, tag_threshold) for image in found]
     taken = [_taken(image, who) for image, who in zip(found, people, strict=True)]
@@ -112,6 +115,20 @@ def published_grouping(
 ) -> list[Poses]:
     """`decode` as the authors do it: on maps of the input's size, rounded tag distances, quarter offsets, half a pixel added at the end."""
     return decode(heat, tag, skeleton, size, **{**PUBLISHED, **other})
+
+
+def _known(**given: tuple[str, tuple[str, ...]]) -> None:
+    for name, (value, choices) in given.items():
+        if value not in choices:
+            raise ValueError(f"grouping: {name} is one of {', '.join(choices)}; got {value!r}")
+
+
+def _joints(order: Sequence[int] | str, skeleton: Skeleton) -> tuple[int, ...]:
+    named = {"torso first": joint_order(skeleton), "published": published_order(len(skeleton))}
+    joints = named.get(order, ()) if isinstance(order, str) else tuple(order)
+    if sorted(joints) != list(range(len(skeleton))):
+        raise ValueError(f"grouping: order is one of {', '.join(named)}, or all joints from 0 to {len(skeleton) - 1}; got {order!r}")
+    return joints
 
 
 def _enlarged(heat: Tensor, tag: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
