@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cv2
 import numpy as np
 import oracle_mspn
+import oracle_simple_pose
 import oracle_swahr
 import torch
 from tqdm import tqdm
@@ -36,7 +37,7 @@ from manypose.metrics.report import table
 from manypose.poses import Poses
 from manypose.skeleton import COCO
 
-METHODS: dict[str, Any] = {"swahr": oracle_swahr, **oracle_mspn.METHODS}
+METHODS: dict[str, Any] = {"swahr": oracle_swahr, "simple_pose": oracle_simple_pose, **oracle_mspn.METHODS}
 ARCHIVE = Path("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
 
 

@@ -5,7 +5,7 @@ Gaussians, σp = 7), where others paint a vector field (Eq. 1). Stacked hourglas
 scales (IMHN, Fig. 3). The focal L2 loss weighs down cells that are easy and right (Eq. 2–4). Joints are the heat maps' peaks; a pair of
 them is a part as far as the part's map says so between them; people are assembled greedily from the best parts, 13 of which are redundant.
 Files: `body` (joints and parts), `network`, `cascade` (the baseline's network), `targets`, `loss`, `decode` (`candidates`, `assembly`,
-`completion`), `published` (checkpoints).
+`ridges`, `build`), `published` (checkpoints).
 
 We deviate, as decoding goes: maps are decoded at 1/4 of the input and not enlarged; parts are taken from the best on, of whatever kind,
 and two groups join only where all parts between them agree (the authors' program goes kind by kind, attaches one end of a part only, and
@@ -147,7 +147,7 @@ class SimplePose(nn.Module):
         return {name: part.mean() for name, part in simple_pose_loss(outputs, targets, **self._loss).items()}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``part`` (b, l, h, w) and ``heat`` (b, j, h, w): the last stage at the finest scale. Of fields x, y, -x and -y follow one another."""
+        """``part`` (b, l, h, w) and ``heat`` (b, j, h, w): the last stage at the finest scale. Of fields: x, y, -x and -y of all parts."""
         last = max((name for name in outputs if name.endswith("_scale0")), key=lambda name: int(name[5:].partition("_")[0]))
         part, heat = outputs[last][:, : self._parts + self._joints].float().split([self._parts, self._joints], 1)
         if self.encoding == "fields":

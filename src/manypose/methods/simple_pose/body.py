@@ -1,4 +1,4 @@
-"""The joints and body parts that Simple Pose paints (Figure 2): COCO's 17 joints and a neck, joined by 30 parts of which 13 are redundant."""
+"""The joints and body parts that Simple Pose paints (Figure 2): COCO's 17 joints and a neck, and 30 parts, 13 of which are redundant."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The baseline's network (Cao et al. 2017, "CMU-Net" in Table 1): VGG-19's first ten layers, then stages of convolutions that see farther."""
+"""The baseline's network (Cao et al. 2017, "CMU-Net" in Table 1): VGG-19's first ten layers, then stages of large convolutions."""
 
 from jaxtyping import Float
 from torch import Tensor, cat, nn

@@ -1,16 +1,22 @@
-"""From maps to people, of a batch at once: candidates, assembly, completion, `Poses`."""
+"""From maps to people (Section "Keypoint Assignment Algorithm"): candidates, assembly, ridges, build, `Poses`; a batch at once.
+
+What reads maps (`candidates`, and `ridges.follow`) runs on their device for all images together; the rest sees candidates alone.
+"""
 
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from manypose.geometry import cell_to_pixel
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import Body
+from manypose.methods.simple_pose.build import attach, pair
 from manypose.methods.simple_pose.candidates import Candidates, Links, find_joints, score_parts
-from manypose.methods.simple_pose.completion import Groups, Ridges, attach, complete, follow, pair, wanted
+from manypose.methods.simple_pose.groups import Groups
+from manypose.methods.simple_pose.ridges import Ridges, complete, follow, wanted
 from manypose.poses import Poses
 
 __all__ = ["decode"]
@@ -22,75 +28,107 @@ def decode(
     body: Body,
     size: tuple[int, int],
     *,
-    rounds: int = 2,
     joints: dict[str, Any] | None = None,
     parts: dict[str, Any] | None = None,
     doubt: float = 0.2,
+    rounds: int = 2,
     ridges: dict[str, Any] | None = None,
     ends: dict[str, Any] | None = None,
     build: dict[str, Any] | None = None,
     lone: float = 0.6,
     largest: float = 0.6,
 ) -> list[Poses]:
-    """The people of each image, in network pixels."""
+    """The people of each image, in network pixels.
+
+    Args:
+        part: maps of the body's parts; or four times as many planes, fields, see `candidates.read`.
+        heat: maps of the body's joints, as large. Maps finer than 1/3 of the input are averaged to about 1/4, where networks are trained.
+        body: which joints and parts.
+        size: height and width of the network's input.
+        joints: arguments of `candidates.find_joints`.
+        parts: arguments of `candidates.score_parts`.
+        doubt: see `assembly.assemble`.
+        rounds: how often ridges are followed to joints that have no peak; 0: never.
+        ridges: arguments of `ridges.follow`.
+        ends: arguments of `ridges.complete`.
+        build: arguments of `build.attach`.
+        lone: a single joint that nothing joins is a person if its peak is at least so high. False peaks seldom are, and some people show
+            no more than a joint.
+        largest: two such joints are one person if it would be no larger than this share of the picture's short side, see `build.pair`.
+
+    Returns:
+        For each image the people, by falling score. A person's score is the sum of its joints' scores over the number of joints.
+
+    Raises:
+        ValueError: shapes do not fit together.
+    """
+    j, p = len(body.sources), len(body.parts)
+    if heat.shape[1] != j or part.shape[1] not in (p, 4 * p) or part.shape[::2] != (heat.shape[0], heat.shape[2]):
+        raise ValueError(
+            f"skeleton {body.skeleton.name!r} needs heat (b,{j},h,w) and part (b,{p},h,w), or (b,{4 * p},h,w) for fields; "
+            f"got {tuple(heat.shape)}, {tuple(part.shape)}"
+        )
+    finer = round(4 * heat.shape[2] / size[0])
+    if finer > 1:
+        part, heat = avg_pool2d(part, finer), avg_pool2d(heat, finer)
     found = find_joints(heat, **(joints or {}))
     links = score_parts(part, found, body, **(parts or {}))
     people = _assembled(found, links, body, len(heat), doubt)
     for _ in range(rounds):
         if not _completed(people, part, body, ridges or {}, ends or {}):
             break
-    return [_poses(groups, body, size, tuple(heat.shape[2:]), build, lone, largest) for groups in people]
+    grid = (int(heat.shape[2]), int(heat.shape[3]))
+    for groups in people:
+        attach(groups, body, **(build or {}))
+        groups.keep((groups.there.sum(1) > 1) | (groups.score.sum(1) >= lone))
+        pair(groups, body, largest * min(grid))
+    return [_poses(groups, body, size, grid) for groups in people]
 
 
 def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: float) -> list[Groups]:
     """Groups of candidates, of each image."""
     j = len(body.sources)
     limits = found.first[::j]
-    rows = found.image[links.a] if len(links.a) else np.zeros(0, np.int64)
-    cuts = np.searchsorted(rows, np.arange(images + 1))
+    cuts = np.searchsorted(found.image[links.a], np.arange(images + 1))
     out = []
     for i in range(images):
         low, high = limits[i], limits[i + 1]
-        part = slice(cuts[i], cuts[i + 1])
-        own = Links(links.a[part] - low, links.b[part] - low, links.part[part], links.score[part])
-        groups = assemble(own, found.joint[low:high], found.score[low:high], body, doubt)
-        xy, score = np.zeros((len(groups), j, 2)), np.zeros((len(groups), j))
-        at = np.array([(g, k, x) for g, group in enumerate(groups) for k, x in group.items()], np.int64).reshape(-1, 3)
-        xy[at[:, 0], at[:, 1]], score[at[:, 0], at[:, 1]] = found.xy[low:high][at[:, 2]], found.score[low:high][at[:, 2]]
+        own = slice(cuts[i], cuts[i + 1])
+        joint, height, place = found.joint[low:high], found.score[low:high], found.xy[low:high]
+        members = assemble(Links(links.a[own] - low, links.b[own] - low, links.part[own], links.score[own]), joint, height, body, doubt)
+        xy, score = np.zeros((len(members), j, 2)), np.zeros((len(members), j))
+        at = np.array([(g, k, x) for g, group in enumerate(members) for k, x in group.items()], np.int64).reshape(-1, 3)
+        xy[at[:, 0], at[:, 1]], score[at[:, 0], at[:, 1]] = place[at[:, 2]], height[at[:, 2]]
         out.append(Groups(xy, score, score > 0))
     return out
 
 
 def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str, Any], ends: dict[str, Any]) -> bool:
-    """Follow all images' ridges at once; whether there were any."""
+    """Follow all images' ridges at once and make of them what they tell; whether there were any."""
     asked = [wanted(groups, body) for groups in people]
     counts = [len(a[0]) for a in asked]
     if not sum(counts):
         return False
-    pairs = np.array(body.parts)
     image = np.repeat(np.arange(len(people)), counts)
-    group, kind, back = (np.concatenate([a[i] for a in asked]) for i in (0, 1, 2))
-    source, joint = pairs[kind, back.astype(int)], pairs[kind, 1 - back.astype(int)]
-    start = np.concatenate([groups.xy[a[0], pairs[a[1], a[2].astype(int)]] for groups, a in zip(people, asked, strict=True)])
+    group, kind = (np.concatenate([a[i] for a in asked]) for i in (0, 1))
+    back = np.concatenate([a[2] for a in asked])
+    pairs = np.array(body.parts)
+    near, far = pairs[kind, back.astype(int)], pairs[kind, 1 - back.astype(int)]
+    first = np.cumsum([0, *(len(groups.xy) for groups in people)])
+    start = np.concatenate([groups.xy for groups in people])[first[image] + group, near]
     end, score, length = follow(part, image, kind, back, start, len(body.parts), **ridges)
     for i, groups in enumerate(people):
-        rows = image == i
-        complete(groups, Ridges(group[rows], kind[rows], source[rows], joint[rows], end[rows], score[rows], length[rows]), **ends)
+        rows = (image == i) & (length > 0)
+        complete(groups, Ridges(group[rows], far[rows], end[rows], score[rows], length[rows]), **ends)
     return bool((length > 0).any())
 
 
-def _poses(
-    groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int], build: dict[str, Any] | None, lone: float, largest: float
-) -> Poses:
-    attach(groups, body, **(build or {}))
-    sure = (groups.there.sum(1) > 1) | (groups.score.sum(1) >= lone)
-    groups.keep(sure)
-    pair(groups, body, largest * min(grid))
+def _poses(groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int]) -> Poses:
     order = list(body.back)
-    xy, score = groups.xy[:, order], groups.score[:, order]
-    keep = (score > 0).any(1)
-    xy, score = xy[keep], score[keep]
+    xy, score = groups.xy[:, order], groups.score[:, order].astype(np.float32)
+    shown = (score > 0).any(1)  # who has but joints that the skeleton lacks is nobody
+    xy, score = xy[shown], score[shown]
     stride = np.array([size[1] / grid[1], size[0] / grid[0]])
     keypoints = np.where((score > 0)[..., None], cell_to_pixel(xy, stride), 0).astype(np.float32)
-    people = Poses(body.skeleton, keypoints, score.astype(np.float32), (score.sum(1) / score.shape[1]).astype(np.float32))
+    people = Poses(body.skeleton, keypoints, score, score.sum(1) / score.shape[1])
     return people[np.argsort(-people.scores, kind="stable")]

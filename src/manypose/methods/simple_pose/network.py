@@ -1,6 +1,7 @@
 """The Identity Mapping Hourglass Network (Section "Network Structure", Figures 3 and 4), with the published names of all parameters."""
 
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
@@ -13,9 +14,9 @@ SCALES = 5
 """Heat maps are regressed at 1/4 … 1/64 of the input: the output of a fourth-order hourglass and its four inner maps."""
 
 Wiring = Literal["released", "paper", "paper_wide", "hourglass"]
-"""``released``: residual blocks, dilated stem, attention after the feature convolutions; the published checkpoint, in all likelihood that
-of the paper's numbers. ``paper``: Figure 3 as it stands (the authors' other 4-stage network). ``paper_wide``: the same with features as wide
-as the hourglass (their 3-stage network). ``hourglass``: without any of it, the base network of the ablation (Table 1, experiment 6)."""
+"""``released``: residual blocks, dilated stem, attention after the feature convolutions; the published checkpoint, in all likelihood
+that of the paper's numbers. ``paper``: Figure 3 as it stands (the authors' other 4-stage network). ``paper_wide``: the same, features
+being as wide as the hourglass (their 3-stage network). ``hourglass``: without any of it, the base network of experiment 6 (Table 1)."""
 
 
 class IMHN(nn.Module):
@@ -86,14 +87,13 @@ class IMHN(nn.Module):
         for t, hourglass in enumerate(self.hourglass):
             seen = hourglass(x)[: self.scales]
             if self.channel_attention is not None:
-                seen = [attend(s) for attend, s in zip(self.channel_attention[t], seen, strict=True)]
+                seen = _each(self.channel_attention[t], seen)
             if carried is not None and self.wiring != "hourglass":
                 seen = [s + c for s, c in zip(seen, carried, strict=True)]
             features = self.features[t](seen)
-            outputs.append([head(f) for head, f in zip(self.outs[t], features, strict=True)])
+            outputs.append(_each(self.outs[t], features))
             if t < len(self.merge_preds):
-                of_heat = [merge(o) for merge, o in zip(self.merge_preds[t], outputs[-1], strict=True)]
-                of_features = [merge(f) for merge, f in zip(self.merge_features[t], features, strict=True)]
+                of_heat, of_features = _each(self.merge_preds[t], outputs[-1]), _each(self.merge_features[t], features)
                 carried = [a + b for a, b in zip(of_heat, of_features, strict=True)]
                 x = x + carried[0]
         return outputs
@@ -141,7 +141,7 @@ class Hourglass(nn.Module):
     def __init__(self, widths: list[int], wiring: Wiring) -> None:
         super().__init__()
         levels = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             if wiring == "released":
                 parts = [Residual(a, a), Residual(a, b), Residual(b, a), _conv(a, a)]
             elif wiring == "hourglass":
@@ -203,7 +203,11 @@ class _Features(nn.Module):
             self.before_regress.append(nn.Sequential(*layers, *([SqueezeExcite(o)] if attention else [])))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        return [layers(m) for layers, m in zip(self.before_regress, maps, strict=True)]
+        return _each(self.before_regress, maps)
+
+
+def _each(layers: nn.Module, maps: list[Tensor]) -> list[Tensor]:
+    return [layer(m) for layer, m in zip(layers.children(), maps, strict=True)]
 
 
 def _merges(inputs: list[int], outputs: list[int], norm: bool) -> nn.ModuleList:

@@ -131,7 +131,7 @@ def part_maps(
 ) -> Float[Tensor, "b l h w"]:
     """Body parts; `keep` may leave some out.
 
-    The paper paints "elliptical Gaussians": ours are ``exp(-r² / 2σ²)`` where r is the small half axis of the ellipse through the cell whose
+    The paper paints "elliptical Gaussians": ours are ``exp(-r² / 2σ²)``, r being the small half axis of the ellipse through the cell whose
     foci are the part's two joints: 1 between the joints, a Gaussian across, cut off at the ellipse where it falls to `thre`; of several
     people the largest. `published`: r is the distance to the line through both joints, painted in the upright box around them enlarged by
     4 pixels, `thre` and below become 0.01 in it, and several people are averaged.
