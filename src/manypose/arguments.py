@@ -17,7 +17,6 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionConfigFile, ArgumentParser
 
@@ -60,19 +59,15 @@ def configure(function: Callable, argv: Sequence[str], prog: str) -> dict[str, A
     parser.add_function_arguments(function, as_positional=False)
     try:
         given = parser.parse_args(argv)
-    except (argparse.ArgumentError, yaml.YAMLError) as e:
-        said = _explained(e, function, parser)
-        if isinstance(e, yaml.YAMLError):
-            said = f"{next((b for a, b in pairwise(argv) if a == '--config'), 'the config')}: {said}"
-        raise UsageError(said) from None
+    except argparse.ArgumentError as e:
+        file = next((b for a, b in pairwise(argv) if a == "--config"), "the config")
+        raise UsageError(_explained(e, function, parser).replace("Problems parsing config:", f"{file}: not YAML:")) from None
     return {k: v for k, v in vars(parser.instantiate(given)).items() if k != "config"}
 
 
 def _explained(error: Exception, function: Callable, parser: ArgumentParser) -> str:
     """jsonargparse's chain of messages as the place in the config and what is wrong there."""
     text = " ".join(str(error).split())
-    if isinstance(error, yaml.YAMLError):
-        return f"not YAML: {text}"
     keys, classes = re.findall(r'Parser key "([\w.]+)":', text), re.findall(r"Problem with given class_path '([\w.]+)'", text)
     place = ".".join(keys) + ": " if keys else ""
     option = re.search(r"Option '([\w.]+)' is not accepted", text)

@@ -7,6 +7,7 @@ import os
 import re
 
 import jsonargparse
+import yaml
 
 __all__ = ["fill_in", "read_environment"]
 
@@ -39,4 +40,4 @@ def read_environment() -> None:
         return plain(fill_in(text))
 
     load.fills_in = True
-    jsonargparse.set_loader("yaml", load)
+    jsonargparse.set_loader("yaml", load, (yaml.YAMLError,))
