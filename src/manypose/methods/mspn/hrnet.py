@@ -25,7 +25,7 @@ class HRNetwork(nn.Module):
         self.final_layer = nn.Conv2d(hrnet_width(parts), joints, 1)
         # N(0, 0.001), as published; more would drown the sharp targets in the first steps.
         nn.init.normal_(self.final_layer.weight, std=0.001)
-        nn.init.constant_(self.final_layer.bias, 0)
+        nn.init.zeros_(self.final_layer.get_parameter("bias"))
         if not pretrained:
             for module in (m for part in parts.values() for m in part.modules()):
                 if isinstance(module, nn.Conv2d):

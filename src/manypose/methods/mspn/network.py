@@ -91,14 +91,15 @@ class Stage(nn.Module):
             x = layer(x) if skips is None else layer(x) + skips[i]
             down.append(x)
         size, below, levels, given = down[0].shape[2:], None, [], []
-        for i, up in enumerate(self.upsample.values()):
+        ups = [up for up in self.upsample.values() if isinstance(up, Up)]
+        for i, up in enumerate(ups):
             side = down[3 - i]
             below = up.merged(side, below)
             if up.has_head and i in wanted:
                 levels.append(resized(up.heat(below), size))
             if hasattr(up, "skip1"):
                 given.append(up.skip1(side) + up.skip2(below))
-        last = self.upsample["up4"]
+        last = ups[-1]
         return levels, given[::-1] or None, last.cross_conv(below) if hasattr(last, "cross_conv") else None
 
 
