@@ -14,7 +14,7 @@ from manypose.pth import mismatch, read_checkpoint, with_counters
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "load_published"]
 
 ARGUMENTS = {"grouping": {"shift": 0.5}}
-"""What a model is built with to hold a published file: in its training joints were cut to whole cells, so they lie half a pixel further on."""
+"""What a model is built with to hold a published file: in training joints were cut to whole cells, so they lie half a pixel on."""
 
 # best_state_dict comes first: where a training checkpoint has both, that is the model which was published.
 WRAPPERS = ("best_state_dict", "state_dict", "model")
