@@ -4,6 +4,8 @@ Every joint and part covers a small box of cells. The cells of all boxes are lis
 the maps, so the work follows what is painted and not the size of the maps.
 """
 
+from math import log
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -97,7 +99,7 @@ def heat_maps(
     quite where the Gaussian's middle is. `gain` scales each.
     """
     b, n, j = drawn.shape
-    reach = sigma * (-2 * torch.tensor(thre).log().item()) ** 0.5
+    reach = sigma * _cut(thre)
     if published:
         radius = -int(-reach // stride)
         middle = (xy / stride).round()
@@ -113,7 +115,7 @@ def heat_maps(
         values = values * (values > thre)
     if gain is not None:
         values = values * gain[drawn][which]
-    index = (planes[drawn][which] * grid[0] + y) * grid[1] + x
+    index = (planes[drawn][which] * grid[0] + y.long()) * grid[1] + x.long()
     out = xy.new_zeros(b * j * grid[0] * grid[1])
     return out.scatter_reduce_(0, index, values, "amax").view(b, j, *grid)
 
@@ -136,29 +138,33 @@ def part_maps(
     people the largest. `published`: r is the distance to the line through both joints, painted in the upright box around them enlarged by
     4 pixels, `thre` and below become 0.01 in it, and several people are averaged.
     """
-    a, b_, planes, ok = _ends(xy, drawn, body, keep)
-    low, high = torch.minimum(a, b_), torch.maximum(a, b_)
+    a, b_, planes, total = _ends(xy, drawn, body, keep)
+    out = xy.new_zeros(total * grid[0] * grid[1])
+    middle, half = (a + b_) / 2, (b_ - a) / 2
     if published:
-        a, b_ = a.double(), b_.double()  # as NumPy computes: a value beside the threshold must fall on the same side
+        low, high = torch.minimum(a, b_), torch.maximum(a, b_)
         which, x, y = _cells(((low - 4) / stride).round(), ((high + 4) / stride).round(), grid)
+        middle, half = middle.double(), half.double()  # as NumPy computes: a value beside the threshold must fall on the same side
     else:
-        reach = sigma * (-2 * torch.tensor(thre).log().item()) ** 0.5
-        which, x, y = _cells(pixel_to_cell(low - reach, stride).floor(), pixel_to_cell(high + reach, stride).ceil(), grid)
-    a, along = a[which], (b_ - a)[which]
-    to = torch.stack([cell_to_pixel(x, stride), cell_to_pixel(y, stride)], 1) - a
-    length = along.norm(dim=1)
-    index = (planes[which] * grid[0] + y) * grid[1] + x
-    out = xy.new_zeros(ok * grid[0] * grid[1])
+        reach = (half**2 + (sigma * _cut(thre)) ** 2).sqrt()  # of the ellipse's upright box
+        which, x, y = _cells(pixel_to_cell(middle - reach, stride).ceil(), pixel_to_cell(middle + reach, stride).floor(), grid)
+    length = half.norm(dim=1, keepdim=True)
+    rows = torch.cat([middle, half / length, length, planes[:, None].to(half.dtype)], 1).index_select(0, which)
+    mx, my, ux, uy, focus, plane = rows.unbind(1)
+    dx, dy = cell_to_pixel(x, stride) - mx, cell_to_pixel(y, stride) - my
+    across2 = (dx * uy - dy * ux) ** 2
+    index = (plane.long() * grid[0] + y.long()) * grid[1] + x.long()
     if published:
-        across = (along[:, 0] * to[:, 1] - along[:, 1] * to[:, 0]) / length
-        values = torch.exp(-(across**2) / (2 * sigma**2))
+        values = torch.exp(-across2 / (2 * sigma**2))
         values = values.where(values > thre, values.new_tensor(0.01)).to(xy.dtype)
         count = torch.zeros_like(out).index_add_(0, index, torch.ones_like(values))
         out = out.index_add_(0, index, values) / count.clamp(min=1)
     else:
-        whole = (to.norm(dim=1) + (to - along).norm(dim=1)) / 2  # the large half axis
-        r2 = (whole - length / 2) * (whole + length / 2)
-        values = torch.exp(-r2.clamp(min=0) / (2 * sigma**2))
+        # Elliptic coordinates, each case written so that nothing cancels.
+        far = dx**2 + dy**2 - focus**2
+        root = torch.sqrt(far**2 + 4 * focus**2 * across2)
+        r2 = torch.where(far > 0, (root + far) / 2, 2 * focus**2 * across2 / (root - far).clamp(min=1e-6))
+        values = torch.exp(-r2 / (2 * sigma**2))
         out.scatter_reduce_(0, index, values * (values > thre), "amax")
     return out.view(xy.shape[0], len(body.parts), *grid)
 
@@ -180,7 +186,7 @@ def paint_fields(
     ahead = (to * unit).sum(1)
     across = to[:, 0] * unit[:, 1] - to[:, 1] * unit[:, 0]
     inside = ((ahead >= 0) & (ahead <= length) & (across.abs() <= width)).to(xy.dtype)
-    index = (planes[which] * grid[0] + y) * grid[1] + x
+    index = (planes[which] * grid[0] + y.long()) * grid[1] + x.long()
     empty = xy.new_zeros(total * grid[0] * grid[1])
     count = empty.index_add(0, index, inside).clamp(min=1)
     both = [(empty.index_add(0, index, unit[:, i] * inside) / count).view(xy.shape[0], len(body.parts), *grid) for i in (0, 1)]
@@ -200,19 +206,24 @@ def _ends(
     return a[there], b_[there], planes[there], b * count
 
 
+def _cut(thre: float) -> float:
+    """How many deviations from its middle a Gaussian falls to `thre`."""
+    return (-2 * log(thre)) ** 0.5
+
+
 def _cells(
     low: Float[Tensor, "m 2"], high: Float[Tensor, "m 2"], grid: tuple[int, int]
-) -> tuple[Int[Tensor, " q"], Int[Tensor, " q"], Int[Tensor, " q"]]:
+) -> tuple[Int[Tensor, " q"], Float[Tensor, " q"], Float[Tensor, " q"]]:
     """All cells of m boxes (corners included, what lies outside the grid left out): the box each belongs to, x and y."""
-    limit = torch.tensor([grid[1] - 1, grid[0] - 1], device=low.device)
-    low = low.long().clamp(min=0)
-    sides = (high.long().minimum(limit) - low + 1).clamp(min=0)
-    counts = sides[:, 0] * sides[:, 1]
+    low = low.clamp(min=0)
+    sides = (high.minimum(high.new_tensor([grid[1] - 1, grid[0] - 1])) - low + 1).clamp(min=0)
+    counts = sides.prod(1).long()
     which = torch.repeat_interleave(counts)
-    place = torch.arange(which.numel(), device=low.device) - (counts.cumsum(0) - counts)[which]
-    width = sides[which, 0]
-    row = torch.div(place, width, rounding_mode="floor")
-    return which, low[which, 0] + place - row * width, low[which, 1] + row
+    # Small whole numbers are exact as floats, which divide much faster.
+    first = torch.stack([low[:, 0], low[:, 1], sides[:, 0]], 1).index_select(0, which)
+    place = (torch.arange(which.numel(), device=low.device) - (counts.cumsum(0) - counts).index_select(0, which)).to(low.dtype)
+    row = ((place + 0.5) / first[:, 2]).floor()
+    return which, first[:, 0] + place - row * first[:, 2], first[:, 1] + row
 
 
 def _mask(people: Batch, body: Body, stride: int, fields: bool) -> Float[Tensor, "b c h w"]:
