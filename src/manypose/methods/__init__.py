@@ -127,13 +127,13 @@ MODELS: dict[str, Named] = {
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
     "imhn-3": Named(
         "manypose.methods.simple_pose:SimplePose",
-        {"stages": 3, "size": 384},
+        {"stages": 3, "size": 384, "published": True},
         "Simple Pose, 3-stage IMHN, bottom-up, 384 px",
         "AP 65.8 COCO val2017, four scales, flip (Simple Pose, Table 1)",
     ),
     "imhn-4": Named(
         "manypose.methods.simple_pose:SimplePose",
-        {"stages": 4, "size": 512},
+        {"stages": 4, "size": 512, "published": True},
         "Simple Pose, 4-stage IMHN, bottom-up, 512 px",
         "AP 69.1 COCO val2017, four scales, flip (Simple Pose, Table 1)",
     ),

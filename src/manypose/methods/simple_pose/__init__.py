@@ -60,7 +60,8 @@ class SimplePose(nn.Module):
         sigma_k: deviation of joints' Gaussians, in pixels of the input.
         sigma_p: of parts', across.
         lambdas: weights of the scales, finest first (Equation 4).
-        published: targets and loss as in the authors' program instead of the paper's text; λ are then theirs where not given.
+        published: targets and loss as in the authors' program instead of the paper's text, and what is not given (α, β, λ) as theirs;
+            for their checkpoints too.
         assembly: arguments of `decode.decode`.
 
     Raises:
@@ -113,7 +114,8 @@ class SimplePose(nn.Module):
             raise ValueError(f"heat maps have {scales} scales, but only {len(lambdas)} lambdas are given")
         mirror = _mirrored_fields(self.body) if encoding == "fields" else self.body.mirror_parts
         self.fields = {"part": Field(mirror), "heat": Field(self.body.mirror_joints)}
-        self.assembly = assembly or {}
+        # The authors' parts are painted a cell beyond their joints; those of the paper's definition grow thin before them.
+        self.assembly = {"ridges": {"beyond": 1.0 if published else -0.5}, **(assembly or {})}
         self._targets: dict[str, Any] = {
             "sigma_k": sigma_k, "sigma_p": sigma_p, "thre": thre, "published": published, "auxiliary": auxiliary,
             "fields": encoding == "fields", "stride": self.grid, "scales": scales,

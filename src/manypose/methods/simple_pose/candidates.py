@@ -61,14 +61,19 @@ def smooth(maps: Float[Tensor, "b c h w"], sigma: float = 0.8) -> Float[Tensor, 
     """Maps smoothed by a Gaussian of five cells a side; the border is repeated. It costs a Gaussian little and noise most of its height."""
     if sigma <= 0:
         return maps
+    if maps.device.type != "cpu":
+        return _smooth(maps, sigma)
     tap = cv2.getGaussianKernel(5, sigma).astype(np.float32)
-    if maps.device.type == "cpu":
-        planes = maps.float().reshape(-1, *maps.shape[2:]).numpy()
-        out = np.empty_like(planes)
-        for plane, to in zip(planes, out, strict=True):
-            cv2.sepFilter2D(plane, -1, tap, tap, dst=to, borderType=cv2.BORDER_REPLICATE)
-        return torch.from_numpy(out).view_as(maps)
-    column = torch.from_numpy(tap).to(maps).view(1, 1, 5, 1)
+    planes = maps.float().contiguous().view(-1, *maps.shape[2:]).numpy()
+    out = np.empty_like(planes)
+    for plane, to in zip(planes, out, strict=True):
+        cv2.sepFilter2D(plane, -1, tap, tap, dst=to, borderType=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(out).view_as(maps)
+
+
+def _smooth(maps: Tensor, sigma: float) -> Tensor:
+    """`smooth` on any device; on a processor OpenCV is ten times as fast."""
+    column = torch.from_numpy(cv2.getGaussianKernel(5, sigma)).to(maps).view(1, 1, 5, 1)
     planes = pad(maps, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
     return conv2d(conv2d(planes, column), column.transpose(2, 3)).view_as(maps)
 

@@ -63,7 +63,7 @@ def decode(
         ValueError: shapes do not fit together.
     """
     j, p = len(body.sources), len(body.parts)
-    if heat.shape[1] != j or part.shape[1] not in (p, 4 * p) or part.shape[::2] != (heat.shape[0], heat.shape[2]):
+    if heat.shape[1] != j or part.shape[1] not in (p, 4 * p) or (part.shape[0], *part.shape[2:]) != (heat.shape[0], *heat.shape[2:]):
         raise ValueError(
             f"skeleton {body.skeleton.name!r} needs heat (b,{j},h,w) and part (b,{p},h,w), or (b,{4 * p},h,w) for fields; "
             f"got {tuple(heat.shape)}, {tuple(part.shape)}"
@@ -71,6 +71,7 @@ def decode(
     finer = round(4 * heat.shape[2] / size[0])
     if finer > 1:
         part, heat = avg_pool2d(part, finer), avg_pool2d(heat, finer)
+    part, heat = part.detach().float().contiguous(), heat.detach().float().contiguous()  # once, and not wherever they are read
     found = find_joints(heat, **(joints or {}))
     links = score_parts(part, found, body, **(parts or {}))
     people = _assembled(found, links, body, len(heat), doubt)

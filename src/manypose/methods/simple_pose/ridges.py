@@ -71,7 +71,7 @@ def follow(
         threshold: a ridge is higher.
         steps: cells to go at most; a longer ridge counts as none.
         directions: tried in a circle.
-        beyond: how far, in cells, a part is painted beyond its joints.
+        beyond: how far, in cells, ridges go on beyond joints on the mean: 1 as the authors paint parts, -0.5 as the paper defines them.
 
     Returns:
         Where each ends, its mean height, its length in cells (0: there is no ridge).

@@ -1,0 +1,139 @@
+"""Networks of Simple Pose, and the method as a whole."""
+
+import pytest
+import torch
+from tiny_people import batch_of, random_people
+
+from manypose.methods import Method, build
+from manypose.methods.simple_pose import SimplePose
+from manypose.methods.simple_pose.network import IMHN
+from manypose.methods.simple_pose.published import describe
+from manypose.skeleton import COCO
+
+TINY = {"c": 16, "n": 16, "stages": 2, "size": 128}
+SIZE = (64, 128)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("spatial", [True, False])
+@pytest.mark.parametrize("channel", [True, False])
+@pytest.mark.parametrize("wiring", ["released", "paper", "paper_wide", "hourglass"])
+def test_outputs_and_gradients(wiring, channel, spatial):
+    net = IMHN(50, 2, 16, 16, wiring, spatial_attention=spatial, channel_attention=channel)
+    outputs = net(torch.rand(2, 3, *SIZE))
+    scales = 5 if spatial and wiring != "hourglass" else 1
+    shapes = [(2, 50, 16 >> i, 32 >> i) for i in range(scales)]
+    assert [[tuple(m.shape) for m in stage] for stage in outputs] == [shapes] * 2
+    sum(m.sum() for stage in outputs for m in stage).backward()
+    # A parameter that reaches no output would stop distributed training.
+    assert not [name for name, p in net.named_parameters() if p.grad is None]
+    attends = any("fc." in name for name in net.state_dict())
+    assert attends == (channel and wiring != "hourglass")
+    assert describe(net.state_dict()).startswith(f"imhn-2, wiring '{wiring}'") or (wiring == "paper_wide" and not spatial)
+
+
+@pytest.mark.parametrize("bad", [{"c": 20}, {"n": 5}, {"stages": 0}, {"c": 0}])
+def test_sizes_that_cannot_be(bad):
+    with pytest.raises(ValueError, match="IMHN needs c and n in multiples of 16"):
+        IMHN(50, **{"stages": 2, "c": 16, "n": 16, **bad})
+
+
+def test_sides_that_cannot_be_halved(untyped):
+    with pytest.raises(ValueError, match=r"multiples of 64, got \(64, 96\)"):
+        IMHN(50, 1, 16, 16)(torch.rand(1, 3, 64, 96))
+
+
+def test_wider_and_deeper():
+    """C and N are those of Figure 4: the deepest map has C + 4N channels."""
+    with torch.device("meta"):
+        net = IMHN(50, 3, 32, 48)
+    assert net.hourglass[2].hg[3][4].convBlock[0].in_channels == 32 + 4 * 48
+    assert len(net.hourglass) == 3
+
+
+@pytest.mark.parametrize("name", ["imhn-3", "imhn-4"])
+def test_named_models(name):
+    with torch.device("meta"):
+        net = build(name).eval()
+        outputs = net.network(torch.empty(1, 3, 64, 64))
+    assert isinstance(net, Method)
+    assert len(outputs) == 5 * int(name[-1])
+    assert net.fields["heat"].mirror == (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
+    published = [0, 2, 1, 4, 3, 6, 5, 8, 7, 12, 13, 14, 9, 10, 11, 18, 19, 20, 15, 16, 17, 22, 21, 25, 26, 23, 24, 28, 27, 29]
+    assert list(net.fields["part"].mirror or ()) == published
+    read = net.readout(outputs)
+    assert (tuple(read["part"].shape), tuple(read["heat"].shape)) == ((1, 30, 16, 16), (1, 18, 16, 16))
+
+
+def test_the_last_stage_is_read():
+    net = SimplePose(**{**TINY, "stages": 11})
+    outputs = {f"stage{t}_scale0": torch.full((1, 50, 2, 2), float(t)) for t in range(11)}
+    assert net.readout(outputs)["part"].unique() == 10
+
+
+def test_photos_are_blue_first():
+    """As OpenCV reads them, from 0 to 1."""
+    red = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
+    red[..., 0] = 255
+    prepared = SimplePose(**TINY).prepare(red)
+    assert prepared[0, :, 0, 0].tolist() == [0, 0, 1]
+
+
+CHOICES = [
+    {},
+    {"wiring": "paper"},
+    {"wiring": "hourglass", "focal": "none"},
+    {"spatial_attention": False},
+    {"redundant": False, "focal": "joints"},
+    {"encoding": "fields", "focal": "none"},
+    {"wiring": "cascade"},
+    {"published": True},
+    {"auxiliary": False, "skeleton": "crowdpose"},
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: ",".join(map(str, c.values())) or "default")
+def test_every_experiment_can_be_trained(choice):
+    """A step in each of the paper's settings makes the loss smaller; every parameter takes part; what comes out can be decoded."""
+    net = SimplePose(**{**TINY, **choice})
+    batch = batch_of([random_people(s, 2, SIZE, len(net.skeleton)) for s in (1, 2)], SIZE)
+    goal, images = net.targets(batch, SIZE), torch.rand(2, 3, *SIZE)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-4)
+    losses = []
+    for _ in range(4):
+        parts = net.loss(net.network(images), goal)
+        loss = torch.stack(list(parts.values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        assert not [name for name, p in net.named_parameters() if p.grad is None]
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    with torch.no_grad():
+        poses = net.eval().decode(net.readout(net.network(images)), SIZE)
+    assert len(poses) == 2
+    assert all(p.skeleton is net.skeleton for p in poses)
+
+
+def test_too_few_lambdas_are_told():
+    with pytest.raises(ValueError, match="5 scales, but only 3 lambdas"):
+        SimplePose(**TINY, lambdas=(1.0, 2.0, 4.0))
+
+
+def test_half_precision_does_not_overflow():
+    """The loss sums over all cells: in half precision it would be infinite."""
+    net = SimplePose(**TINY)
+    batch = batch_of([random_people(1, 5, SIZE)], SIZE)
+    goal = net.targets(batch, SIZE)
+    outputs = {f"stage0_scale{i}": torch.full_like(goal[f"scale{i}"], 8.0).half() for i in range(5)}
+    loss = torch.stack(list(net.loss(outputs, goal).values())).sum()
+    assert loss.isfinite()
+    assert loss.dtype == torch.float32
+
+
+def test_skeleton_by_name():
+    assert SimplePose(**TINY, skeleton="coco").skeleton is COCO
