@@ -96,7 +96,7 @@ OTHERS = [
 @pytest.mark.parametrize(("choice", "looks"), OTHERS, ids=lambda c: str(c))
 def test_another_network_is_told_by_name(fresh, choice, looks):
     before = {n: t.clone() for n, t in fresh.net.state_dict().items()}
-    with pytest.raises(ValueError, match="^x.pth: does not fit imhn-2, wiring 'released', 50 maps: .*") as error:
+    with pytest.raises(ValueError, match=r"^x\.pth: does not fit imhn-2, wiring 'released', 50 maps: .*") as error:
         fit(fresh, SimplePose(**{**TINY, **choice}).net.state_dict(), "x.pth")
     assert str(error.value).endswith(f"this looks like {looks}")
     assert all(torch.equal(before[n], t) for n, t in fresh.net.state_dict().items())

@@ -72,9 +72,7 @@ def describe(state: dict[str, Tensor]) -> str:
         wiring = "released"
     elif not any(name.startswith("hourglass.0.hg.0.4.") for name in state):
         wiring = "hourglass"
-    else:
-        read, features = (state.get(name) for name in ("hourglass.0.hg.1.0.conv.weight", "outs.0.1.conv.weight"))
-        normed = any(name.startswith("merge_preds.") and ".bn." in name for name in state)
-        wide = not normed and read is not None and features is not None and read.shape[1] == features.shape[1]
-        wiring = "paper_wide" if wide else "paper"
+    else:  # the first convolution before the heads is 1×1 in one
+        first = state.get("features.0.before_regress.0.0.conv.weight")
+        wiring = "paper" if first is not None and first.shape[-1] == 1 else "paper_wide"
     return f"imhn-{stages}, wiring {wiring!r}, {state['outs.0.0.conv.weight'].shape[0]} maps"
