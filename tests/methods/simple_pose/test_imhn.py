@@ -4,11 +4,13 @@ import pytest
 import torch
 from tiny_people import batch_of, random_people
 
+from manypose.geometry import Warp
 from manypose.methods import Method, build
 from manypose.methods.simple_pose import SimplePose
 from manypose.methods.simple_pose.network import IMHN
 from manypose.methods.simple_pose.published import describe
 from manypose.skeleton import COCO
+from manypose.tta import outputs, views
 
 TINY = {"c": 16, "n": 16, "stages": 2, "size": 128}
 SIZE = (64, 128)
@@ -137,3 +139,31 @@ def test_half_precision_does_not_overflow():
 
 def test_skeleton_by_name():
     assert SimplePose(**TINY, skeleton="coco").skeleton is COCO
+
+
+@pytest.mark.parametrize("encoding", ["parts", "fields"])
+def test_a_flipped_view_agrees(encoding):
+    """What test-time augmentation does with the mirrored picture's maps gives the maps of the picture."""
+    net = SimplePose(**TINY, encoding=encoding)
+    people = random_people(5, 2, SIZE)
+    people[..., 2] = 2
+    mirrored = Warp.scaling(1.0, SIZE).mirror().joints(people, COCO.mirror)
+    there, back = (net.readout({"stage0_scale0": net.targets(batch_of([p], SIZE), SIZE)["scale0"]}) for p in (people, mirrored))
+    for name, field in net.fields.items():
+        restored = back[name].flip(3)[:, list(field.mirror or ())]
+        assert there[name].shape == restored.shape
+        # Cells at the very edge of a part may fall on either side.
+        assert ((there[name] - restored).abs() > 1e-3).float().mean() < 1e-3
+        assert there[name].abs().sum() > 10
+
+
+def test_flips_and_scales_run_through_the_shared_code():
+    """Scales 0.5, 1, 1.5 and 2 with flipping (Section "Testing details"), sides being multiples of 64."""
+    net = SimplePose(**TINY).eval()
+    warps = views((150, 200), 128, net.stride, (0.5, 1.0, 1.5, 2.0))
+    assert [w.size for w in warps] == [(64, 128), (128, 192), (192, 256), (256, 384)]
+    images = [torch.randint(0, 256, (1, *w.size, 3), dtype=torch.uint8) for w in warps]
+    with torch.inference_mode():
+        merged = outputs(net, images, [w.scale / warps[1].scale for w in warps], 1, flip=True)
+        assert {n: tuple(m.shape) for n, m in merged.items()} == {"part": (1, 30, 32, 48), "heat": (1, 18, 32, 48)}
+        assert len(net.decode(merged, warps[1].size)) == 1
