@@ -192,15 +192,19 @@ def test_single_joints():
 # ── what must not matter ──
 
 
-@given(st.integers(0, 1000), st.integers(1, 12))
-def test_mirrored_maps_give_mirrored_people(seed, n):
+def mirrored(seed, n):
+    """People in the maps, and those of them that are found in the mirrored maps too, each joint within half a pixel."""
     maps = examples(COCO, n, 256, seed)
     there = decode(**maps, body=BODY, size=SIZE)[0]
     part, heat = maps["part"].flip(3)[:, list(BODY.mirror_parts)], maps["heat"].flip(3)[:, list(BODY.mirror_joints)]
     back = Warp.scaling(1.0, SIZE).mirror().back(decode(part, heat, BODY, SIZE)[0])
-    # Directions and equal scores are not tried in a mirrored order, so hard cases may differ: most people must not.
-    same = sum(bool((np.abs(back.keypoints - p).max((1, 2)) < 0.5).any()) for p in there.keypoints)
-    assert same >= 0.8 * len(there)
+    return len(there), sum(bool((np.abs(back.keypoints - p).max((1, 2)) < 0.5).any()) for p in there.keypoints)
+
+
+def test_mirrored_maps_give_mirrored_people():
+    """Directions and equal scores are not tried in a mirrored order, so a crowded person may differ: of all, hardly any."""
+    there, same = np.sum([mirrored(seed, n) for seed in range(0, 60, 4) for n in (1, 3, 6, 12)], axis=0)
+    assert same >= 0.94 * there
 
 
 def test_the_batch_does_not_matter():
