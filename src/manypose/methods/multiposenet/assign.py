@@ -1,0 +1,103 @@
+"""Keypoint candidates to persons: anybody's candidates and boxes to poses, through the PRN (MultiPoseNet, Section 3.4)."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from manypose.methods.multiposenet.prn import PRN
+from manypose.methods.multiposenet.roi import Candidates, Inside, cells_of, inside, render
+
+__all__ = ["Candidates", "assign", "match", "pair_scores"]
+
+
+def assign(
+    prn: PRN,
+    candidates: Candidates,
+    boxes: Float[Tensor, "n 4"],
+    box_image: Int[Tensor, " n"] | None = None,
+    how: Literal["linear", "each"] = "linear",
+) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+    """The pose of each box: of each joint one candidate or none. All boxes of all images go through the network in one call.
+
+    Args:
+        prn: in eval mode.
+        candidates: of any detector; ``Candidates(xy, scores, joint, image)``, flat.
+        boxes: xyxy pixels, of any detector, without near-duplicates.
+        box_image: which image of the batch each box lies in; left out, all lie in image 0.
+        how: ``linear``: each candidate goes to one box at most, and of each joint the assignment with the highest sum of log-probabilities
+            is taken; ``each``: every box takes its best candidate, which may be another's too.
+
+    Returns:
+        keypoints: the chosen candidates' own places (not cells); 0 where there is none.
+        keypoint_scores: probability from the PRN, among the candidates of this joint in the box, times the candidate's score; 0 where none.
+    """
+    if box_image is None:
+        box_image = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
+    pairs, scores = pair_scores(prn, candidates, boxes, box_image)
+    chosen = match(pairs, scores, candidates.joint, (len(boxes), len(prn.skeleton)), how)
+    found = chosen >= 0
+    keypoints = boxes.new_zeros(len(boxes), len(prn.skeleton), 2)
+    keypoint_scores = boxes.new_zeros(len(boxes), len(prn.skeleton))
+    rows = chosen[found]
+    keypoints[found] = candidates.xy[pairs.candidate[rows]].to(boxes)
+    keypoint_scores[found] = (scores[rows].exp() * candidates.scores[pairs.candidate[rows]]).to(boxes).clamp(min=1e-6)
+    return keypoints, keypoint_scores
+
+
+def pair_scores(
+    prn: PRN, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
+) -> tuple[Inside, Float[Tensor, " p"]]:
+    """Each pair of a box and a candidate seen in it, and the log-probability that the candidate is the box's person's joint."""
+    pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image)
+    joint, cells = candidates.joint[pairs.candidate], cells_of(pairs.place, prn.size)
+    shape = (len(boxes), len(prn.skeleton), *prn.size)
+    regions = render(pairs.box, joint, cells, shape, heights=candidates.scores[pairs.candidate])
+    weight = prn.correction.weight
+    with torch.no_grad():
+        log = prn(regions.to(weight)).float()
+    return pairs, log[pairs.box, joint, cells[:, 1], cells[:, 0]]
+
+
+def match(
+    pairs: Inside,
+    scores: Float[Tensor, " p"],
+    joint: Int[Tensor, " c"],
+    shape: tuple[int, int],
+    how: Literal["linear", "each"] = "linear",
+    least: float = -30.0,
+) -> Int[Tensor, "n k"]:
+    """Of each box and joint the row of the chosen pair, or -1.
+
+    Args:
+        pairs: boxes and the candidates seen in them.
+        scores: of the pairs, logarithmic.
+        joint: of the candidates.
+        shape: n boxes, k joints.
+        how: see `assign`.
+        least: a pair that scores less is never chosen; with ``linear`` a joint is left out where that loses less than `least` in sum.
+    """
+    if how not in ("linear", "each"):
+        raise ValueError(f"how must be 'linear' or 'each', got {how!r}")
+    n, k = shape
+    chosen = np.full((n, k), -1, np.int64)
+    box, candidate = pairs.box.cpu().numpy(), pairs.candidate.cpu().numpy()
+    kind, value = joint.cpu().numpy()[candidate], scores.double().cpu().numpy() - least
+    for j in range(k):
+        rows = np.flatnonzero((kind == j) & (value > 0))
+        if not len(rows):
+            continue
+        if how == "each":
+            order = rows[np.lexsort((-rows, value[rows]))]  # ascending: the best is written last
+            chosen[box[order], j] = order
+            continue
+        people, a = np.unique(box[rows], return_inverse=True)
+        points, b = np.unique(candidate[rows], return_inverse=True)
+        gain, place = np.zeros((len(people), len(points))), np.full((len(people), len(points)), -1)
+        gain[a, b], place[a, b] = value[rows], rows
+        a, b = linear_sum_assignment(gain, maximize=True)
+        chosen[people[a], j] = place[a, b]
+    return torch.from_numpy(chosen).to(scores.device)

@@ -1,0 +1,151 @@
+"""What the PRN learns from: annotated persons, no photos. The joints of all people in a box go in, those of its person come out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from manypose.data.coco import annotated_people
+from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
+from manypose.skeleton import COCO, Skeleton
+
+__all__ = ["People", "Points", "batches", "order", "points", "read_people"]
+
+
+@dataclass(frozen=True)
+class People:
+    """All annotated persons of a data set, by image.
+
+    Args:
+        keypoints: x, y, visibility (0 not labelled).
+        boxes: xyxy.
+        areas: square pixels.
+        image: place of the image.
+        first: row of the image's first person, for each person.
+        count: how many persons the image has, for each person.
+        image_ids: the data set's ids of the images.
+    """
+
+    keypoints: Float[Tensor, "n k 3"]
+    boxes: Float[Tensor, "n 4"]
+    areas: Float[Tensor, " n"]
+    image: Int[Tensor, " n"]
+    first: Int[Tensor, " n"]
+    count: Int[Tensor, " n"]
+    image_ids: Int[Tensor, " i"]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def read_people(path: str | Path) -> People:
+    """From an annotation archive (see `manypose.data.coco.annotated_people`)."""
+    images = list(annotated_people(path))
+    counts = torch.tensor([len(i.keypoints) for i in images])
+    first = counts.cumsum(0) - counts
+    image = torch.repeat_interleave(torch.arange(len(images)), counts)
+    keypoints, boxes, areas = (np.concatenate([getattr(i, name) for i in images]) for name in ("keypoints", "boxes", "areas"))
+    return People(
+        torch.from_numpy(keypoints),
+        torch.from_numpy(boxes),
+        torch.from_numpy(areas.astype(np.float32)),
+        image,
+        first[image],
+        counts[image],
+        torch.tensor([i.image_id for i in images]),
+    )
+
+
+@dataclass(frozen=True)
+class Points:
+    """The labelled joints that some regions see: one row a joint in a region.
+
+    Args:
+        row: the region.
+        joint: which joint.
+        place: xy in the box, 0 … 1.
+        own: the region's person's.
+        seen: near enough to the box to be a candidate; own joints are targets even where they are not.
+    """
+
+    row: Int[Tensor, " p"]
+    joint: Int[Tensor, " p"]
+    place: Float[Tensor, "p 2"]
+    own: Bool[Tensor, " p"]
+    seen: Bool[Tensor, " p"]
+
+
+def points(
+    people: People,
+    chosen: Int[Tensor, " n"],
+    boxes: Float[Tensor, "n 4"] | None = None,
+    mirrored: Bool[Tensor, " n"] | None = None,
+    mirror: tuple[int, ...] = COCO.mirror,
+    margin: float = MARGIN,
+) -> Points:
+    """What the regions of the chosen persons hold.
+
+    Args:
+        people: everybody.
+        chosen: rows of `people`.
+        boxes: the regions' boxes; left out, the persons' annotated ones.
+        mirrored: which regions are seen in a mirror; left and right joints change.
+        mirror: `Skeleton.mirror`.
+        margin: see `roi.MARGIN`.
+    """
+    boxes = people.boxes[chosen] if boxes is None else boxes
+    count = people.count[chosen]
+    row = torch.repeat_interleave(torch.arange(len(chosen)), count)
+    person = torch.arange(len(row)) - torch.repeat_interleave(count.cumsum(0) - count, count) + people.first[chosen][row]
+    keypoints = people.keypoints[person]
+    low, size = boxes[:, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
+    place = (keypoints[..., :2] - low[row, None]) / size[row, None]
+    own = (person == chosen[row])[:, None].expand(place.shape[:2])
+    seen = ((place > -margin) & (place < 1 + margin)).all(2)
+    at, joint = ((keypoints[..., 2] > 0) & (seen | own)).nonzero(as_tuple=True)
+    row, place, own, seen = row[at], place[at, joint], own[at, joint], seen[at, joint]
+    if mirrored is not None:
+        swapped = mirrored[row]
+        joint = torch.where(swapped, torch.tensor(mirror)[joint], joint)
+        place = torch.stack([torch.where(swapped, 1 - place[:, 0], place[:, 0]), place[:, 1]], 1)
+    return Points(row, joint, place, own, seen)
+
+
+def regions(points: Points, n: int, k: int, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "n k h w"]:
+    """The network's inputs: a Gaussian at each candidate that is seen."""
+    p = points.seen
+    return render(points.row[p], points.joint[p], cells_of(points.place[p], size), (n, k, *size), sigma)
+
+
+def targets(points: Points, n: int, k: int, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "n k h w"]:
+    """What the network is to give: of each labelled joint a distribution around its place; nothing where a joint is not labelled."""
+    p = points.own
+    maps = render(points.row[p], points.joint[p], cells_of(points.place[p], size), (n, k, *size), sigma, nearest=False)
+    return maps / maps.sum((2, 3), keepdim=True).clamp(min=1e-6)
+
+
+def order(people: People, least: int = 2) -> Int[Tensor, " m"]:
+    """The persons with at least `least` labelled joints, easy ones first: by number of joints, then by the box's area (Section 3.5)."""
+    labelled = (people.keypoints[..., 2] > 0).sum(1)
+    size = (people.boxes[:, 2:] - people.boxes[:, :2]).prod(1)
+    by = np.lexsort((-size.numpy(), -labelled.numpy()))
+    by = torch.from_numpy(by)
+    return by[labelled[by] >= least]
+
+
+def batches(
+    easy_first: Int[Tensor, " m"], batch_size: int, epoch: int, seed: int, curriculum: Literal["sorted", "none"] = "sorted"
+) -> Iterator[Int[Tensor, " b"]]:
+    """One epoch's batches. ``sorted``: from easy to hard, each batch from a window of its own in that order; ``none``: shuffled."""
+    g = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    n = len(easy_first) // batch_size * batch_size
+    if curriculum == "sorted":
+        drop = torch.randperm(len(easy_first), generator=g)[:n].sort().values
+        yield from easy_first[drop].view(-1, batch_size)
+    else:
+        yield from easy_first[torch.randperm(len(easy_first), generator=g)[:n]].view(-1, batch_size)
