@@ -158,11 +158,19 @@ def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
     areas, found = size.prod(1), poses.keypoint_scores > 0
     order = np.argsort(-poses.scores, kind="stable")
     kept: list[int] = []
+    # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
+    if len(order) <= 64:
+        alike = oks(poses.keypoints[order], poses.keypoints[order], found[order], areas[order], poses.skeleton.sigmas)
+        same = np.tril(~(alike <= threshold), -1)
+        left = np.ones(len(order), bool)
+        for i in range(len(order) if same.any() else 0):
+            if left[i]:
+                left &= ~same[:, i]
+        return poses[order[left]]
     # One kept person at a time, so that thousands of people take no more memory than a few.
     while len(order):
         best, order = int(order[0]), order[1:]
         kept.append(best)
-        # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
         one = slice(best, best + 1)
         similar = oks(poses.keypoints[order], poses.keypoints[one], found[one], areas[one], poses.skeleton.sigmas)[:, 0]
         order = order[similar <= threshold]

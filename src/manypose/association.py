@@ -1,0 +1,80 @@
+"""Who is who: how alike people of two moments are, and one-to-one pairs of the most alike."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+
+__all__ = ["pairs", "similarity"]
+
+CHUNK = 2_000_000
+"""Joint distances worked on at once: bounds the memory where there are hundreds of people."""
+
+
+def similarity(
+    known: Float[np.ndarray, "m k 2"],
+    known_found: Bool[np.ndarray, "m k"],
+    areas: Float[np.ndarray, " m"],
+    seen: Float[np.ndarray, "n k 2"],
+    seen_found: Bool[np.ndarray, "n k"],
+    sigmas: Sequence[float],
+    moved: Float[np.ndarray, "m k 2"] | float = 0.0,
+) -> Float[np.ndarray, "m n"]:
+    """OKS between people of whom each may lack joints: 0 … 1, symmetric but for the areas.
+
+    The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, over the geometric mean of how many each has: a
+    whole person is alike to a whole person, to half a person by at most 0.7, and to a single joint hardly at all.
+
+    Args:
+        known: people as they were.
+        known_found: which joints they have.
+        areas: their areas in pixels.
+        seen: people as they are.
+        seen_found: which joints those have.
+        sigmas: OKS constants.
+        moved: how far the known joints should have gone since. (Apart from `known`, so that a scene farther right or down gives the same.)
+    """
+    m, n, k = len(known), len(seen), len(sigmas)
+    rate = -1 / (8 * np.asarray(sigmas) ** 2)
+    scale = 1 / np.maximum(areas, 1.0)
+    out = np.empty((m, n))
+    step = max(1, CHUNK // max(1, 2 * n * k))
+    for i in range(0, m, step):
+        rows = slice(i, i + step)
+        away = seen[None] - known[rows, None]
+        away -= moved[rows, None] if isinstance(moved, np.ndarray) else moved
+        exponent = np.einsum("mnkc,mnkc->mnk", away, away)
+        exponent *= (scale[rows, None] * rate)[:, None]
+        near = np.exp(exponent, out=exponent)
+        out[rows] = np.einsum("mnk,mk,nk->mn", near, known_found[rows].astype(np.float64), seen_found.astype(np.float64))
+    counts = np.sqrt(np.outer(known_found.sum(1), seen_found.sum(1)))
+    return out / np.maximum(counts, 1)
+
+
+def pairs(alike: Float[np.ndarray, "m n"], least: float, how: Literal["hungarian", "greedy"]) -> Int[np.ndarray, "p 2"]:
+    """Rows and columns of pairs, each row and column in one at most, none below `least`.
+
+    Args:
+        alike: similarities.
+        least: of a pair.
+        how: the largest sum over all pairs, or the most alike first (ties in the order of rows, then columns).
+    """
+    possible = alike >= least
+    if not possible.any():
+        return np.zeros((0, 2), np.int64)
+    if how == "hungarian":
+        # What is no pair adds nothing to the sum.
+        rows, columns = linear_sum_assignment(np.where(possible, alike, 0), maximize=True)
+        good = possible[rows, columns]
+        return np.stack([rows[good], columns[good]], 1).astype(np.int64)
+    rows, columns = np.nonzero(possible)
+    order = np.argsort(-alike[rows, columns], kind="stable")
+    taken, chosen = (set(), set()), []
+    for r, c in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if r not in taken[0] and c not in taken[1]:
+            taken[0].add(r)
+            taken[1].add(c)
+            chosen.append((r, c))
+    return np.array(chosen, np.int64)
