@@ -61,7 +61,9 @@ def test_every_config_builds_all_it_names(path, data):
     given = parser().parse_args(["--config", str(path), "--data.batch_size=2", "--data.workers=0"])
     size = given.data.init_args.augment.init_args.size
     with torch.device("meta"):  # shapes are enough: the large models take a while to fill
-        method = build(given.model, skeleton=named(given.skeleton), **{**(given.model_args or {}), "pretrained": False})
+        arguments = given.model_args or {}
+        untrained = {"pretrained": False} if "pretrained" in arguments else {}
+        method = build(given.model, skeleton=named(given.skeleton), **{**arguments, **untrained})
     made = parser().instantiate_classes(given)
     optimizer = made.optimizer(method.parameters())
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
