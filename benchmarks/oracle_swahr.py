@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from manypose.embedding.decode import decode as grouping
+from manypose.embedding.decode import published_grouping
 from manypose.geometry import Warp
-from manypose.methods.swahr.decode import decode as grouping
-from manypose.methods.swahr.decode import published_grouping
 from manypose.poses import Poses
 from manypose.skeleton import COCO
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from manypose import bench
-from manypose.methods.swahr.decode import decode
+from manypose.embedding.decode import decode
 from manypose.methods.swahr.examples import examples
 from manypose.skeleton import COCO
 

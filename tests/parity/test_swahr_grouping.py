@@ -9,8 +9,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from shared import parity, parity_module
 
+from manypose.embedding.decode import decode, published_grouping
 from manypose.geometry import cell_to_pixel
-from manypose.methods.swahr.decode import decode, published_grouping
 from manypose.poses import Poses, oks
 from manypose.skeleton import COCO, CROWDPOSE, Skeleton
 

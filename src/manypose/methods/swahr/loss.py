@@ -6,12 +6,13 @@ Each function gives one value an image, (b,), so that each part can be compared 
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from manypose.embedding import associative_embedding
 from manypose.methods import Maps
 
-__all__ = ["adaptive_weight", "associative_embedding", "heat_loss", "regularizer", "scaled_target", "swahr_loss"]
+__all__ = ["adaptive_weight", "heat_loss", "regularizer", "scaled_target", "swahr_loss"]
 
 
 def scaled_target(heat: Float[Tensor, "*m"], alpha: Float[Tensor, "*m"], exact: bool = False) -> Float[Tensor, "*m"]:
@@ -53,28 +54,6 @@ def heat_loss(
 def regularizer(alpha: Float[Tensor, "b k h w"], heat: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
     """Mean over all joints and cells of alpha², where a Gaussian is and the mask is 1 (Equation 7)."""
     return (alpha**2 * (heat > 0) * mask).mean((1, 2, 3))
-
-
-def associative_embedding(
-    tags: Float[Tensor, "b k h w"], cell: Int[Tensor, "b n k"], tagged: Bool[Tensor, "b n k"], kind: Literal["exp", "max"] = "exp"
-) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Push and pull of associative embedding (Newell et al. 2017).
-
-    Pull: mean over people of the mean squared distance of their joints' tags to the person's mean. Push: over ordered pairs of two
-    people, half the mean of ``exp(-d²)`` (or ``max(0, 1 - |d|)``) of their means' distance. People without a labelled joint do not count.
-    """
-    at = tags.flatten(2).gather(2, cell.transpose(1, 2)).transpose(1, 2)  # b n k
-    joints = tagged.sum(2)
-    there = joints > 0
-    mean = (at * tagged).sum(2) / joints.clamp(min=1)
-    spread = ((at - mean[..., None]) ** 2 * tagged).sum(2) / joints.clamp(min=1)
-    people = there.sum(1)
-    pull = spread.sum(1) / people.clamp(min=1)
-    distance = mean[:, :, None] - mean[:, None]
-    close = torch.exp(-(distance**2)) if kind == "exp" else (1 - distance.abs()).clamp(min=0)
-    pairs = there[:, :, None] & there[:, None] & ~torch.eye(there.shape[1], dtype=torch.bool, device=there.device)
-    push = 0.5 * (close * pairs).sum((1, 2)) / (people * (people - 1)).clamp(min=1)
-    return push, pull
 
 
 def swahr_loss(

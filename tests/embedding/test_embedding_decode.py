@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from tiny_people import batch_of
 
+from manypose.embedding.decode import decode, published_grouping
+from manypose.embedding.matching import joint_order, match_strong, published_order
 from manypose.maps import gaussian_values, mirror
-from manypose.methods.swahr.decode import decode, published_grouping
 from manypose.methods.swahr.examples import examples
-from manypose.methods.swahr.grouping import joint_order, match_strong, published_order
 from manypose.methods.swahr.targets import cells_of, targets
 from manypose.poses import Poses
 from manypose.skeleton import COCO, CROWDPOSE, MPII, POSETRACK, Skeleton

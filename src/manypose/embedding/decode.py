@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from manypose.embedding.matching import joint_order, match_rounded, match_strong, published_order
+from manypose.embedding.refill import refill_evidence, refill_highest
 from manypose.geometry import cell_to_pixel
 from manypose.maps import gather, peaks, quarter_offset, quarter_offset_at, subpixel, subpixel_at
-from manypose.methods.swahr.grouping import joint_order, match_rounded, match_strong, published_order
-from manypose.methods.swahr.refill import refill_evidence, refill_highest
 from manypose.poses import Poses
 from manypose.skeleton import Skeleton
 

@@ -1,0 +1,83 @@
+"""SIMPLE's losses: pose maps (Equation 8) and CenterNet's three for points: focal, offsets and, as an option, tags (Equation 10)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
+
+from manypose.methods import Maps
+from manypose.methods.simple.pools import POINTS
+
+__all__ = ["at_cells", "corner_tags", "focal", "offsets", "pose_loss", "simple_loss"]
+
+
+def pose_loss(pred: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
+    """The squared 2-norm of a joint's map's error, mean over the joints, where the mask is 1 (Equation 8)."""
+    return ((pred - target) ** 2 * mask).sum((2, 3)).mean(1)
+
+
+def focal(
+    logits: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"] | None = None
+) -> Float[Tensor, ""]:
+    """CornerNet's focal loss (its Equation 1, alpha 2, beta 4), by the number of points in the whole batch; undivided where there is none.
+
+    Args:
+        logits: before the sigmoid, whose value is kept within 1e-4 of 0 and 1.
+        target: exactly 1 at points.
+        mask: 0 where a cell that is no point does not count.
+    """
+    pred = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
+    point = (target == 1).to(pred.dtype)
+    free = (1 - point) if mask is None else (1 - point) * mask
+    good = torch.log(pred) * (1 - pred) ** 2 * point
+    bad = torch.log(1 - pred) * pred**2 * (1 - target) ** 4 * free
+    return -(good.sum() + bad.sum()) / point.sum().clamp(min=1)
+
+
+def at_cells(maps: Float[Tensor, "b c h w"], cells: Int[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
+    """A map's values at flat cells ``y · w + x``."""
+    return maps.flatten(2).gather(2, cells[:, None].expand(-1, maps.shape[1], -1)).transpose(1, 2)
+
+
+def offsets(pred: Float[Tensor, "b n 2"], target: Float[Tensor, "b n 2"], there: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
+    """Smooth L1, the sum over x and y, mean over the points that are there."""
+    away = smooth_l1_loss(pred, target, reduction="none").sum(2)
+    return (away * there).sum() / (there.sum() + 1e-4)
+
+
+def corner_tags(
+    first: Float[Tensor, "b n"], second: Float[Tensor, "b n"], there: Bool[Tensor, "b n"], margin: float = 1.0
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """CornerNet's pull of a box's two corner tags together and push of different boxes' tags apart (its Equations 4 and 5)."""
+    count = there.sum(1, keepdim=True).to(first.dtype)
+    mean = (first + second) / 2
+    pull = (((first - mean) ** 2 + (second - mean) ** 2) * there / (count + 1e-4)).sum()
+    pairs = there[:, :, None] & there[:, None]
+    close = (margin - (mean[:, :, None] - mean[:, None]).abs()).clamp(min=0)
+    # A tag is not pushed from itself: that term of the sum is the margin, and is taken off.
+    count = count[..., None]
+    push = (((close - margin / (count + 1e-4)) / ((count - 1) * count + 1e-4)) * pairs).sum()
+    return pull, push
+
+
+def simple_loss(outputs: Maps, targets: Maps, alpha: float = 1.0, tag_weight: float = 0.1) -> dict[str, Tensor]:
+    """``pose``, and where there are points ``points``, ``offsets`` and perhaps ``tags``; the sum is Equation 10.
+
+    Args:
+        outputs: of the network.
+        targets: of `targets.targets`.
+        alpha: factor of the detection loss.
+        tag_weight: of the corners' tags within it, as CenterNet's program has it.
+    """
+    parts = {"pose": pose_loss(outputs["pose"], targets["pose"], targets["mask"]).mean()}
+    found = [p for p in POINTS if p in outputs]
+    if not found:
+        return parts
+    mask, there = targets["mask"].amax(1, keepdim=True), targets["boxed"]
+    parts["points"] = alpha * torch.stack([focal(outputs[p], targets[p], mask) for p in found]).sum()
+    off = [offsets(at_cells(outputs[f"{p}_offset"], targets[f"{p}_cell"]), targets[f"{p}_offset"], there) for p in found]
+    parts["offsets"] = alpha * torch.stack(off).sum()
+    if "top_left_tag" in outputs:
+        a, b = (at_cells(outputs[f"{p}_tag"], targets[f"{p}_cell"])[..., 0] for p in POINTS[1:])
+        parts["tags"] = alpha * tag_weight * torch.stack(corner_tags(a, b, there)).sum()
+    return parts
