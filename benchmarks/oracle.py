@@ -4,9 +4,9 @@ No network runs, no photo is read. Maps are rendered from the annotations of COC
 compared with the annotations. What is missing to AP 1 is the decoder's own loss; ``--analyze`` says what it is lost to. The data are all
 people of val2017 with a labelled keypoint (no crowd regions, half of the areas estimated): figures are not COCO's official AP.
 
-A method plugs in with a module that has ``PROTOCOL``, ``maps(keypoints, photo, image_id, degraded)`` and
-``decode(maps, warp, published)``: see `METHODS`. One that looks at one person at a time has ``TOP_DOWN = True`` and is given the annotated
-boxes: ``maps(keypoints, image_id, degraded, boxes, published)``.
+A method plugs in with a module that has ``PROTOCOL``, ``maps(keypoints, photo, image_id, degraded)`` and ``decode(maps, warp,
+published)``: see `METHODS`. One that looks at one person at a time has ``TOP_DOWN = True`` and is given the annotated boxes:
+``maps(keypoints, image_id, degraded, boxes, published)``. One that groups by boxes has ``BOXES = True`` and is given them after the rest.
 """
 
 import argparse
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cv2
 import numpy as np
 import oracle_mspn
+import oracle_simple
 import oracle_simple_pose
 import oracle_swahr
 import torch
@@ -37,7 +38,7 @@ from manypose.metrics.report import table
 from manypose.poses import Poses
 from manypose.skeleton import COCO
 
-METHODS: dict[str, Any] = {"swahr": oracle_swahr, "simple_pose": oracle_simple_pose, **oracle_mspn.METHODS}
+METHODS: dict[str, Any] = {"swahr": oracle_swahr, "simple_pose": oracle_simple_pose, **oracle_mspn.METHODS, **oracle_simple.METHODS}
 ARCHIVE = Path("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
 
 
@@ -77,6 +78,8 @@ def run(method: str, archive: Path, images: int | None, degraded: bool, publishe
     for image in tqdm(list(islice(chosen, images)), unit="image", disable=None):
         if getattr(adapter, "TOP_DOWN", False):
             maps, warp = adapter.maps(image.keypoints, image.image_id, degraded, image.boxes, published)
+        elif getattr(adapter, "BOXES", False):
+            maps, warp = adapter.maps(image.keypoints, image.size, image.image_id, degraded, image.boxes)
         else:
             maps, warp = adapter.maps(image.keypoints, image.size, image.image_id, degraded)
         start, cpu = time.perf_counter(), time.process_time()
