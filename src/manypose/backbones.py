@@ -70,6 +70,25 @@ def hrnet_branches(net: nn.Module, images: Float[Tensor, "b 3 H W"]) -> list[Flo
     return branches
 
 
-def resnet(name: str = "resnet50", pretrained: bool = False) -> nn.Module:
-    """A ResNet whose output is the list C2, C3, C4, C5 (strides 4, 8, 16, 32), with torchvision's names (``conv1 bn1 layer1 … layer4``)."""
-    return _create(name, pretrained, out_indices=(1, 2, 3, 4))
+def resnet(
+    name: str = "resnet50", pretrained: bool = False, output_stride: int = 32, channels: tuple[int, int, int, int] | None = None
+) -> nn.Module:
+    """A ResNet whose output is the list C2, C3, C4, C5 (strides 4, 8, 16, 32), with torchvision's names (``conv1 bn1 layer1 … layer4``).
+
+    Args:
+        name: any ResNet of timm, such as ``resnet18``, ``resnet50``, ``resnet101``.
+        pretrained: with ImageNet weights.
+        output_stride: 16 or 8: C5, or C4 and C5, keep that stride and have dilated convolutions instead.
+        channels: of the four layers' inner convolutions, for a lighter net (the published 64, 128, 256, 512); without ImageNet weights.
+
+    Raises:
+        ValueError: no such ResNet, the weights cannot be fetched, or there are none for these channels.
+    """
+    if not name.startswith("resnet") or name not in timm.list_models("resnet*"):
+        raise ValueError(
+            f"no ResNet {name!r}; timm has {', '.join(n for n in timm.list_models('resnet*') if n[6:].isdigit())} and variants"
+        )
+    if channels is not None and pretrained:
+        raise ValueError("ImageNet weights are for the published channels: leave out channels, or set pretrained=False")
+    more = {} if channels is None else {"channels": tuple(channels)}
+    return _create(name, pretrained, out_indices=(1, 2, 3, 4), output_stride=output_stride, **more)

@@ -58,7 +58,9 @@ def decode(
     _positive(people=people, size=size, cases=[cases], repeats=[repeats], threads=[threads])
     where, rows = choose_device("cpu" if device == "auto" else device), []
     with torch.device("meta"):
-        decoder = build(name)  # decoding needs no weights
+        decoder: Any = build(name)
+    if getattr(decoder, "decodes_with_weights", False):  # else decoding needs none
+        decoder = _module(name).to(where).eval()
     with _threads(threads), torch.inference_mode():
         for side in size:
             for n in people:

@@ -92,10 +92,14 @@ def outputs(
         if not wanted:
             continue
         maps = _read(method, images[i], mixed)
-        cells = cells or _hw(maps[next(iter(wanted))], 2)
-        pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields)] if flip else [maps]
+        cells = cells or _hw(maps[next(n for n, f in wanted.items() if f.merge != "boxes")], 2)
+        view = _hw(images[i], 1)
+        pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields, view[1])] if flip else [maps]
         for name, field in wanted.items():
-            aligned = [align(m[name], _hw(images[i], 1), zooms[i], cells, span) for m in pair]
+            if field.merge == "boxes":
+                aligned = [_zoomed(m[name], 1 / zooms[i]) for m in pair]
+            else:
+                aligned = [align(m[name], view, zooms[i], cells, span) for m in pair]
             parts[name][i] = _join(aligned, field)
     return {name: _join([part[i] for i in sorted(part)], method.fields[name], again=True) for name, part in parts.items()}
 
@@ -111,10 +115,25 @@ def _read(method: Method, images: UInt8[Tensor, "b _h _w 3"], mixed: bool) -> Ma
     return {name: maps[name].float() for name in method.fields}
 
 
-def _mirrored(maps: Maps, fields: dict[str, Field]) -> Maps:
-    """A mirrored view's maps, mirrored back: cells and, where a field says so, channels."""
-    back = {name: _shifted(m.flip(3), fields[name].shift) for name, m in maps.items()}
+def _mirrored(maps: Maps, fields: dict[str, Field], width: int) -> Maps:
+    """A view's maps of the mirrored picture, mirrored back: cells and, where a field says so, channels; boxes within `width`."""
+    back = {
+        name: _mirrored_boxes(m, width) if fields[name].merge == "boxes" else _shifted(m.flip(3), fields[name].shift)
+        for name, m in maps.items()
+    }
     return {n: m if fields[n].mirror is None else m[:, list(fields[n].mirror or ())] for n, m in back.items()}
+
+
+def _mirrored_boxes(boxes: Float[Tensor, "b n 5"], width: int) -> Float[Tensor, "b n 5"]:
+    x0, y0, x1, y1, score = boxes.unbind(2)
+    return torch.stack([width - 1 - x1, y0, width - 1 - x0, y1, score], 2)
+
+
+def _zoomed(boxes: Float[Tensor, "b n 5"], factor: float) -> Float[Tensor, "b n 5"]:
+    """Boxes of a view in the base view's pixels; both views begin at the same corner of the photo."""
+    if factor == 1:
+        return boxes
+    return torch.cat([boxes[..., :4] * factor + (factor - 1) / 2, boxes[..., 4:]], 2)
 
 
 def _shifted(maps: Tensor, cells: int) -> Tensor:
@@ -123,7 +142,9 @@ def _shifted(maps: Tensor, cells: int) -> Tensor:
 
 
 def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:
-    """The mean of several maps, or all side by side in a new last dimension (`again`: in the one that there is)."""
+    """The mean of several maps, or all side by side in a new last dimension (`again`: in the one that there is); boxes in one row."""
+    if field.merge == "boxes":
+        return torch.cat(parts, 1)
     if len(parts) == 1:  # nothing is copied
         return parts[0] if again or field.merge == "mean" else parts[0][..., None]
     if field.merge == "mean":

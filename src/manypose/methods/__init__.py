@@ -27,14 +27,15 @@ class Field:
 
     Args:
         mirror: the channel order of the mirrored picture's output, or None where channels do not change.
-        merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags).
+        merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags); ``boxes``: no maps
+            but boxes (b, n, 5), xyxy in the view's pixels and score; those of all views are put one after the other.
         scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
         shift: cells by which the mirrored picture's output is moved to the right once it is mirrored back; 1 for weights of programs that
             place cell i at pixel ``i · stride``, as the published top-down HRNets.
     """
 
     mirror: tuple[int, ...] | None
-    merge: Literal["mean", "stack"] = "mean"
+    merge: Literal["mean", "stack", "boxes"] = "mean"
     scales: Literal["all", "base"] = "all"
     shift: int = 0
 
@@ -113,6 +114,11 @@ def _hrnet(width: int, size: tuple[int, int], published: str) -> Named:
     return Named("manypose.methods.mspn:HRNet", {"trunk": f"hrnet_w{width}", "input_size": list(size)}, summary, published)
 
 
+def _multiposenet(trunk: str, published: str) -> Named:
+    summary = f"MultiPoseNet, {trunk.replace('resnet', 'ResNet-')}, bottom-up, 480 px"
+    return Named("manypose.methods.multiposenet:MultiPoseNet", {"trunk": trunk, "size": 480}, summary, published)
+
+
 MODELS: dict[str, Named] = {
     "swahr-w18-small": _swahr("hrnet_w18_small", 256, True),
     "swahr-w32": _swahr("hrnet_w32", 512, True, "AP 68.9 COCO val2017, one scale, flip (SWAHR, Table 3)"),
@@ -141,6 +147,24 @@ MODELS: dict[str, Named] = {
         {"stages": 4, "size": 512, "published": True},
         "Simple Pose, 4-stage IMHN, bottom-up, 512 px",
         "AP 69.1 COCO val2017, four scales, flip (Simple Pose, Table 1)",
+    ),
+    "multiposenet-r50": _multiposenet("resnet50", "AP 62.3 COCO val2017 (MultiPoseNet, Table 2)"),
+    "multiposenet-r101": _multiposenet("resnet101", "AP 63.9 COCO val2017 (MultiPoseNet, Table 2)"),
+    "multiposenet-small": Named(
+        "manypose.methods.multiposenet:MultiPoseNet",
+        {
+            "trunk": "resnet18",
+            "size": 256,
+            "channels": [32, 64, 128, 256],
+            "width": 64,
+            "features": 32,
+            "smooth": 64,
+            "norm": True,
+            "anchor_scale": 3.0,
+            "sigma": 1.5,
+            "mask_weight": 0.25,
+        },
+        "MultiPoseNet, ResNet-18 of half width, bottom-up, 256 px",
     ),
 }
 

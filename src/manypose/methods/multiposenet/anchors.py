@@ -1,0 +1,78 @@
+"""Anchors of the person subnet, boxes relative to them, and which anchor answers for whom (RetinaNet: Lin et al., ICCV 2017, Section 4)."""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+__all__ = ["ANCHORS", "anchors", "assign_anchors", "from_shifts", "to_shifts"]
+
+SIZES, RATIOS = (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), (0.5, 1.0, 2.0)
+
+ANCHORS = len(SIZES) * len(RATIOS)
+"""Anchors a cell."""
+
+_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # shifts of a tenth (places) and a fifth (sizes, as logarithms) count 1
+
+
+def anchors(size: tuple[int, int], output_stride: int = 32, scale: float = 4.0, device: torch.device | str = "cpu") -> Float[Tensor, "a 4"]:
+    """xyxy boxes by level (P3 … P7), row, column and kind.
+
+    Cell i of a level lies at pixel i · stride: where a ResNet's convolutions of stride 2 look.
+
+    Args:
+        size: height and width of the network's input.
+        output_stride: of C5; less than 32 where the trunk is dilated.
+        scale: side of the smallest square anchor on each level, in multiples of the level's usual stride (8, 16, 32, 64, 128).
+        device: where to.
+    """
+    return _anchors(size[0], size[1], output_stride, scale).to(device)
+
+
+@lru_cache(maxsize=64)
+def _anchors(height: int, width: int, output_stride: int, scale: float) -> Tensor:
+    with torch.device("cpu"):
+        made = AnchorGenerator(tuple(tuple(scale * 2**level * s for s in SIZES) for level in range(3, 8)), (RATIOS,) * 5)
+        strides = [8, min(16, output_stride), output_stride]
+        grids = [(-(-height // s), -(-width // s)) for s in strides]
+        for _ in range(2):  # P6 and P7: convolutions of stride 2
+            strides.append(2 * strides[-1])
+            grids.append(((grids[-1][0] + 1) // 2, (grids[-1][1] + 1) // 2))
+        return torch.cat(made.grid_anchors([list(g) for g in grids], [[torch.tensor(s)] * 2 for s in strides]))
+
+
+def to_shifts(boxes: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Boxes relative to anchors."""
+    return _CODER.encode_single(boxes, at)
+
+
+def from_shifts(shifts: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """The boxes that `to_shifts` encoded."""
+    return _CODER.decode_single(shifts, at)
+
+
+def assign_anchors(
+    iou: Float[Tensor, "b n a"], there: Bool[Tensor, "b n"], high: float = 0.5, low: float = 0.4
+) -> tuple[Int[Tensor, "b a"], Bool[Tensor, "b a"]]:
+    """Which person each anchor answers for.
+
+    An anchor answers for the person it overlaps most if that is by `high` or more, and is background below `low`; a person whose best
+    anchor is below `high` still gets that one.
+
+    Args:
+        iou: of people's boxes with anchors.
+        there: which rows are people.
+        high, low: RetinaNet's 0.5 and 0.4.
+
+    Returns:
+        For each anchor the row of its person, or -1; and which anchors are neither a person's nor background.
+    """
+    iou = iou.where(there[..., None], -1.0)
+    most, who = iou.max(1)
+    best = iou.amax(2, keepdim=True)
+    forced = (iou == best) & (best > 0)
+    owner = torch.where(forced.any(1), forced.to(torch.uint8).argmax(1), torch.where(most >= high, who, -1))
+    return owner, (owner < 0) & (most >= low)

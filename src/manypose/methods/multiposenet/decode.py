@@ -1,0 +1,207 @@
+"""From maps and boxes to people: box NMS, keypoint candidates, the Pose Residual Network, OKS-NMS (Section 3.5, "Inference")."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from manypose.geometry import cell_to_pixel
+from manypose.maps import peaks, subpixel_at
+from manypose.methods.multiposenet.assign import assign, match
+from manypose.methods.multiposenet.prn import PRN
+from manypose.methods.multiposenet.roi import Candidates, inside
+from manypose.poses import Poses, oks_nms
+from manypose.skeleton import Skeleton
+
+__all__ = ["candidates", "decode", "ensemble", "people_boxes"]
+
+
+def decode(
+    heat: Float[Tensor, "b c h w"],
+    boxes: Float[Tensor, "b m 5"],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    prn: PRN | None = None,
+    *,
+    box_threshold: float = 0.05,
+    box_overlap: float = 0.3,
+    max_people: int = 30,
+    threshold: float = 0.1,
+    window: int = 3,
+    max_peaks: int = 30,
+    sure: bool = False,
+    refill: bool = True,
+    same: float = 0.9,
+    masks: bool = True,
+) -> list[Poses]:
+    """The people of each image, in network pixels, by falling score.
+
+    Args:
+        heat: one map a joint and, last, the person mask; of any resolution.
+        boxes: xyxy and score of all views, before NMS; score 0 is none.
+        skeleton: what the joints are.
+        size: height and width of the network's input.
+        prn: puts candidates into boxes; without one, each box takes the highest of each joint in it (Section 3.4's "Max").
+        box_threshold: boxes with a lower score are none.
+        box_overlap: IoU above which the lower of two boxes goes (0.3).
+        max_people: boxes that are kept.
+        threshold: a keypoint candidate is higher.
+        window: in which it is the highest, in cells.
+        max_peaks: candidates of each joint.
+        sure: the PRN sees all candidates alike, as those that it learnt from, and not as high as they are.
+        refill: a joint without a candidate is put where its map is highest in the box.
+        same: OKS above which the lower of two people goes.
+        masks: give each person the part of the person mask in its box.
+
+    Returns:
+        A person's score is its box's times the mean height of its joints; its box is the detected one.
+    """
+    if heat.shape[1] != len(skeleton) + 1 or boxes.shape[0] != heat.shape[0]:
+        raise ValueError(
+            f"skeleton {skeleton.name!r} needs heat (b,{len(skeleton) + 1},h,w) and boxes (b,m,5); "
+            f"got {tuple(heat.shape)}, {tuple(boxes.shape)}"
+        )
+    stride = (size[1] / heat.shape[3], size[0] / heat.shape[2])
+    points = candidates(heat[:, :-1], stride, threshold, window, max_peaks)
+    found, scores, image = people_boxes(boxes, box_threshold, box_overlap, max_people)
+    if prn is None:
+        keypoints, heights = _highest(points, found, image, len(skeleton))
+    else:
+        seen = replace(points, scores=torch.ones_like(points.scores)) if sure else points
+        keypoints, heights = assign(prn, seen, found, image)
+        if sure:
+            heights = heights * _heights(keypoints, points, heights > 0, image)
+    people = [t.cpu().numpy() for t in (keypoints, heights, found, scores)]
+    out = []
+    for i in range(len(heat)):
+        xy, high, box, sureness = (t[(image == i).cpu().numpy()].astype(np.float32) for t in people)
+        if refill and len(box):
+            _refill(heat[i, :-1], box, stride, xy, high)
+        high = high.clip(0, 1)
+        poses = Poses(skeleton, xy, high, sureness * high.mean(1), box)
+        poses = poses[np.argsort(-poses.scores, kind="stable")]
+        poses = oks_nms(poses, same)
+        out.append(replace(poses, masks=_masks(heat[i, -1], poses.boxes, size)) if masks else poses)
+    return out
+
+
+def candidates(
+    heat: Float[Tensor, "b k h w"], stride: tuple[float, float], threshold: float = 0.1, window: int = 3, top: int = 30
+) -> Candidates:
+    """The peaks of all maps, at their sub-pixel places in network pixels.
+
+    Args:
+        heat: one map a joint.
+        stride: network pixels a cell, in x and y.
+        threshold, window, top: see `manypose.maps.peaks`.
+    """
+    heights, cells = peaks(heat, window, threshold, top)
+    image, joint, place = (heights > 0).nonzero(as_tuple=True)
+    at = cells[image, joint, place]
+    xy = subpixel_at(heat.flatten(0, 1), image * heat.shape[1] + joint, at)
+    step = xy.new_tensor(stride)
+    return Candidates(xy * step + (step - 1) / 2, heights[image, joint, place].clamp(max=1), joint, image)
+
+
+def people_boxes(
+    boxes: Float[Tensor, "b m 5"], threshold: float = 0.05, overlap: float = 0.3, top: int = 30
+) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"], Int[Tensor, " n"]]:
+    """The boxes that are left of the union of all views' after NMS, by image and falling score; their scores; whose they are."""
+    image, place = (boxes[..., 4] > threshold).nonzero(as_tuple=True)
+    rows = boxes[image, place]
+    kept = batched_nms(rows[:, :4], rows[:, 4], image, overlap)
+    kept = kept[rows[kept, 4].argsort(stable=True, descending=True)]
+    kept = kept[image[kept].argsort(stable=True)]
+    first = torch.searchsorted(image[kept], image[kept])  # where this image's begin
+    kept = kept[torch.arange(len(kept), device=kept.device) - first < top]
+    return rows[kept, :4], rows[kept, 4], image[kept]
+
+
+def _highest(
+    points: Candidates, boxes: Float[Tensor, "n 4"], image: Int[Tensor, " n"], k: int
+) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+    """The baseline "Max" of Section 3.4: every box takes the highest candidate in it, which may be another's too."""
+    pairs = inside(points.xy, points.image, boxes, image, margin=0.05)
+    chosen = match(pairs, points.scores[pairs.candidate].clamp(min=1e-9).log(), points.joint, (len(boxes), k), "each")
+    there = chosen >= 0
+    xy, heights = boxes.new_zeros(len(boxes), k, 2), boxes.new_zeros(len(boxes), k)
+    rows = pairs.candidate[chosen[there]]
+    xy[there], heights[there] = points.xy[rows], points.scores[rows]
+    return xy, heights
+
+
+def _heights(xy: Tensor, points: Candidates, there: Bool[Tensor, "n k"], image: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+    """How high the candidates at these places are."""
+    out = xy.new_zeros(there.shape)
+    box, joint = there.nonzero(as_tuple=True)
+    far = (points.xy - xy[box, joint][:, None]).abs().sum(2)
+    far = far.masked_fill((points.joint != joint[:, None]) | (points.image != image[box][:, None]), torch.inf)
+    out[box, joint] = points.scores[far.argmin(1)] if len(box) else out[box, joint]
+    return out
+
+
+def _refill(
+    heat: Float[Tensor, "k h w"],
+    boxes: Float[np.ndarray, "n 4"],
+    stride: tuple[float, float],
+    xy: Float[np.ndarray, "n k 2"],
+    heights: Float[np.ndarray, "n k"],
+) -> None:
+    """Write the joints that people lack: the highest place of their map in the box."""
+    maps = heat.cpu().numpy()
+    limit = np.array([maps.shape[2], maps.shape[1]])
+    corners = ((boxes.reshape(-1, 2, 2) + 0.5) / np.array(stride)).round().astype(int)
+    low, high = np.clip(corners[:, 0], 0, limit - 1), np.clip(corners[:, 1], 1, limit)
+    cells = np.zeros((*heights.shape, 2), np.int64)
+    for i, lacks in enumerate(heights == 0):
+        (x0, y0), (x1, y1) = low[i], np.maximum(high[i], low[i] + 1)
+        best = maps[lacks, y0:y1, x0:x1].reshape(int(lacks.sum()), (y1 - y0) * (x1 - x0)).argmax(1)
+        cells[i, lacks] = np.stack([x0 + best % (x1 - x0), y0 + best // (x1 - x0)], 1)
+    who, joint = np.nonzero(heights == 0)
+    if not len(who):
+        return
+    at = torch.from_numpy(cells[who, joint]).to(heat.device)
+    planes = torch.from_numpy(joint).to(heat.device)
+    heights[who, joint] = heat[planes, at[:, 1], at[:, 0]].clamp(1e-6, 1).cpu().numpy()
+    refined = subpixel_at(heat, planes, at).cpu().numpy()
+    xy[who, joint] = cell_to_pixel(refined, np.array(stride))
+
+
+def _masks(person: Float[Tensor, "h w"], boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> Bool[np.ndarray, "n H W"]:
+    """Where the person mask is above one half, within each box, at the input's size."""
+    whole = cv2.resize(person.float().cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+    out = np.zeros((len(boxes), *size), np.bool_)
+    for mask, box in zip(out, boxes, strict=True):
+        x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), 0, None))
+        mask[y0 : y1 + 1, x0 : x1 + 1] = whole[y0 : y1 + 1, x0 : x1 + 1]
+    return out
+
+
+def ensemble(people: Sequence[Poses], same: float = 0.7, weights: Sequence[float] | None = None) -> Poses:
+    """The people that several models found in one photo, each once (Section 4.2: OKS-NMS over the results of all).
+
+    Args:
+        people: of each model, in the same pixels.
+        same: OKS above which two are one person; who has the higher score stays.
+        weights: of each model's scores, where their scores do not mean the same; default 1.
+
+    Raises:
+        ValueError: no results, other skeletons, or another number of weights.
+    """
+    if not people:
+        raise ValueError("an ensemble needs the results of at least one model")
+    if any(p.skeleton != people[0].skeleton for p in people):
+        raise ValueError(f"an ensemble needs one skeleton, got {sorted({p.skeleton.name for p in people})}")
+    factors = [1.0] * len(people) if weights is None else list(weights)
+    if len(factors) != len(people):
+        raise ValueError(f"{len(people)} results but {len(factors)} weights")
+    masks = None if any(p.masks is None for p in people) else np.concatenate([p.masks for p in people])  # type: ignore[arg-type]
+    names = ("keypoints", "keypoint_scores", "boxes")
+    joined = {n: np.concatenate([getattr(p, n) for p in people]) for n in names}
+    scores = np.concatenate([(p.scores * f).astype(np.float32) for p, f in zip(people, factors, strict=True)])
+    return oks_nms(replace(people[0], **joined, scores=scores, masks=masks, ids=None), same)

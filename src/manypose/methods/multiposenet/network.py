@@ -1,0 +1,107 @@
+"""MultiPoseNet's network: a ResNet, two feature pyramids, the keypoint subnet (Figure 3) and the person subnet (RetinaNet)."""
+
+import math
+from collections import OrderedDict
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from manypose.methods.multiposenet.anchors import ANCHORS
+
+__all__ = ["KeypointSubnet", "PersonSubnet"]
+
+
+class KeypointSubnet(nn.Module):
+    """Section 3.2: pyramid K2 … K5, D2 … D5, their concatenation, and the last maps.
+
+    Args:
+        channels: of C2 … C5.
+        maps: how many maps: the joints and the person mask.
+        width: of the pyramid K (the paper's 256).
+        features: of each D (the paper's 128; four of them are concatenated).
+        smooth: of the convolution over the concatenation (the paper does not say).
+        concat: "no concat" of Table 2 where False: the maps of K2 are the last ones.
+        intermediate: "no int" of Table 2 where False: no maps of K2 … K5.
+        norm: batch normalisation after each convolution, which helps a net that starts from nothing (the paper has none).
+
+    Raises:
+        ValueError: neither concat nor intermediate: then there are no maps.
+    """
+
+    def __init__(
+        self,
+        channels: list[int],
+        maps: int,
+        width: int = 256,
+        features: int = 128,
+        smooth: int = 256,
+        concat: bool = True,
+        intermediate: bool = True,
+        norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if not concat and not intermediate:
+            raise ValueError("a keypoint subnet needs concat, intermediate, or both")
+        self.pyramid = FeaturePyramidNetwork(channels, width, norm_layer=nn.BatchNorm2d if norm else None)
+        self.heads = nn.ModuleList([nn.Conv2d(width, maps, 1) for _ in channels]) if intermediate else None
+        self.features = self.last = None
+        if concat:
+            step = partial(_conv, norm=norm)
+            self.features = nn.ModuleList([nn.Sequential(step(width, features), step(features, features)) for _ in channels])
+            self.last = nn.Sequential(step(features * len(channels), smooth), nn.Conv2d(smooth, maps, 1))
+        for module in (self.heads, self.last):
+            for conv in [] if module is None else module.modules():
+                if isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1):
+                    nn.init.normal_(conv.weight, std=0.001)
+                    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, trunk: list[Tensor]) -> dict[str, Float[Tensor, "b _c _h _w"]]:
+        """``heat``: the last maps at 1/4; ``heat2`` … ``heat5``: those of K2 … K5, in training alone and at each level's own stride."""
+        levels = list(self.pyramid(OrderedDict((str(i), c) for i, c in enumerate(trunk))).values())
+        wanted = range(len(levels)) if self.training else range(self.last is None)
+        out = {} if self.heads is None else {f"heat{i + 2}": self.heads[i](levels[i]) for i in wanted}
+        if self.features is None or self.last is None:
+            return {"heat": out.pop("heat2"), **out}
+        size = levels[0].shape[-2:]
+        # Nearest cell: what follows is a 3 × 3 convolution, which smooths.
+        same = [interpolate(f(k), size=size, mode="nearest") for f, k in zip(self.features, levels, strict=True)]
+        return {"heat": self.last(torch.cat(same, 1)), **out}
+
+
+class PersonSubnet(nn.Module):
+    """Section 3.3: RetinaNet's pyramid P3 … P7 and heads, for the one class person.
+
+    Args:
+        channels: of C3 … C5.
+        width: of the pyramid and the heads (256).
+        norm: batch normalisation in the pyramid (the paper has none).
+        prior: score of every anchor before training.
+    """
+
+    def __init__(self, channels: list[int], width: int = 256, norm: bool = False, prior: float = 0.01) -> None:
+        super().__init__()
+        top = LastLevelP6P7(channels[-1], width)
+        self.pyramid = FeaturePyramidNetwork(channels, width, top, norm_layer=nn.BatchNorm2d if norm else None)
+        self.head = RetinaNetHead(width, ANCHORS, 1)
+        nn.init.constant_(self.head.classification_head.cls_logits.bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type]
+        for tower in (self.head.classification_head.conv, self.head.regression_head.conv):
+            for conv in tower.modules():
+                if isinstance(conv, nn.Conv2d):
+                    # RetinaNet's N(0, 0.01) fades out in towers narrower than its own 256 channels.
+                    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+
+    def forward(self, trunk: list[Tensor]) -> dict[str, Tensor]:
+        """``person``: (b, a) logits, ``shift``: (b, a, 4) boxes relative to the anchors of `manypose.methods.multiposenet.anchors`."""
+        found = self.head(list(self.pyramid(OrderedDict((str(i), c) for i, c in enumerate(trunk))).values()))
+        return {"person": found["cls_logits"][..., 0], "shift": found["bbox_regression"]}
+
+
+def _conv(c_in: int, c_out: int, norm: bool) -> nn.Sequential:
+    after = [nn.BatchNorm2d(c_out)] if norm else []
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=not norm), *after, nn.ReLU(inplace=True))
