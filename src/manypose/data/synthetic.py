@@ -20,7 +20,7 @@ from manypose.data.photos import read_rgb
 from manypose.data.sample import Sample
 from manypose.skeleton import COCO
 
-__all__ = ["Scene", "SyntheticPeople"]
+__all__ = ["Scene", "SyntheticPeople", "finished", "photo_files"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -82,7 +82,7 @@ class SyntheticPeople(Dataset):
                 "SyntheticPeople needs length >= 1, size >= 16, 0 <= people[0] <= people[1] and 0 < height[0] <= height[1], got "
                 f"length {self.length}, size {self.size}, people {self.people}, height {self.height}"
             )
-        self.skeleton, self._photos = COCO, _photos(self.backgrounds)
+        self.skeleton, self._photos = COCO, photo_files(self.backgrounds)
         self._drawn: dict[int, Sample] = {}
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class SyntheticPeople(Dataset):
         if self.far_face == 0:
             for person, (figure, *_) in zip(joints, stand, strict=True):
                 person[turned_away(figure) & (person[:, 2] == 1)] = 0
-        return _labelled(_finished(image, rng), joints, drawn, owner, i)
+        return _labelled(finished(image, rng), joints, drawn, owner, i)
 
     def _places(self, rng: np.random.Generator) -> list[tuple[Figure, float, tuple[float, float]]]:
         """Figures with their scale and the pixel of their hips, far ones first."""
@@ -154,7 +154,8 @@ class SyntheticPeople(Dataset):
         return sorted(placed, key=lambda p: p[1] + 0.5 * p[2][1])
 
 
-def _photos(folder: str | Path | None) -> list[tuple[Path, bytes]]:
+def photo_files(folder: str | Path | None) -> list[tuple[Path, bytes]]:
+    """The pictures in a folder, unread; none without a folder. Raises ValueError where there are none."""
     if folder is None:
         return []
     root = Path(folder)
@@ -188,7 +189,7 @@ def _shadow(image: Float[np.ndarray, "H W 3"], figure: Figure, scale: float, at:
         image[y0:y1, x0:x1] *= (1 - rng.uniform(0.2, 0.6) * np.exp(-1.5 * (dx * dx + dy * dy)))[..., None]
 
 
-def _finished(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+def finished(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
     """A camera's softness and grain over everything, so that people and background look alike."""
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
