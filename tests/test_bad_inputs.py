@@ -229,7 +229,11 @@ def test_no_gpu_though_asked(
     ("content", "says"),
     [
         ("{", "not JSON"),
-        ('{"a.png": [[10, 10, 5, 20]]}', "x1 > x0"),
+        ('{"a.png": [10, 10, 50, 20]}', "not a boxes file"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3]}]', "not a boxes file"),
+        ('[{"image_id": 1, "bbox": [1, null, 3, 4]}]', "not a boxes file"),
+        ("[1, 2]", "not a boxes file"),
+        ("3", "not a boxes file"),
         ('{"a.png": [[10, 10, 20]]}', "not a boxes file"),
         ('[{"image_id": 1, "bbox": ["a", 2, 3, 4]}]', "not a boxes file"),
         ('{"other.png": [[0, 0, 10, 10]]}', "none of its photos is among those given"),

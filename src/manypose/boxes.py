@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-__all__ = ["boxes_of", "read_boxes", "with_scores"]
+__all__ = ["LEAST", "boxes_of", "read_boxes", "skipped_text", "usable", "with_scores"]
+
+LEAST = 0.1
+"""Pixels: a box that is narrower or lower has no area to look at."""
 
 
 def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
@@ -16,7 +19,8 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
 
     Two forms of JSON: ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
     (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out). There an image id stands for the
-    photo whose file name is that number, as COCO's are; such keys come out as the number without leading zeros.
+    photo whose file name is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is
+    no box (an infinity, no area) stays, and is left out and counted when its photo is looked at: see `usable`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -42,11 +46,6 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
         arrays = {name: np.array(rows, np.float32).reshape(-1, 5) for name, rows in boxes.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ValueError(f"{path}: not a boxes file ({type(e).__name__}: {e}); see manypose.boxes.read_boxes for its two forms") from None
-    for name, rows in arrays.items():
-        try:
-            with_scores(rows)
-        except ValueError as e:
-            raise ValueError(f"{path}: {name!r}: {e}") from None
     return arrays
 
 
@@ -60,17 +59,37 @@ def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:
     """Boxes (n, 4) or (n, 5), an array or lists, as xyxy and score; a score that is not given is 1.
 
     Raises:
-        ValueError: another shape, not finite, or without an area.
+        ValueError: not numbers, or another shape.
     """
     if boxes is None:
         return None
     try:
-        rows = np.asarray(boxes, np.float32)
+        with np.errstate(over="ignore"):
+            rows = np.asarray(boxes, np.float32)
     except (TypeError, ValueError):
         raise ValueError("boxes must be numbers, (n, 4) as x0, y0, x1, y1 or (n, 5) with a score") from None
     rows = rows.reshape(0, 5) if rows.size == 0 else rows
     if rows.ndim != 2 or rows.shape[1] not in (4, 5):
         raise ValueError(f"boxes must be (n, 4) as x0, y0, x1, y1 or (n, 5) with a score, got the shape {rows.shape}")
-    if not np.isfinite(rows).all() or (rows[:, 2:4] <= rows[:, :2]).any():
-        raise ValueError("boxes must be finite with x1 > x0 and y1 > y0")
     return rows if rows.shape[1] == 5 else np.concatenate([rows, np.ones((len(rows), 1), np.float32)], 1)
+
+
+def usable(boxes: Float[np.ndarray, "n 5"], photo: tuple[int, int]) -> tuple[Bool[np.ndarray, " n"], dict[str, int]]:
+    """Which boxes can be looked at in a photo of that height and width, and how many cannot for which reason.
+
+    A box that reaches beyond the photo is one; one that is not finite, has no area, or lies outside the photo altogether is not.
+    """
+    h, w = photo
+    finite = np.isfinite(boxes).all(1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = (boxes[:, 2:4] - boxes[:, :2] >= LEAST).all(1)
+        touching = (boxes[:, 0] < w) & (boxes[:, 1] < h) & (boxes[:, 2] > -1) & (boxes[:, 3] > -1)
+    sound = finite & area & touching
+    reasons = {"not finite": ~finite, "without an area": finite & ~area, "outside the photo": finite & area & ~touching}
+    return sound, {reason: int(bad.sum()) for reason, bad in reasons.items() if bad.any()}
+
+
+def skipped_text(skipped: Mapping[str, int]) -> str:
+    """Such as: 3 boxes were left out (2 not finite, 1 without an area)."""
+    n = sum(skipped.values())
+    return f"{n} box{'es were' if n != 1 else ' was'} left out ({', '.join(f'{count} {reason}' for reason, count in skipped.items())})"

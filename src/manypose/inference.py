@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose import media
+from manypose.boxes import usable
 from manypose.geometry import Warp
 from manypose.methods import Method
 from manypose.poses import Poses, oks_nms
@@ -91,20 +92,23 @@ class Result:
         size: the photo's height and width; None where it could not be read.
         poses: the people in photo pixels; None where there was an error.
         error: why there are none.
+        skipped: how many of the item's boxes were left out, by reason (`manypose.boxes.usable`).
     """
 
     item: Item
     size: tuple[int, int] | None = None
     poses: Poses | None = None
     error: Exception | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class _Look:
-    """The views of a whole photo, or of one person in it, one a scale."""
+    """The views of a whole photo, or of one person in it, one a scale; those not yet made know the photo instead."""
 
     warps: tuple[Warp, ...]
     images: list[UInt8[np.ndarray, "_h _w 3"]]
+    photo: UInt8[np.ndarray, "H W 3"] | None = None
     poses: Poses | None = None
 
 
@@ -185,11 +189,17 @@ def _ahead(work: Callable[[T], S], items: Iterable[T], depth: int) -> Iterator[S
 def _look(method: Method, item: Item, options: Options) -> _Seen:
     try:
         photo = media.pixels(item.photo)
-        hw = (photo.shape[0], photo.shape[1])
-        looks = [_Look(warps, [w.image(photo) for w in warps]) for warps in _warps(method, photo, item.boxes, options)]
+        hw, skipped = (photo.shape[0], photo.shape[1]), {}
+        if item.boxes is not None:
+            sound, skipped = usable(item.boxes, hw)
+            item = replace(item, boxes=item.boxes[sound])
+        warps = _warps(method, photo, item.boxes, options)
+        # Of thousands of people only a batch is cut out ahead; the others when it is their turn, or memory would grow with them.
+        looks = [_Look(w, [v.image(photo) for v in w]) for w in warps[: options.batch_size]]
+        looks += [_Look(w, [], photo) for w in warps[options.batch_size :]]
     except (OSError, ValueError, TypeError) as e:
         return _Seen(Result(item, error=type(e)(f"{item.name}: {e}") if item.name else e))
-    return _Seen(Result(item, hw), looks)
+    return _Seen(Result(item, hw, skipped=skipped), looks)
 
 
 def _warps(
@@ -238,13 +248,14 @@ def _sound(poses: Poses) -> np.ndarray:
 def _decode(method: Method, looks: list[_Look], options: Options) -> None:
     """Gives every look its people, in the pixels of its base view."""
     warps, base, device = looks[0].warps, base_scale(options.scales), device_of(method)
+    views_ = [look.images if look.photo is None else [w.image(look.photo) for w in look.warps] for look in looks]
     with torch.inference_mode(), _evaluating(method):
-        images = [_batch([look.images[i] for look in looks], device) for i in range(len(warps))]
+        images = [_batch([v[i] for v in views_], device) for i in range(len(warps))]
         zooms = [w.scale / warps[base].scale for w in warps]
         grid = "input" if options.published else "base"
         maps = outputs(method, images, zooms, base, flip=options.flip, grid=grid, mixed=options.mixed)
         for look, poses in zip(looks, method.decode(maps, warps[base].size), strict=True):
-            look.poses, look.images = poses, []
+            look.poses, look.images, look.photo = poses, [], None
 
 
 def _batch(images: Sequence[UInt8[np.ndarray, "_h _w 3"]], device: torch.device) -> UInt8[Tensor, "b _h _w 3"]:

@@ -16,13 +16,15 @@ from torch import nn
 
 from manypose import media, video
 from manypose import weights as weights_files
-from manypose.boxes import boxes_of, read_boxes, with_scores
+from manypose.boxes import boxes_of, read_boxes, skipped_text, with_scores
+from manypose.detectors import Detector, find_detector, with_boxes
 from manypose.device import choose_device
 from manypose.inference import Item, Options, Result, device_of, stream
 from manypose.methods import Method
 from manypose.poses import Poses
 from manypose.skeleton import Skeleton
 from manypose.sources import sources
+from manypose.track import Tracker, TrackOptions, tracked
 
 __all__ = ["Model", "load", "predict"]
 
@@ -72,6 +74,8 @@ class Model:
         source: Any,
         *,
         boxes: Any = None,
+        detector: "str | Model | Detector | None" = None,
+        detector_threshold: float = 0.2,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         size: int | None = None,
@@ -79,6 +83,7 @@ class Model:
         threshold: float = 0.0,
         mixed: bool = False,
         published: bool = False,
+        track: bool | Tracker = False,
     ) -> Any:
         """The people of a photo, of several photos, or of a video.
 
@@ -87,8 +92,15 @@ class Model:
                 list, an array or tensor with one more dimension, a folder, a pattern such as ``photos/*.jpg``); or a stream of them (a
                 generator, or the path of a video). Arrays and tensors are RGB, uint8 or floats in 0 … 1.
             boxes: for methods that look at one person at a time: xyxy and perhaps a score, (n, 4) or (n, 5), for each photo; for files also
-                a mapping from file names or the path of a boxes file (`manypose.boxes.read_boxes`).
+                a mapping from file names or the path of a boxes file (`manypose.boxes.read_boxes`). A box that is not finite, has no area,
+                or lies outside its photo is left out, with a warning that counts them.
+            detector: in place of boxes, who finds them: a detector of torchvision or a model of this package, by name
+                (`manypose.detectors.find_detector`), a `Model`, or a function from a list of photos to their boxes.
+            detector_threshold: people with a lower score of the detector are left out.
             flip, scales, size, batch_size, threshold, mixed, published: see `manypose.inference.Options`.
+            track: the photos are the frames of one video, in order: give people ids that they keep. True, or a `manypose.track.Tracker`,
+                which also says how, and which goes on where it was when it is given again. With boxes, people whom a frame has none for
+                are looked at where they should be by now.
 
         Returns:
             `Poses` for one photo; a list of `Poses` in the photos' order for several; a generator of `Poses`, computed as it is read, for
@@ -97,12 +109,32 @@ class Model:
         Raises:
             FileNotFoundError, ValueError, TypeError: a photo cannot be read (the message names it), or an option makes no sense.
             ImportError: a video, and PyAV is not installed.
+            ConnectionError: a detector's weights must be fetched and cannot be.
         """
         options = Options(flip, tuple(float(s) for s in scales), size, batch_size, float(threshold), mixed, published)
-        self.check(options, boxes is not None)
+        if boxes is not None and detector is not None:
+            raise ValueError("give boxes or a detector, not both")
+        self.check(options, boxes is not None or detector is not None)
         kind, items = _items(source, boxes)
-        people = (_poses(result) for result in stream(self.method, items, options))
+        if detector is not None:
+            items = with_boxes(items, _finder(detector, self.device), threshold=detector_threshold, batch_size=batch_size)
+            items = list(items) if kind == "one" else items
+        results = stream(self.method, items, options)
+        if track is not False:
+            if kind == "one" and track is True:
+                raise ValueError("people are tracked through a video or several photos, not one; give a Tracker to go on frame by frame")
+            results = tracked(results, self.tracker() if track is True else track)
+        people = (_poses(result) for result in results)
         return next(people) if kind == "one" else list(people) if kind == "several" else people
+
+    def tracker(self, options: TrackOptions | None = None, again: "Model | None" = None) -> Tracker:
+        """A tracker of this model's people; `again` (by default this model, where it is top-down) looks at those it missed.
+
+        Raises:
+            ValueError: `again` is no top-down model.
+        """
+        second = again if again is not None else self if self.needs_boxes else None
+        return Tracker(options or TrackOptions(), None if second is None else second.method)
 
     def check(self, options: Options, boxes: bool) -> None:
         """Raises `ValueError` where options or boxes do not suit the method."""
@@ -139,9 +171,25 @@ def predict(source: Any, model: "Model | str | None" = None, **options: Any) -> 
     return (model if isinstance(model, Model) else _loaded(model)).predict(source, **options)
 
 
+@lru_cache(maxsize=1)
+def _found(name: str, device: str) -> Any:
+    return find_detector(name, device=device)
+
+
+def _finder(detector: "str | Model | Detector", device: torch.device) -> Any:
+    if isinstance(detector, str):
+        return _found(detector, str(device))
+    if isinstance(detector, Model) and detector.needs_boxes:
+        raise ValueError("the detector needs boxes itself; a detector sees whole photos")
+    return detector.method if isinstance(detector, Model) else detector
+
+
 def _poses(result: Result) -> Poses:
     if result.poses is None:
         raise result.error or RuntimeError("no result")
+    if result.skipped:
+        photo = result.item.name or (str(result.item.photo) if isinstance(result.item.photo, (str, Path)) else "the photo")
+        warnings.warn(f"{photo}: {skipped_text(result.skipped)}", stacklevel=4)
     return result.poses
 
 

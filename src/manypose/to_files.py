@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -14,10 +15,11 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from manypose import media, video
-from manypose.boxes import boxes_of, read_boxes, with_scores
+from manypose.boxes import boxes_of, read_boxes, skipped_text, with_scores
+from manypose.detectors import find_detector, with_boxes
 from manypose.draw import draw
 from manypose.formats.files import FORMATS, Entry, result_files
-from manypose.inference import Item, Options, stream
+from manypose.inference import Item, Options, Result, stream
 from manypose.predict import Model, load
 from manypose.sources import example_photo
 from manypose.sources import sources as find
@@ -35,6 +37,7 @@ class Outcome:
         written: result files.
         drawn: drawn pictures and videos.
         failed: one line for each photo or video that could not be used.
+        skipped: boxes that were left out, by reason.
     """
 
     photos: int = 0
@@ -42,6 +45,7 @@ class Outcome:
     written: list[Path] = field(default_factory=list)
     drawn: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def predict(
@@ -53,6 +57,9 @@ def predict(
     out: Path = Path("manypose-out"),
     format: list[Literal["coco", "openpose", "csv", "jsonl"]] | None = None,
     boxes: Path | None = None,
+    detector: str | None = None,
+    detector_weights: Path | None = None,
+    detector_threshold: float = 0.2,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
@@ -75,6 +82,9 @@ def predict(
         out: the folder to write to; it is made where needed.
         format: result files to write: coco, openpose, csv, jsonl.
         boxes: a file with boxes of people, for models that look at one person at a time.
+        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model.
+        detector_weights: the detector's weights, where they are not to be fetched.
+        detector_threshold: people with a lower score of the detector are left out.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
@@ -93,6 +103,8 @@ def predict(
     options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
     if not sources and not example:
         raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
+    if detector is None and detector_weights is not None:
+        raise ValueError("detector_weights are for a detector: name it (--detector NAME)")
     outcome = predict_to(
         [*sources, *([example_photo()] if example else [])],
         lambda: load(model, weights=weights, device=device),
@@ -100,11 +112,15 @@ def predict(
         formats=format or ("coco",),
         options=options,
         boxes=boxes,
+        finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
+        finder_threshold=detector_threshold,
         pictures=not no_pictures,
         draw_boxes=draw_boxes,
         joint_threshold=joint_threshold,
     )
     print(_summary(outcome, out))
+    if outcome.skipped:
+        warnings.warn(skipped_text(outcome.skipped), stacklevel=1)
     return int(bool(outcome.failed))
 
 
@@ -124,6 +140,8 @@ def predict_to(
     formats: Sequence[str] = ("coco",),
     options: Options = Options(),  # noqa: B008 - frozen
     boxes: Path | None = None,
+    finder: Callable[[], Any] | None = None,
+    finder_threshold: float = 0.2,
     pictures: bool = True,
     draw_boxes: bool = False,
     joint_threshold: float = 0.1,
@@ -140,6 +158,8 @@ def predict_to(
         formats: names in `manypose.formats.files.FORMATS`.
         options: how to predict.
         boxes: see `manypose.boxes.read_boxes`.
+        finder: gives who finds the boxes instead, see `manypose.detectors.find_detector`.
+        finder_threshold: people with a lower score of that are left out.
         pictures: draw.
         draw_boxes: draw boxes too.
         joint_threshold: see `manypose.draw.draw`.
@@ -150,6 +170,8 @@ def predict_to(
         OSError: the folder cannot be written.
     """
     outcome = Outcome()
+    if boxes is not None and finder is not None:
+        raise ValueError("give boxes or a detector, not both")
 
     def fail(error: Exception) -> None:
         outcome.failed.append(_line(error))
@@ -164,7 +186,15 @@ def predict_to(
     brush = {"boxes": draw_boxes, "joint_threshold": joint_threshold} if pictures else None
     with suppress(_Nothing), result_files(out, formats) as write, _bar(len(paths)) as bar:
         model = model if isinstance(model, Model) else model()
-        model.check(options, known is not None)
+        model.check(options, known is not None or finder is not None)
+        detector = None if finder is None else finder()
+
+        def found(items: Iterable[Item]) -> Iterator[Result]:
+            if detector is not None:
+                items = with_boxes(items, detector, threshold=finder_threshold, batch_size=options.batch_size)
+            for result in stream(model.method, items, options):
+                outcome.skipped.update(result.skipped)
+                yield result
 
         def add(entry: Entry) -> None:
             outcome.photos += 1
@@ -173,7 +203,7 @@ def predict_to(
 
         photos = [n for n in named if not n.video]
         items = (Item(n.path, _boxes(known, n.path)) for n in photos)
-        for name, result in zip(photos, stream(model.method, items, options), strict=True):
+        for name, result in zip(photos, found(items), strict=True):
             if result.poses is None or result.size is None:
                 fail(result.error or RuntimeError(f"{name.path}: no result"))
             else:
@@ -187,7 +217,7 @@ def predict_to(
             if name.video:
                 drawn = None if brush is None else out / f"{name.stem}_poses.mp4"
                 try:
-                    _video(model, name, ids, options, drawn, brush or {}, add)
+                    _video(found, name, ids, drawn, brush or {}, add)
                     outcome.drawn += [drawn] if drawn is not None else []
                 except (ValueError, ImportError, FileNotFoundError) as e:
                     fail(e)
@@ -210,10 +240,9 @@ class _Nothing(Exception):
 
 
 def _video(
-    model: Model,
+    found: Callable[[Iterable[Item]], Iterator[Result]],
     name: "_Name",
     ids: Iterator[int],
-    options: Options,
     drawn: Path | None,
     brush: dict[str, Any],
     add: Callable[[Entry], None],
@@ -222,7 +251,7 @@ def _video(
     fps = video.about(name.path).fps
     frames = (Item(frame, keep=False, name=str(name.path)) for frame in video.frames(name.path))
     with nullcontext(None) if drawn is None else video.writer(drawn, fps) as show:
-        for i, result in enumerate(stream(model.method, frames, options)):
+        for i, result in enumerate(found(frames)):
             if result.poses is None or result.size is None:
                 raise result.error or RuntimeError(f"{name.path}: no result")
             add(Entry(f"{name.path.name}#{i}", f"{name.stem}_{i:012d}", next(ids), result.size, result.poses))

@@ -1,5 +1,7 @@
 """The top-down room as a user meets it: boxes, batches, decoding, training views."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from manypose.predict import Model
 from manypose.skeleton import COCO
 
 
-def light(stages: int = 2, **options) -> torch.nn.Module:
+def light(stages: int = 2, **options) -> Any:
     torch.manual_seed(0)
     small = {"trunk": "tiny", "width": 16, "input_size": [128, 96]}
     return build(f"mspn-{stages}", **{**small, **options})  # pyright: ignore[reportReturnType]
@@ -119,11 +121,29 @@ def test_boxes_of_several_photos_go_in_full_batches_and_people_do_not_depend_on_
     assert [len(p) for p in flipped] == [2, 0, 1]
 
 
-@pytest.mark.parametrize("box", [[np.nan, 0, 5, 5], [0, 0, 0, 5], [10, 10, 5, 5], [-50, -50, -20, -20], [500, 0, 600, 50]])
-def test_a_bad_box_is_one_clear_error(box, untyped):
-    model = Model(light(1))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="boxes"):
-        model.predict(np.zeros((100, 100, 3), np.uint8), boxes=np.array([[10, 10, 50, 90], box], np.float32))
+BAD = [[np.nan, 0, 5, 5], [0, 0, 0, 5], [10, 10, 5, 5], [-50, -50, -20, -20], [500, 0, 600, 50]]
+
+
+@pytest.mark.parametrize("box", BAD)
+def test_a_bad_box_is_left_out_and_said(box):
+    model, photo = Model(light(1)), np.zeros((100, 100, 3), np.uint8)  # pyright: ignore[reportArgumentType]
+    good = np.array([[10, 10, 50, 90]], np.float32)
+    with pytest.warns(UserWarning, match="1 box was left out"):
+        poses = model.predict(photo, boxes=np.concatenate([good, np.array([box], np.float32)]))
+    assert np.array_equal(poses.keypoints, model.predict(photo, boxes=good).keypoints)
+
+
+@pytest.mark.parametrize("box", BAD)
+def test_whoever_cuts_a_bad_box_out_is_told(box, untyped):
+    with pytest.raises(ValueError, match="1 of 2 boxes are not finite"):
+        light(1).people(np.zeros((100, 100, 3), np.uint8), np.array([[10, 10, 50, 90], box], np.float32))  # pyright: ignore
+
+
+def test_odd_boxes_are_looked_at():
+    """Reaching far beyond the photo, or as small as a box may be."""
+    boxes = np.array([[-1e30, -1e30, 1e30, 1e30], [98.9, 99, 99.01, 99.2], [-40, 20, 500, 20.2], [0, 0, 99, 99]], np.float32)
+    poses = Model(light(1)).predict(np.zeros((100, 100, 3), np.uint8), boxes=boxes)  # pyright: ignore[reportArgumentType]
+    assert np.isfinite(poses.keypoints).all()
 
 
 def test_no_boxes_is_an_error_that_says_what_to_give():

@@ -52,7 +52,9 @@ class MSPN(nn.Module):
         input_size: height and width of a person's crop; the paper has 256 × 192, 384 × 288, and 256 × 256 for MPII.
         skeleton: a skeleton, its name, or the path of its YAML.
         trunk: down-sampling unit: ``resnet18``, ``resnet50``, …, ``xception-small`` (Table 3), ``tiny``, or ``hourglass`` (Table 2).
-        width: channels on the way up.
+        width: channels on the way up, and everywhere in an Hourglass.
+        depths: blocks of the trunk's four layers, in place of its own: for stages of other cost.
+        peak: height of the targets' peaks. The published 255 takes long: the last normalisations grow to it by a learning rate a step.
         aggregation: cross-stage feature aggregation (CSFA, Table 4).
         coarse_to_fine: sharper Gaussians in the last stage (CTF, Table 4).
         multi_scale: supervise all four scales of a stage, not the finest alone.
@@ -88,6 +90,8 @@ class MSPN(nn.Module):
         decoding: Decoding = "gaussian",
         post_filter: float | None = None,
         pretrained: bool = False,
+        depths: Sequence[int] | None = None,
+        peak: float = PEAK,
     ) -> None:
         super().__init__()
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
@@ -100,8 +104,9 @@ class MSPN(nn.Module):
         self.extend = _checked_extend(extend or (published if decoding == "published" else (1.6, 1.6)))
         self.decoding: Decoding = _checked_decoding(decoding)
         self.post_filter = post_filter
+        self.peak = _checked_peak(peak)
         self._loss = {"hardest": hardest, "hidden": hidden}
-        self.net = MSPNet(stages, len(self.skeleton), trunk, width, aggregation, multi_scale)
+        self.net = MSPNet(stages, len(self.skeleton), trunk, width, aggregation, multi_scale, depths)
         if pretrained:
             from manypose.methods.mspn.published import imagenet
 
@@ -125,7 +130,7 @@ class MSPN(nn.Module):
         return (images.flip(3).permute(0, 3, 1, 2).float() - self.mean) / self.deviation
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat<stage>_<scale>`` (b, k, h, w) at 1/4, peaks 255 high; in evaluation without gradients the last one alone."""
+        """``heat<stage>_<scale>`` (b, k, h, w) at 1/4, peaks `peak` high; in evaluation without gradients the last one alone."""
         stages = self.net(images, self.training or torch.is_grad_enabled())
         first = len(self.ladders) - len(stages)
         return {f"heat{first + i}_{4 - len(s) + j}": heat for i, s in enumerate(stages) for j, heat in enumerate(s)}
@@ -136,7 +141,7 @@ class MSPN(nn.Module):
         """``label<kernel>``, ``visible``, ``known``: see `manypose.methods.mspn.targets.targets`."""
         kernels = sorted({k for ladder in self.ladders for k in ladder})
         sigmas = {f"label{k}": float(k) if self.labels == "published" else deviation(k) for k in kernels}
-        return targets(people, size, sigmas, PEAK, self.labels)
+        return targets(people, size, sigmas, self.peak, self.labels)
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """``stage<i>``: the sum over scales, mean over the batch."""
@@ -146,7 +151,7 @@ class MSPN(nn.Module):
 
     def readout(self, outputs: Maps) -> Maps:
         """``heat``: the last stage's finest maps, peaks 1 high."""
-        return {"heat": outputs[f"heat{len(self.ladders) - 1}_3"] / PEAK}
+        return {"heat": outputs[f"heat{len(self.ladders) - 1}_3"] / self.peak}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """One person a picture, from ``heat`` (b, k, h, w)."""
@@ -252,6 +257,12 @@ def _checked_extend(extend: Sequence[float]) -> tuple[float, float]:
     if len(extend) != 2 or not all(0.1 <= e <= 10 for e in extend):
         raise ValueError(f"extend is a factor for a box's width and one for its height, from 0.1 to 10, got {tuple(extend)}")
     return float(extend[0]), float(extend[1])
+
+
+def _checked_peak(peak: float) -> float:
+    if not 0 < peak < 1e6:
+        raise ValueError(f"peak is the height of a target, above 0, got {peak}")
+    return float(peak)
 
 
 def _checked_decoding(decoding: Decoding) -> Decoding:

@@ -1,5 +1,6 @@
 """The multi-stage pose network (MSPN, Figures 2 and 3), with the published names of all parameters."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,25 +32,36 @@ class MSPNet(nn.Module):
         width: channels on the way up, and everywhere in an Hourglass.
         aggregation: cross-stage feature aggregation (CSFA, Section 3.2).
         multi_scale: heat maps from all four scales of a stage (Section 3.3), not from the finest alone.
+        depths: blocks of a trunk's four layers, in place of its own.
 
     Raises:
         ValueError: no such trunk, or a number that makes no sense.
     """
 
     def __init__(
-        self, stages: int, joints: int, trunk: str = "resnet50", width: int = 256, aggregation: bool = True, multi_scale: bool = True
+        self,
+        stages: int,
+        joints: int,
+        trunk: str = "resnet50",
+        width: int = 256,
+        aggregation: bool = True,
+        multi_scale: bool = True,
+        depths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if trunk != "hourglass" and trunk not in TRUNKS:
             raise ValueError(f"no trunk {trunk!r}; there are {', '.join([*TRUNKS, 'hourglass'])}")
         if not 1 <= stages <= 32 or width < 1:
             raise ValueError(f"a network has 1 to 32 stages and a positive width, got {stages} stages, width {width}")
+        if depths is not None and (trunk == "hourglass" or len(depths) != 4 or min(depths) < 1):
+            raise ValueError(f"depths are the blocks of a trunk's four layers (an Hourglass has none), got {list(depths)} for {trunk!r}")
         self.stages = stages
         self.top = nn.ModuleDict({"conv": Unit(3, 64, 7, 2)})
         for i in range(stages):
             last = i == stages - 1
             common: dict[str, Any] = {"last": last, "aggregation": aggregation, "multi_scale": multi_scale}
-            stage = Hourglass(joints, width, i == 0, **common) if trunk == "hourglass" else Stage(trunk, joints, width, **common)
+            whole = trunk == "hourglass"
+            stage = Hourglass(joints, width, i == 0, **common) if whole else Stage(trunk, joints, width, depths, **common)
             self.add_module(f"stage{i}", stage)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -74,9 +86,11 @@ class MSPNet(nn.Module):
 class Stage(nn.Module):
     """A down-sampling unit and an up-sampling unit (GlobalNet of CPN)."""
 
-    def __init__(self, trunk: str, joints: int, width: int, last: bool, aggregation: bool, multi_scale: bool) -> None:
+    def __init__(
+        self, trunk: str, joints: int, width: int, depths: Sequence[int] | None, last: bool, aggregation: bool, multi_scale: bool
+    ) -> None:
         super().__init__()
-        made, channels = TRUNKS[trunk](64)
+        made, channels = TRUNKS[trunk](64) if depths is None else TRUNKS[trunk](64, depths=tuple(depths))
         self.downsample = nn.ModuleDict({f"layer{i}": layer for i, layer in enumerate(made, 1)})
         ups = {}
         for i, c in enumerate(reversed(channels), 1):

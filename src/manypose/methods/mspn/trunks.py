@@ -76,7 +76,7 @@ class Separable(nn.Module):
         return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
 
 
-Make = Callable[[int], tuple[list[nn.Sequential], list[int]]]
+Make = Callable[..., tuple[list[nn.Sequential], list[int]]]
 
 
 def layers(
