@@ -16,13 +16,13 @@ CHUNK = 2_000_000
 def similarity(
     known: Float[np.ndarray, "m k 2"],
     known_found: Bool[np.ndarray, "m k"],
-    areas: Float[np.ndarray, " m"],
     seen: Float[np.ndarray, "n k 2"],
     seen_found: Bool[np.ndarray, "n k"],
+    areas: Float[np.ndarray, "m n"],
     sigmas: Sequence[float],
     moved: Float[np.ndarray, "m k 2"] | float = 0.0,
 ) -> Float[np.ndarray, "m n"]:
-    """OKS between people of whom each may lack joints: 0 … 1, symmetric but for the areas.
+    """OKS between people of whom each may lack joints: 0 … 1.
 
     The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, over the geometric mean of how many each has: a
     whole person is alike to a whole person, to half a person by at most 0.7, and to a single joint hardly at all.
@@ -30,15 +30,14 @@ def similarity(
     Args:
         known: people as they were.
         known_found: which joints they have.
-        areas: their areas in pixels.
         seen: people as they are.
         seen_found: which joints those have.
+        areas: in square pixels, of each pair.
         sigmas: OKS constants.
         moved: how far the known joints should have gone since. (Apart from `known`, so that a scene farther right or down gives the same.)
     """
     m, n, k = len(known), len(seen), len(sigmas)
     rate = -1 / (8 * np.asarray(sigmas) ** 2)
-    scale = 1 / np.maximum(areas, 1.0)
     out = np.empty((m, n))
     step = max(1, CHUNK // max(1, 2 * n * k))
     for i in range(0, m, step):
@@ -46,7 +45,7 @@ def similarity(
         away = seen[None] - known[rows, None]
         away -= moved[rows, None] if isinstance(moved, np.ndarray) else moved
         exponent = np.einsum("mnkc,mnkc->mnk", away, away)
-        exponent *= (scale[rows, None] * rate)[:, None]
+        exponent *= rate / np.maximum(areas[rows], 1.0)[..., None]
         near = np.exp(exponent, out=exponent)
         out[rows] = np.einsum("mnk,mk,nk->mn", near, known_found[rows].astype(np.float64), seen_found.astype(np.float64))
     counts = np.sqrt(np.outer(known_found.sum(1), seen_found.sum(1)))

@@ -13,6 +13,9 @@ __all__ = ["Known", "Seen"]
 SHARE = 0.2
 """What the newest speed counts in the mean of a person's speeds, once there are five of them."""
 
+SHRINK = 0.9
+"""How far a person's area may fall from one time to the next: boxes around half a person are too small, and nobody shrinks so fast."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -98,7 +101,8 @@ class Known:
         way = ((seen.keypoints - self.keypoints[rows]) * both[..., None]).sum(1) / np.maximum(both.sum(1), 1)[:, None]
         share = np.where(both.any(1), np.maximum(1 / self.times[rows], SHARE), 0)
         self.velocity[rows] += share[:, None] * (way / self.age[rows, None] - self.velocity[rows])
-        self.keypoints[rows], self.found[rows], self.area[rows], self.score[rows] = seen.keypoints, seen.found, seen.area, seen.score
+        self.area[rows] = np.maximum(seen.area, self.area[rows] * SHRINK)
+        self.keypoints[rows], self.found[rows], self.score[rows] = seen.keypoints, seen.found, seen.score
         self.moved[rows], self.age[rows] = 0, 0
         self.times[rows] += 1
         if detected:

@@ -5,9 +5,9 @@ the new frame by optical flow; people of the frame take the ids of those they ar
 is looked at again in the box of the moved joints, enlarged by 15 %; OKS-NMS leaves one result a person.
 
 We deviate: a person who was not found in the last frame has no joints there that flow could follow (it would follow whoever stands before
-them), so they go on at the speed they had; so does everybody where no flow is asked for. OKS tolerates what annotators err by, and people
-move, so it is made more tolerant (`TrackOptions.slack`). People of whom joints are missing are compared by those that both have (see
-`manypose.association.similarity`). Those found in the last frame are paired first. All that is kept is one row for each person still known.
+them), so they go on at the speed they had; so does everybody where no flow is asked for. People of whom joints are
+missing are compared by those that both have (see `manypose.association.similarity`). All that is kept is one row for each person still
+known.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,6 @@ class TrackOptions:
         least: least similarity of a pair.
         gap: for how many frames a person who is not detected is remembered.
         begin: least score of a person with a new id; people who are nobody known and score less are left out.
-        slack: how many times farther than by OKS a joint may be away.
         nms: largest OKS of two people of one frame.
         around: by which part of its size a box is enlarged on each side to look at a person again.
 
@@ -50,10 +49,9 @@ class TrackOptions:
 
     flow: Literal["dis", "farneback", "none"] = "dis"
     matching: Literal["hungarian", "greedy"] = "hungarian"
-    least: float = 0.2
+    least: float = 0.05
     gap: int = 30
     begin: float = 0.0
-    slack: float = 2.0
     nms: float = 0.9
     around: float = 0.15
 
@@ -62,11 +60,8 @@ class TrackOptions:
             raise ValueError(f"flow is dis, farneback or none, and matching hungarian or greedy; got {self.flow!r} and {self.matching!r}")
         if not 0 <= self.gap <= 100_000:
             raise ValueError(f"gap must be 0 to 100,000 frames, got {self.gap}")
-        if not (0 < self.least <= 1 and 0 < self.nms <= 1 and 0.1 <= self.slack <= 100 and 0 <= self.around <= 10):
-            raise ValueError(
-                "least and nms must be above 0 and at most 1, slack 0.1 to 100, around 0 to 10; "
-                f"got {self.least}, {self.nms}, {self.slack}, {self.around}"
-            )
+        if not (0 < self.least <= 1 and 0 < self.nms <= 1 and 0 <= self.around <= 10):
+            raise ValueError(f"least and nms must be above 0 and at most 1, around 0 to 10; got {self.least}, {self.nms} and {self.around}")
         if not np.isfinite(self.begin):
             raise ValueError(f"begin must be a number, got {self.begin}")
 
@@ -141,21 +136,16 @@ class Tracker:
         """The ids of people of the frame, 0 where they are nobody known."""
         ids = np.zeros(len(seen.score), np.int64)
         alike = self._alike(known, seen)
-        recent = known.age == 1
-        for which in (recent, ~recent):
-            # Who has just been there is not to lose a place to somebody long gone, whose own place is a guess.
-            rows, free = np.flatnonzero(which), np.flatnonzero(ids == 0)
-            if len(rows) and len(free):
-                found = pairs(alike[np.ix_(rows, free)], self.options.least, self.options.matching)
-                mine, theirs = rows[found[:, 0]], free[found[:, 1]]
-                ids[theirs] = known.ids[mine]
-                known.update(mine, seen[theirs], detected=True)
+        found = pairs(alike, self.options.least, self.options.matching)
+        known.update(found[:, 0], seen[found[:, 1]], detected=True)
+        ids[found[:, 1]] = known.ids[found[:, 0]]
         return ids
 
     def _alike(self, known: Known, seen: Seen) -> Float[np.ndarray, "m n"]:
         assert self._skeleton is not None
-        areas = known.area * self.options.slack**2
-        return similarity(known.keypoints, known.found, areas, seen.keypoints, seen.found, self._skeleton.sigmas, known.moved)
+        # Of a person of whom little is seen, in one of the frames, the box is too small.
+        areas = np.maximum(known.area[:, None], seen.area)
+        return similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, self._skeleton.sigmas, known.moved)
 
     # ── people whom the detector missed ──
 
