@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from manypose.methods.multiposenet.prn import PRN
-from manypose.methods.multiposenet.roi import Candidates, Inside, cells_of, inside, render
+from manypose.methods.multiposenet.prn import PRN, log_share
+from manypose.methods.multiposenet.roi import Candidates, Inside, inside
 
 __all__ = ["Candidates", "assign", "match", "pair_scores"]
 
@@ -52,14 +52,11 @@ def pair_scores(
     prn: PRN, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
 ) -> tuple[Inside, Float[Tensor, " p"]]:
     """Each pair of a box and a candidate seen in it, and the log-probability that the candidate is the box's person's joint."""
-    pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image)
-    joint, cells = candidates.joint[pairs.candidate], cells_of(pairs.place, prn.size)
-    shape = (len(boxes), len(prn.skeleton), *prn.size)
-    regions = render(pairs.box, joint, cells, shape, heights=candidates.scores[pairs.candidate])
-    weight = prn.correction.weight
+    pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image, prn.margin)
+    joint, heights = candidates.joint[pairs.candidate], candidates.scores[pairs.candidate]
     with torch.no_grad():
-        log = prn(regions.to(weight)).float()
-    return pairs, log[pairs.box, joint, cells[:, 1], cells[:, 0]]
+        y = prn(pairs.box, joint, pairs.place, heights, len(boxes), pairs.candidate)
+    return pairs, log_share(y.float(), pairs.box, joint, (len(boxes), len(prn.skeleton)))[0]
 
 
 def match(

@@ -1,14 +1,18 @@
-"""The Pose Residual Network: which of the keypoint candidates in a person's box are that person's (MultiPoseNet, Section 3.4)."""
+"""The Pose Residual Network: which of the keypoint candidates in a person's box are that person's (MultiPoseNet, Section 3.4).
+
+A region of 56 × 36 cells holds some 17 candidates on 34,272 cells. So the network is never given maps: its first layer adds up the rows of
+the candidates' cells, and its last layer is evaluated at these cells alone. What it computes is Eq. 1.
+"""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manypose.methods.multiposenet.roi import SIZE
+from manypose.methods.multiposenet.roi import MARGIN, SIZE, stamps
 from manypose.skeleton import COCO, Skeleton, named
 
-__all__ = ["PRN"]
+__all__ = ["PRN", "log_share"]
 
 
 class PRN(nn.Module):
@@ -21,42 +25,95 @@ class PRN(nn.Module):
         layers: hidden layers; Table 3's best is 1.
         dropout: after each hidden layer (Section 4.2).
         residual: Eq. 1; else Eq. 3, ``y_k = φ_k(X)``.
-        gain: what the residual path is multiplied by at the start; it is learnt, one number a joint. The paper's is 1, but a map that
-            rises to 1 is next to nothing before a softmax over 2,016 cells.
-        published: as the authors' program: no gain, the correction is never negative, one softmax over all joints together.
+        gain: what x is multiplied by at the start; it is learnt, one number a joint. The paper's is 1, but a map that rises to 1 is next to
+            nothing before a softmax over 2,016 cells.
+        margin: candidates up to this part of the box's width and height outside it are seen.
+        extend: the region covers the box and this part of its width and height on each side; what is farther out lies on its border.
+        sharp: a candidate lies in one cell; else the four nearest cells share it, and nothing is rounded.
     """
 
     def __init__(
         self,
         skeleton: str | Skeleton = COCO,
-        size: tuple[int, int] = SIZE,
+        size: tuple[int, int] | list[int] = SIZE,
         nodes: int = 1024,
         layers: int = 1,
         dropout: float = 0.5,
         residual: bool = True,
-        gain: float = 8.0,
-        published: bool = False,
+        gain: float = 4.0,
+        margin: float = MARGIN,
+        extend: float = 0.0,
+        sharp: bool = False,
     ) -> None:
         super().__init__()
         if nodes < 1 or layers < 1 or not 0 <= dropout < 1:
             raise ValueError(f"a PRN needs nodes and layers of at least 1 and a dropout in [0, 1), got {nodes}, {layers}, {dropout}")
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
-        self.size, self.dropout, self.residual, self.published = (int(size[0]), int(size[1])), dropout, residual, published
+        self.size, self.dropout, self.residual, self.sharp = (int(size[0]), int(size[1])), dropout, residual, sharp
+        self.margin, self.extend = margin, extend
+        self.arguments = {
+            "size": list(self.size), "nodes": nodes, "layers": layers, "dropout": dropout, "residual": residual, "margin": margin,
+            "extend": extend, "sharp": sharp,
+        }  # fmt: skip
         cells = len(self.skeleton) * self.size[0] * self.size[1]
-        self.hidden = nn.ModuleList(nn.Linear(nodes if i else cells, nodes) for i in range(layers))
-        self.correction = nn.Linear(nodes, cells)
-        nn.init.zeros_(self.correction.weight)
-        nn.init.zeros_(self.correction.bias)
-        if residual and not published:
-            self.gain = nn.Parameter(torch.full((len(self.skeleton), 1, 1), float(gain)))
+        self.first = nn.Parameter(torch.randn(cells, nodes) * 0.1)  # one row a cell, joint by joint
+        self.first_bias = nn.Parameter(torch.zeros(nodes))
+        self.hidden = nn.ModuleList(nn.Linear(nodes, nodes) for _ in range(layers - 1))
+        self.last = nn.Parameter(torch.zeros(cells, nodes))
+        self.last_bias = nn.Parameter(torch.zeros(cells, 1))
+        if residual:
+            self.gain = nn.Parameter(torch.full((len(self.skeleton),), float(gain)))
 
-    def forward(self, regions: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """Log-probabilities: of each joint the place in the region (``published``: of all joints together)."""
-        h = regions.flatten(1)
+    def forward(
+        self,
+        row: Int[Tensor, " p"],
+        joint: Int[Tensor, " p"],
+        place: Float[Tensor, "p 2"],
+        heights: Float[Tensor, " p"],
+        n: int,
+        candidate: Int[Tensor, " p"] | None = None,
+    ) -> Float[Tensor, " p"]:
+        """``y`` before the softmax, at each candidate.
+
+        Args:
+            row: the region that each candidate lies in, rising.
+            joint: what it may be.
+            place: xy in the region's box, 0 … 1.
+            heights: of the candidates' peaks in x.
+            n: how many regions there are.
+            candidate: which candidate it is, the same in all regions that see it. This network looks at each region by itself.
+        """
+        cells, shares = stamps((place + self.extend) / (1 + 2 * self.extend), self.size, self.sharp)
+        cells = cells + (joint * (self.size[0] * self.size[1]))[:, None]
+        flat, r = cells.flatten(), cells.shape[1]
+        start = torch.searchsorted(row, torch.arange(n, device=row.device)) * r
+        given = (shares * heights[:, None]).flatten().to(self.first.dtype)
+        h = functional.embedding_bag(flat, self.first, start, mode="sum", per_sample_weights=given) + self.first_bias
+        h = functional.dropout(functional.relu(h), self.dropout, self.training)
         for layer in self.hidden:
             h = functional.dropout(functional.relu(layer(h)), self.dropout, self.training)
-        y = self.correction(h).view(regions.shape)
-        y = functional.relu(y) if self.published else y
-        if self.residual:
-            y = y + (regions if self.published else regions * self.gain)
-        return y.flatten(1 if self.published else 2).float().log_softmax(-1).view(regions.shape)
+        each, shares = torch.arange(len(row), device=row.device) * r, shares.flatten().to(self.last.dtype)
+        rows = functional.embedding_bag(flat, self.last, each, mode="sum", per_sample_weights=shares)
+        bias = functional.embedding_bag(flat, self.last_bias, each, mode="sum", per_sample_weights=shares)
+        y = (rows * h[row]).sum(1) + bias[:, 0]
+        return y + self.gain[joint] * heights if self.residual else y
+
+
+def log_share(
+    y: Float[Tensor, " p"], row: Int[Tensor, " p"], joint: Int[Tensor, " p"], shape: tuple[int, int]
+) -> tuple[Float[Tensor, " p"], Float[Tensor, "n k"]]:
+    """The softmax of each joint over its region: log-probabilities of the candidates, and of all cells without a candidate together.
+
+    Those cells have ``y = 0``, all 2,016 of them have the weight of one: it is the place where a joint goes that is not among the candidates.
+
+    Args:
+        y: of the candidates.
+        row: their regions.
+        joint: their joints.
+        shape: n regions, k joints.
+    """
+    n, k = shape
+    slot = row * k + joint
+    top = y.new_zeros(n * k).scatter_reduce(0, slot, y.detach(), "amax")
+    total = torch.exp(-top).index_add(0, slot, torch.exp(y - top[slot])).log() + top
+    return y - total[slot], -total.view(n, k)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from manypose.data.coco import annotated_people
 from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
-from manypose.skeleton import COCO, Skeleton
+from manypose.skeleton import COCO
 
 __all__ = ["People", "Points", "batches", "order", "points", "read_people"]
 
@@ -70,6 +70,7 @@ class Points:
         joint: which joint.
         place: xy in the box, 0 … 1.
         own: the region's person's.
+        candidate: which labelled joint of which person, the same in all regions that see it.
         seen: near enough to the box to be a candidate; own joints are targets even where they are not.
     """
 
@@ -78,6 +79,7 @@ class Points:
     place: Float[Tensor, "p 2"]
     own: Bool[Tensor, " p"]
     seen: Bool[Tensor, " p"]
+    candidate: Int[Tensor, " p"]
 
 
 def points(
@@ -108,12 +110,13 @@ def points(
     own = (person == chosen[row])[:, None].expand(place.shape[:2])
     seen = ((place > -margin) & (place < 1 + margin)).all(2)
     at, joint = ((keypoints[..., 2] > 0) & (seen | own)).nonzero(as_tuple=True)
+    candidate = person[at] * place.shape[1] + joint
     row, place, own, seen = row[at], place[at, joint], own[at, joint], seen[at, joint]
     if mirrored is not None:
         swapped = mirrored[row]
         joint = torch.where(swapped, torch.tensor(mirror)[joint], joint)
         place = torch.stack([torch.where(swapped, 1 - place[:, 0], place[:, 0]), place[:, 1]], 1)
-    return Points(row, joint, place, own, seen)
+    return Points(row, joint, place, own, seen, candidate)
 
 
 def regions(points: Points, n: int, k: int, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "n k h w"]:

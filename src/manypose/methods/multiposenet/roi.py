@@ -7,10 +7,10 @@ may stick out of their box, and detected boxes are often small.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["MARGIN", "SIZE", "Candidates", "Inside", "cells_of", "inside", "render"]
+__all__ = ["MARGIN", "SIZE", "Candidates", "Inside", "cells_of", "inside", "render", "stamps"]
 
 SIZE = (56, 36)
 """Height and width of a region (the paper's 36 × 56 is width × height)."""
@@ -76,6 +76,25 @@ def cells_of(place: Float[Tensor, "*p 2"], size: tuple[int, int] = SIZE) -> Int[
     """The xy cells of places in a box; what lies outside goes to the border, each coordinate by itself."""
     limit = place.new_tensor([size[1], size[0]])
     return (place * limit).floor().clamp(min=0).minimum(limit - 1).long()
+
+
+def stamps(
+    place: Float[Tensor, "p 2"], size: tuple[int, int] = SIZE, sharp: bool = False
+) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
+    """The cells that a point touches, as flat indices ``y w + x``, and how much it gives to each; the sum is 1.
+
+    A point is shared by the four cells whose middles are nearest (bilinear), so nothing is rounded; ``sharp``: its own cell gets all.
+    """
+    if sharp:
+        cells = cells_of(place, size)
+        return cells[:, 1:] * size[1] + cells[:, :1], torch.ones_like(place[:, :1])
+    limit = place.new_tensor([size[1] - 1, size[0] - 1])
+    at = (place * (limit + 1) - 0.5).clamp(min=0).minimum(limit)
+    low = at.floor().minimum(limit - 1)
+    part, (x, y) = at - low, low.long().unbind(1)
+    flat = (y * size[1] + x)[:, None] + torch.tensor([0, 1, size[1], size[1] + 1], device=place.device)
+    fx, fy = torch.stack([1 - part[:, 0], part[:, 0]], 1), torch.stack([1 - part[:, 1], part[:, 1]], 1)
+    return flat, (fy[:, :, None] * fx[:, None, :]).flatten(1)
 
 
 def render(
