@@ -114,6 +114,11 @@ def _hrnet(width: int, size: tuple[int, int], published: str) -> Named:
     return Named("manypose.methods.mspn:HRNet", {"trunk": f"hrnet_w{width}", "input_size": list(size)}, summary, published)
 
 
+def _simple(width: int, published: str) -> Named:
+    kwargs = {"trunk": f"hrnet_w{width}", "size": 512}
+    return Named("manypose.methods.simple:SIMPLE", kwargs, f"SIMPLE, HRNet-W{width}, bottom-up with boxes, 512 px", published)
+
+
 def _multiposenet(trunk: str, published: str) -> Named:
     summary = f"MultiPoseNet, {trunk.replace('resnet', 'ResNet-')}, bottom-up, 480 px"
     return Named("manypose.methods.multiposenet:MultiPoseNet", {"trunk": trunk, "size": 480}, summary, published)
@@ -129,6 +134,14 @@ MODELS: dict[str, Named] = {
     "mspn-2": _mspn(2, "AP 74.5 COCO minival, flip (MSPN, Table 2)"),
     "mspn-3": _mspn(3, "AP 75.2 COCO minival, flip (MSPN, Table 2)"),
     "mspn-4": _mspn(4, "AP 75.9 COCO minival, flip (MSPN, Table 2)"),
+    "mspn-small": Named(
+        "manypose.methods.mspn:MSPN",
+        {
+            "stages": 2, "trunk": "tiny", "depths": [2, 3, 2, 2], "width": 64, "input_size": [128, 96], "extend": [1.25, 1.25],
+            "peak": 12.0, "hardest": None, "hidden": True,
+        },
+        "MSPN, 2 light stages, top-down, 128 x 96 px a person",
+    ),
     "hrnet-w32": _hrnet(32, (256, 192), ""),
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
     "imhn-small": Named(
@@ -165,6 +178,13 @@ MODELS: dict[str, Named] = {
             "mask_weight": 0.25,
         },
         "MultiPoseNet, ResNet-18 of half width, bottom-up, 256 px",
+    ),
+    "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
+    "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
+    "simple-small": Named(
+        "manypose.methods.simple:SIMPLE",
+        {"trunk": "hrnet_w18_small", "size": 192, "channels": 32, "inner": 32},
+        "SIMPLE, HRNet-W18-small, bottom-up with boxes, 192 px",
     ),
 }
 

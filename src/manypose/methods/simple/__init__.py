@@ -10,8 +10,9 @@ from manypose.data.sample import Batch
 from manypose.methods import Field, Maps
 from manypose.methods.simple.grouping import GroupingCNN
 from manypose.methods.simple.loss import simple_loss
+from manypose.methods.simple.mimic import Mimic
 from manypose.methods.simple.network import Student
-from manypose.methods.simple.pools import POINTS
+from manypose.methods.simple.points import boxes_of_points, point_maps
 from manypose.methods.simple.targets import targets
 from manypose.poses import Poses
 from manypose.skeleton import COCO, Skeleton, named
@@ -22,9 +23,36 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RG
 
 
 class SIMPLE(nn.Module):
-    """The student."""
+    """The student: pose maps and people's boxes from one HRNet, and the CNN that groups; or one of the paper's ablations.
+
+    Args:
+        trunk: any HRNet of timm.
+        size: the short side of the input it is tested at, in pixels (Section 6.1: 512).
+        skeleton: a skeleton, its name, or the path of its YAML.
+        pretrained: start the trunk from ImageNet weights, as published.
+        detector: ``points`` (Table 2 c), or ``none``, which needs ``ae`` (Table 2 a).
+        grouping: ``cnn`` (Section 4.2); ``max``: each box takes the highest points in it; ``ae``: associative embedding, without boxes.
+        channels: to which F_shared is reduced before each point's branch; None keeps all 15 C.
+        inner: channels of the pooled branches.
+        corner_tags: CenterNet's tags of corners, learnt and used to pair them.
+        sigma: of the joints' Gaussians, in cells.
+        alpha: factor of the detection loss (Equation 10).
+        group: factor of the grouping CNN's loss; 0: it is not trained here.
+        push, pull: factors of the embedding loss with ``ae``.
+        features: the network also gives ``features``, what pose maps are made of, for mimicking them (Table 3 c).
+        cnn: arguments of `GroupingCNN`.
+        supervision: arguments of `owned_peaks`.
+        boxes: arguments of `boxes_of_points`.
+        people: arguments of `decode.decode`, or with ``ae`` of `manypose.embedding.decode.decode`.
+        mimic: arguments of `Mimic`: learn from a top-down teacher too (Section 5). Weights files do not keep it.
+
+    Raises:
+        ValueError: detector and grouping do not fit together.
+    """
 
     stride = 32
+    decodes_with_weights = True
+    training_only = ("mimic",)
     mean: Tensor
     deviation: Tensor
 
@@ -35,26 +63,35 @@ class SIMPLE(nn.Module):
         skeleton: Skeleton | str = COCO,
         pretrained: bool = False,
         detector: Literal["points", "none"] = "points",
-        grouping: Literal["cnn", "max"] = "cnn",
+        grouping: Literal["cnn", "max", "ae"] = "cnn",
         channels: int | None = 256,
         inner: int = 128,
         corner_tags: bool = False,
         sigma: float = 2.0,
         alpha: float = 1.0,
+        group: float = 1.0,
+        push: float = 1e-3,
+        pull: float = 1e-3,
         features: bool = False,
         cnn: dict[str, Any] | None = None,
+        supervision: dict[str, Any] | None = None,
         boxes: dict[str, Any] | None = None,
         people: dict[str, Any] | None = None,
+        mimic: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if (detector == "none") != (grouping == "ae"):
+            raise ValueError(f"grouping ae goes with detector none, cnn and max with a detector; got {detector!r} and {grouping!r}")
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
-        self.size = size
-        self.fields = {"pose": Field(self.skeleton.mirror), "points": Field(None, "stack", "base")}
-        self.sigma, self.alpha = sigma, alpha
-        self.finding, self.choosing = boxes or {}, people or {}
-        k = len(self.skeleton)
-        self.net = Student(trunk, k, detector, channels, inner, corner_tags=corner_tags, features=features, pretrained=pretrained)
+        self.size, self.sigma, self.detector = size, sigma, detector
+        mirror, k = self.skeleton.mirror, len(self.skeleton)
+        other = {"tag": Field(mirror, "stack", "base")} if detector == "none" else {"boxes": Field(None, "boxes")}
+        self.fields = {"pose": Field(mirror), **other}
+        self._loss = {"alpha": alpha, "group": group, "push": push, "pull": pull}
+        self._supervision, self._boxes, self._people = supervision or {}, boxes or {}, people or {}
+        self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, pretrained)
         self.grouping = GroupingCNN(k, **(cnn or {})) if grouping == "cnn" else None
+        self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1) * 255, persistent=False)
 
@@ -69,28 +106,31 @@ class SIMPLE(nn.Module):
     forward = network
 
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
-        """See `manypose.methods.simple.targets.targets`."""
-        return targets(people, size, self.sigma)
+        """See `manypose.methods.simple.targets.targets`; with a teacher also what it looks at."""
+        return targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
-        """See `simple_loss`."""
-        return simple_loss(outputs, targets, self.alpha)
+        """See `manypose.methods.simple.loss.simple_loss`; with a teacher also `Mimic`'s."""
+        losses = simple_loss(outputs, targets, self.grouping, self._supervision, **self._loss)
+        return losses if self.mimic is None else losses | self.mimic(outputs, targets, self.detect(outputs))
 
     def readout(self, outputs: Maps) -> Maps:
-        """``pose``; ``points`` (b, 9 or 11, h, w): the three points' maps after the sigmoid, their offsets, perhaps the corners' tags."""
-        points = [outputs[p].sigmoid() for p in POINTS] + [outputs[f"{p}_offset"] for p in POINTS]
-        points += [outputs[f"{p}_tag"] for p in POINTS if f"{p}_tag" in outputs]
-        return {"pose": outputs["pose"], "points": torch.cat(points, 1)}
+        """``pose``; and ``boxes`` (b, n, 5), people's boxes and scores in network pixels (`detect`), or with ``ae`` the joints' ``tag``."""
+        if self.detector == "none":
+            return {"pose": outputs["pose"], "tag": outputs["tag"]}
+        return {"pose": outputs["pose"], "boxes": self.detect(outputs)}
 
-    def detect(self, outputs: Maps, size: tuple[int, int]) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n"]]:
-        """People's boxes, xyxy in network pixels, and their scores (0: none), from `readout`'s outputs."""
-        from manypose.methods.simple.points import boxes_of_points
-
-        return boxes_of_points(outputs["points"], size, **self.finding)
+    def detect(self, outputs: Maps) -> Float[Tensor, "b n 5"]:
+        """People's boxes from the network's outputs: xyxy in network pixels and a score, by falling score; score 0: no box."""
+        return boxes_of_points(point_maps(outputs), **self._boxes)
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """People from ``pose`` (b, k, h, w) and ``points`` (b, c, h, w), or (b, c, h, w, t) where the mirrored view is stacked."""
+        """People from ``pose`` (b, k, h, w) and ``boxes`` (b, n, 5) of one or more views, or ``points`` (`point_maps`) for boxes."""
+        if self.detector == "none":
+            from manypose.embedding.decode import decode as decode_tags
+
+            return decode_tags(outputs["pose"], outputs["tag"], self.skeleton, size, **self._people)
         from manypose.methods.simple.decode import decode
 
-        boxes, scores = self.detect(outputs, size)
-        return decode(outputs["pose"], boxes, scores, self.grouping, self.skeleton, size, **self.choosing)
+        boxes = outputs["boxes"] if "boxes" in outputs else boxes_of_points(outputs["points"], **self._boxes)
+        return decode(outputs["pose"], boxes, self.grouping, self.skeleton, size, **self._people)

@@ -1,14 +1,19 @@
 """SIMPLE's losses: pose maps (Equation 8) and CenterNet's three for points: focal, offsets and, as an option, tags (Equation 10)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from manypose.embedding import associative_embedding
 from manypose.methods import Maps
+from manypose.methods.simple.grouping import GroupingCNN, grouping_loss
 from manypose.methods.simple.pools import POINTS
+from manypose.methods.simple.supervision import owned_peaks
 
-__all__ = ["at_cells", "corner_tags", "focal", "offsets", "pose_loss", "simple_loss"]
+__all__ = ["at_cells", "corner_tags", "focal", "offsets", "point_losses", "pose_loss", "simple_loss"]
 
 
 def pose_loss(pred: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
@@ -60,24 +65,50 @@ def corner_tags(
     return pull, push
 
 
-def simple_loss(outputs: Maps, targets: Maps, alpha: float = 1.0, tag_weight: float = 0.1) -> dict[str, Tensor]:
-    """``pose``, and where there are points ``points``, ``offsets`` and perhaps ``tags``; the sum is Equation 10.
+def simple_loss(
+    outputs: Maps,
+    targets: Maps,
+    grouping: GroupingCNN | None = None,
+    supervision: dict[str, Any] | None = None,
+    alpha: float = 1.0,
+    group: float = 1.0,
+    push: float = 1e-3,
+    pull: float = 1e-3,
+) -> dict[str, Tensor]:
+    """All parts, factors included; their sum is Equation 10.
 
     Args:
         outputs: of the network.
         targets: of `targets.targets`.
+        grouping: the CNN that is trained with it, or None.
+        supervision: arguments of `owned_peaks`.
         alpha: factor of the detection loss.
-        tag_weight: of the corners' tags within it, as CenterNet's program has it.
+        group: of the grouping CNN's.
+        push, pull: of the joints' tags.
+
+    Returns:
+        ``pose``; where there are points ``points``, ``offsets``, perhaps ``corner_tags``; ``push`` and ``pull`` where joints have tags;
+        ``own`` and ``choice`` of the grouping CNN.
     """
     parts = {"pose": pose_loss(outputs["pose"], targets["pose"], targets["mask"]).mean()}
-    found = [p for p in POINTS if p in outputs]
-    if not found:
-        return parts
+    if "centre" in outputs:
+        parts |= {name: alpha * part for name, part in point_losses(outputs, targets).items()}
+    if "tag" in outputs:
+        apart, together = associative_embedding(outputs["tag"], targets["cell"], targets["tagged"])
+        parts |= {"push": push * apart.mean(), "pull": pull * together.mean()}
+    if grouping is not None and group > 0:
+        seen = owned_peaks(outputs["pose"], targets, grouping, **(supervision or {}))
+        chosen = grouping_loss(grouping.logits(seen.rois), seen.roi, seen.joint, seen.cells, seen.own)
+        parts |= {name: group * part for name, part in chosen.items()}
+    return parts
+
+
+def point_losses(outputs: Maps, targets: Maps, tag_weight: float = 0.1) -> dict[str, Tensor]:
+    """CenterNet's L_det: ``points``, ``offsets`` and, where the corners have tags, ``corner_tags`` with its program's weight."""
     mask, there = targets["mask"].amax(1, keepdim=True), targets["boxed"]
-    parts["points"] = alpha * torch.stack([focal(outputs[p], targets[p], mask) for p in found]).sum()
-    off = [offsets(at_cells(outputs[f"{p}_offset"], targets[f"{p}_cell"]), targets[f"{p}_offset"], there) for p in found]
-    parts["offsets"] = alpha * torch.stack(off).sum()
+    off = [offsets(at_cells(outputs[f"{p}_offset"], targets[f"{p}_cell"]), targets[f"{p}_offset"], there) for p in POINTS]
+    parts = {"points": torch.stack([focal(outputs[p], targets[p], mask) for p in POINTS]).sum(), "offsets": torch.stack(off).sum()}
     if "top_left_tag" in outputs:
         a, b = (at_cells(outputs[f"{p}_tag"], targets[f"{p}_cell"])[..., 0] for p in POINTS[1:])
-        parts["tags"] = alpha * tag_weight * torch.stack(corner_tags(a, b, there)).sum()
+        parts["corner_tags"] = tag_weight * torch.stack(corner_tags(a, b, there)).sum()
     return parts

@@ -72,9 +72,13 @@ def odds_of_peaks(
     boxes: Float[Tensor, "r 4"],
     image: Int[Tensor, " r"],
     cnn: GroupingCNN,
+    logits: Float[Tensor, "r k h w"] | None = None,
 ) -> Float[Tensor, "r k n"]:
-    """For each box the log-odds that a peak is its person's; -inf for peaks outside its RoI and where there is no peak."""
-    logits = cnn.logits(cnn.rois(heat, boxes, image)).float()
+    """For each box the log-odds that a peak is its person's; -inf for peaks outside its RoI and where there is no peak.
+
+    `logits` are the CNN's, where they are known already.
+    """
+    logits = cnn.logits(cnn.rois(heat, boxes, image)).float() if logits is None else logits
     r, k, n = len(boxes), xy.shape[1], xy.shape[2]
     at = cnn.points(xy[image], boxes)
     inside = ((at >= -0.5) & (at <= at.new_tensor([cnn.size[1] - 0.5, cnn.size[0] - 0.5]))).all(-1) & (heights[image] > 0)

@@ -1,32 +1,40 @@
 """From centres, top left and bottom right corners to people's boxes (Section 4.1; CenterNet, Section 3.1)."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torchvision.ops import nms as box_nms
 
 from manypose.geometry import cell_to_pixel
 from manypose.maps import gather, peaks
+from manypose.methods import Maps
+from manypose.methods.simple.pools import POINTS
 
-__all__ = ["boxes_of_points", "central", "find", "keep_best", "pairs", "with_centres"]
+__all__ = ["boxes_of_points", "central", "find", "keep_best", "pairs", "point_maps", "with_centres"]
+
+STRIDE = 4
+
+
+def point_maps(outputs: Maps) -> Float[Tensor, "b c h w"]:
+    """What `boxes_of_points` reads, from the network's outputs."""
+    maps = [outputs[p].float().sigmoid() for p in POINTS] + [outputs[f"{p}_offset"].float() for p in POINTS]
+    return torch.cat(maps + [outputs[f"{p}_tag"].float() for p in POINTS if f"{p}_tag" in outputs], 1)
 
 
 def boxes_of_points(
     points: Float[Tensor, "b c h w"],
-    size: tuple[int, int],
     *,
     threshold: float = 0.05,
     top: int = 32,
     tag_threshold: float = 0.5,
     small: float = 150.0,
     overlap: float = 0.5,
-) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n"]]:
+) -> Float[Tensor, "b n 5"]:
     """The best boxes of each image, xyxy in network pixels, and their scores: the means of their three points' (0: no box).
 
     Args:
-        points: 9 maps: centre, top left and bottom right after the sigmoid, and x, y offset in cells of each; 11 where two maps of the
-            corners' tags follow.
-        size: height and width of the network's input.
+        points: 9 maps of stride 4: centre, top left and bottom right after the sigmoid, and x, y offset in cells of each; 11 where two
+            maps of the corners' tags follow.
         threshold: a point is higher (the paper's phi_det).
         top: so many points of each kind are taken, and so many boxes given.
         tag_threshold: corners with a larger tag distance are not one box's.
@@ -39,15 +47,15 @@ def boxes_of_points(
     """
     if points.shape[1] not in (9, 11):
         raise ValueError(f"points need 9 maps, or 11 with tags, got {points.shape[1]}")
-    stride = size[0] / points.shape[2]
     found = [find(points[:, i : i + 1], points[:, 3 + 2 * i : 5 + 2 * i], top, threshold) for i in range(3)]
-    centres, scores = cell_to_pixel(found[0][1], stride), found[0][0]
+    centres, scores = cell_to_pixel(found[0][1], STRIDE), found[0][0]
     tags = None
     if points.shape[1] == 11:
         tags = [gather(points[:, 9 + i : 10 + i], found[1 + i][2])[:, 0] for i in range(2)]
     boxes, means = pairs(found[1][1], found[1][0], found[2][1], found[2][0], tags, tag_threshold)
-    boxes = torch.cat([cell_to_pixel(boxes[..., :2], stride), cell_to_pixel(boxes[..., 2:], stride)], -1)
-    return keep_best(boxes, with_centres(boxes, means, centres, scores, small), overlap, top)
+    boxes = torch.cat([cell_to_pixel(boxes[..., :2], STRIDE), cell_to_pixel(boxes[..., 2:], STRIDE)], -1)
+    means = with_centres(boxes, means, centres, scores, small)
+    return keep_best(torch.cat([boxes, means[..., None]], -1), overlap, top)
 
 
 def find(
@@ -98,14 +106,11 @@ def with_centres(
     return torch.where((best > 0) & (means > 0), (2 * means + best) / 3, 0.0)
 
 
-def keep_best(
-    boxes: Float[Tensor, "b m 4"], scores: Float[Tensor, "b m"], overlap: float, top: int
-) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n"]]:
-    """The `top` best boxes by falling score, without those that overlap a better one by more than `overlap`; padded with zeros."""
-    out, kept = boxes.new_zeros(len(boxes), top, 4), scores.new_zeros(len(boxes), top)
-    for i in range(len(boxes)):
-        there: Bool[Tensor, " m"] = scores[i] > 0
-        candidates, values = boxes[i][there], scores[i][there]
-        order = box_nms(candidates.float(), values.float(), overlap)[:top]
-        out[i, : len(order)], kept[i, : len(order)] = candidates[order], values[order]
-    return out, kept
+def keep_best(boxes: Float[Tensor, "b m 5"], overlap: float, top: int) -> Float[Tensor, "b n 5"]:
+    """The `top` best boxes (xyxy, score) by falling score, without those that overlap a better one by more than `overlap`; then zeros."""
+    out = boxes.new_zeros(len(boxes), top, 5)
+    for i, rows in enumerate(boxes):
+        there = rows[rows[:, 4] > 0]
+        order = box_nms(there[:, :4].float(), there[:, 4].float(), overlap)[:top]
+        out[i, : len(order)] = there[order]
+    return out

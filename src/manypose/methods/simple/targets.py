@@ -32,7 +32,7 @@ def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, iou: float
         For each point p: ``p`` (b, 1, h, w), 1 at the point and falling off around it; ``p_cell`` (b, n), the flat cell it stands in;
         ``p_offset`` (b, n, 2), from that cell's centre to the point, in cells.
         ``box`` (b, n, 4), xyxy in network pixels, cut at the picture's edge; ``boxed`` (b, n), whether there is one.
-        ``cell``, ``tagged`` (b, n, k): the flat cell of each joint, and whether it is on the map.
+        ``joints`` (b, n, k, 2), in cells; ``cell``, ``tagged`` (b, n, k): the flat cell of each, and whether it is labelled and on the map.
     """
     h, w = size[0] // STRIDE, size[1] // STRIDE
     cells, drawn = joint_cells(people, (h, w))
@@ -43,6 +43,7 @@ def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, iou: float
         "mask": (avg_pool2d(people.mask.float(), STRIDE) > 0.5).float(),
         "box": boxes,
         "boxed": boxed,
+        "joints": cells.where(drawn[..., None], cells.new_zeros(())),
         "cell": flat[..., 1].clamp(0, h - 1) * w + flat[..., 0].clamp(0, w - 1),
         "tagged": drawn,
     }
