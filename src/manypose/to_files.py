@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from manypose.inference import Item, Options, Result, stream
 from manypose.predict import Model, load
 from manypose.sources import example_photo
 from manypose.sources import sources as find
+from manypose.track import Tracker, TrackOptions, tracked
 
 __all__ = ["Outcome", "predict", "predict_to"]
 
@@ -60,6 +62,11 @@ def predict(
     detector: str | None = None,
     detector_weights: Path | None = None,
     detector_threshold: float = 0.2,
+    track: bool = False,
+    flow: Literal["dis", "farneback", "none"] = "dis",
+    gap: int = 30,
+    again: str | None = None,
+    again_weights: Path | None = None,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
@@ -85,6 +92,11 @@ def predict(
         detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model.
         detector_weights: the detector's weights, where they are not to be fetched.
         detector_threshold: people with a lower score of the detector are left out.
+        track: give people of videos ids that they keep from frame to frame.
+        flow: optical flow that helps tracking; none is faster.
+        gap: for how many frames somebody who is not found is remembered.
+        again: a top-down model that looks at people again where they should be by now; by default the model itself, where it is top-down.
+        again_weights: a file for that model.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
@@ -101,6 +113,10 @@ def predict(
         1 where a source could not be used, else 0.
     """
     options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
+    if not track and (again is not None or again_weights is not None):
+        raise ValueError("again is for tracking: ask for it (--track)")
+    tracking = TrackOptions(flow=flow, gap=gap)
+    second = None if again is None else cache(lambda: load(again, weights=again_weights, device=device))
     if not sources and not example:
         raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
     if detector is None and detector_weights is not None:
@@ -114,6 +130,7 @@ def predict(
         boxes=boxes,
         finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
         finder_threshold=detector_threshold,
+        tracker=None if not track else lambda model: model.tracker(tracking, second and second()),
         pictures=not no_pictures,
         draw_boxes=draw_boxes,
         joint_threshold=joint_threshold,
@@ -142,6 +159,7 @@ def predict_to(
     boxes: Path | None = None,
     finder: Callable[[], Any] | None = None,
     finder_threshold: float = 0.2,
+    tracker: Callable[[Model], Tracker] | None = None,
     pictures: bool = True,
     draw_boxes: bool = False,
     joint_threshold: float = 0.1,
@@ -160,6 +178,7 @@ def predict_to(
         boxes: see `manypose.boxes.read_boxes`.
         finder: gives who finds the boxes instead, see `manypose.detectors.find_detector`.
         finder_threshold: people with a lower score of that are left out.
+        tracker: gives a tracker for each video.
         pictures: draw.
         draw_boxes: draw boxes too.
         joint_threshold: see `manypose.draw.draw`.
@@ -181,13 +200,17 @@ def predict_to(
     known = None if boxes is None else read_boxes(boxes)
     if known is not None and all(boxes_of(known, p) is None for p in paths):
         raise ValueError(f"{boxes}: none of its photos is among those given; boxes are found by file name")
-    out.mkdir(parents=True, exist_ok=True)
     named = _named(paths)
+    if tracker is not None and not any(n.video for n in named):
+        raise ValueError("people are tracked through videos, and none is among the sources (tracks of photos: Model.predict)")
+    out.mkdir(parents=True, exist_ok=True)
     brush = {"boxes": draw_boxes, "joint_threshold": joint_threshold} if pictures else None
     with suppress(_Nothing), result_files(out, formats) as write, _bar(len(paths)) as bar:
         model = model if isinstance(model, Model) else model()
         model.check(options, known is not None or finder is not None)
         detector = None if finder is None else finder()
+        if tracker is not None:
+            tracker(model)  # what is wrong with it is said once, not for each video
 
         def found(items: Iterable[Item]) -> Iterator[Result]:
             if detector is not None:
@@ -195,6 +218,9 @@ def predict_to(
             for result in stream(model.method, items, options):
                 outcome.skipped.update(result.skipped)
                 yield result
+
+        def followed(items: Iterable[Item]) -> Iterator[Result]:
+            return found(items) if tracker is None else tracked(found(items), tracker(model))
 
         def add(entry: Entry) -> None:
             outcome.photos += 1
@@ -217,7 +243,7 @@ def predict_to(
             if name.video:
                 drawn = None if brush is None else out / f"{name.stem}_poses.mp4"
                 try:
-                    _video(found, name, ids, drawn, brush or {}, add)
+                    _video(followed, name, ids, drawn, brush or {}, add)
                     outcome.drawn += [drawn] if drawn is not None else []
                 except (ValueError, ImportError, FileNotFoundError) as e:
                     fail(e)
