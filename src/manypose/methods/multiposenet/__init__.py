@@ -3,7 +3,8 @@
 Idea: one ResNet with two feature pyramids finds, in one pass, everybody's joints and the person mask (Section 3.2: L2 masked where people
 are not annotated, Eq. 4, at the last maps and at K2 … K5) and everybody's box (Section 3.3: RetinaNet). The Pose Residual Network then
 gives each box its joints: ``y = φ(x) + x`` on the joints cropped to the box (Section 3.4, Eq. 1). Three steps of training (Section 3.5):
-keypoint subnet; backbone frozen, person subnet; PRN. Files: `network`, `anchors`, `targets`, `loss`, `decode`; `prn` and those around it.
+keypoint subnet; backbone frozen, person subnet (`manypose.retinanet`); PRN. Files: `network`, `targets`, `loss`, `decode`; `prn` and what
+belongs to it.
 
 We deviate: what the paper leaves open is said at each argument; D features have ReLUs; flips are left to right (the text's "vertical" is
 not what its people look like); the batch normalisation of `norm=True` and the narrower widths are for light models trained from nothing.
@@ -20,12 +21,12 @@ from torch import Tensor, nn
 from manypose.backbones import resnet
 from manypose.data.sample import Batch
 from manypose.methods import Field, Maps
-from manypose.methods.multiposenet.anchors import anchors, from_shifts
-from manypose.methods.multiposenet.loss import keypoint_losses, person_losses
-from manypose.methods.multiposenet.network import KeypointSubnet, PersonSubnet
+from manypose.methods.multiposenet.loss import keypoint_losses
+from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn import PRN
-from manypose.methods.multiposenet.targets import keypoint_targets, person_targets
+from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.poses import Poses
+from manypose.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
 from manypose.skeleton import COCO, Skeleton, named
 
 __all__ = ["MultiPoseNet"]
@@ -149,12 +150,8 @@ class MultiPoseNet(nn.Module):
     def readout(self, outputs: Maps) -> Maps:
         """``heat`` (b, k + 1, h, w) at 1/4; ``boxes`` (b, 100, 5): the likeliest boxes, xyxy in input pixels, by falling score."""
         heat = outputs["heat"].float()
-        at = self.anchors((4 * heat.shape[2], 4 * heat.shape[3]), heat.device)
-        logits, which = outputs["person"].float().topk(min(CANDIDATES, len(at)), 1)
-        shifts = outputs["shift"].float().gather(1, which[..., None].expand(-1, -1, 4))
-        boxes = from_shifts(shifts.flatten(0, 1), at[which.flatten()]).unflatten(0, which.shape)
-        limit = boxes.new_tensor([4 * heat.shape[3], 4 * heat.shape[2]] * 2) - 0.5
-        return {"heat": heat, "boxes": torch.cat([boxes.clamp(min=-0.5).minimum(limit), logits.sigmoid()[..., None]], 2)}
+        size = (4 * heat.shape[2], 4 * heat.shape[3])
+        return {"heat": heat, "boxes": likeliest(outputs["person"], outputs["shift"], self.anchors(size, heat.device), size, CANDIDATES)}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``heat`` (b, k + 1, h, w) and ``boxes`` (b, n, 5)."""

@@ -1,13 +1,12 @@
-"""MultiPoseNet's losses: Equation 4 with intermediate supervision, and RetinaNet's two."""
+"""MultiPoseNet's losses: Equation 4 with intermediate supervision."""
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate, smooth_l1_loss
-from torchvision.ops import sigmoid_focal_loss
+from torch.nn.functional import interpolate
 
 from manypose.methods import Maps
 
-__all__ = ["keypoint_losses", "masked_l2", "person_losses"]
+__all__ = ["keypoint_losses", "masked_l2"]
 
 
 def masked_l2(
@@ -31,29 +30,3 @@ def keypoint_losses(outputs: Maps, targets: Maps, mask_weight: float = 1.0) -> d
     """`masked_l2` of the last maps and of those of K2 … K5 that are there, each a name of `outputs`."""
     names = [n for n in outputs if n.startswith("heat")]
     return {n: masked_l2(outputs[n], targets["heat"], targets["mask"], mask_weight) for n in names}
-
-
-def person_losses(
-    logits: Float[Tensor, "b a"],
-    shifts: Float[Tensor, "b a 4"],
-    label: Int[Tensor, "b a"],
-    target: Float[Tensor, "b a 4"],
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    beta: float = 1 / 9,
-) -> dict[str, Tensor]:
-    """``person``: focal loss, ``box``: smooth L1 (Section 3.5); of each picture the sum over its number of person anchors, then the mean.
-
-    Args:
-        logits: of the anchors.
-        shifts: predicted boxes, relative to the anchors.
-        label: 1 person, 0 background, -1 left out.
-        target: the people's boxes, relative to the anchors.
-        alpha, gamma: of the focal loss.
-        beta: where the smooth L1 turns from square to straight.
-    """
-    own = (label == 1).float()
-    count = own.sum(1).clamp(min=1)
-    focal = sigmoid_focal_loss(logits, own, alpha, gamma) * (label >= 0)
-    box = smooth_l1_loss(shifts, target, beta=beta, reduction="none").sum(2) * own
-    return {"person": (focal.sum(1) / count).mean(), "box": (box.sum(1) / count).mean()}

@@ -1,6 +1,5 @@
-"""MultiPoseNet's network: a ResNet, two feature pyramids, the keypoint subnet (Figure 3) and the person subnet (RetinaNet)."""
+"""MultiPoseNet's network: a ResNet, two feature pyramids, the keypoint subnet (Figure 3)."""
 
-import math
 from collections import OrderedDict
 from functools import partial
 
@@ -8,13 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from manypose.methods.multiposenet.anchors import ANCHORS
-
-__all__ = ["KeypointSubnet", "PersonSubnet"]
+__all__ = ["KeypointSubnet"]
 
 
 class KeypointSubnet(nn.Module):
@@ -72,34 +67,6 @@ class KeypointSubnet(nn.Module):
         # Nearest cell: what follows is a 3 × 3 convolution, which smooths.
         same = [interpolate(f(k), size=size, mode="nearest") for f, k in zip(self.features, levels, strict=True)]
         return {"heat": self.last(torch.cat(same, 1)), **out}
-
-
-class PersonSubnet(nn.Module):
-    """Section 3.3: RetinaNet's pyramid P3 … P7 and heads, for the one class person.
-
-    Args:
-        channels: of C3 … C5.
-        width: of the pyramid and the heads (256).
-        norm: batch normalisation in the pyramid (the paper has none).
-        prior: score of every anchor before training.
-    """
-
-    def __init__(self, channels: list[int], width: int = 256, norm: bool = False, prior: float = 0.01) -> None:
-        super().__init__()
-        top = LastLevelP6P7(channels[-1], width)
-        self.pyramid = FeaturePyramidNetwork(channels, width, top, norm_layer=nn.BatchNorm2d if norm else None)
-        self.head = RetinaNetHead(width, ANCHORS, 1)
-        nn.init.constant_(self.head.classification_head.cls_logits.bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type]
-        for tower in (self.head.classification_head.conv, self.head.regression_head.conv):
-            for conv in tower.modules():
-                if isinstance(conv, nn.Conv2d):
-                    # RetinaNet's N(0, 0.01) fades out in towers narrower than its own 256 channels.
-                    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-
-    def forward(self, trunk: list[Tensor]) -> dict[str, Tensor]:
-        """``person``: (b, a) logits, ``shift``: (b, a, 4) boxes relative to the anchors of `manypose.methods.multiposenet.anchors`."""
-        found = self.head(list(self.pyramid(OrderedDict((str(i), c) for i, c in enumerate(trunk))).values()))
-        return {"person": found["cls_logits"][..., 0], "shift": found["bbox_regression"]}
 
 
 def _conv(c_in: int, c_out: int, norm: bool) -> nn.Sequential:

@@ -15,6 +15,7 @@ from manypose.methods.simple.network import Student
 from manypose.methods.simple.points import boxes_of_points, point_maps
 from manypose.methods.simple.targets import targets
 from manypose.poses import Poses
+from manypose.retinanet import anchors, likeliest, person_targets
 from manypose.skeleton import COCO, Skeleton, named
 
 __all__ = ["SIMPLE"]
@@ -30,9 +31,9 @@ class SIMPLE(nn.Module):
         size: the short side of the input it is tested at, in pixels (Section 6.1: 512).
         skeleton: a skeleton, its name, or the path of its YAML.
         pretrained: start the trunk from ImageNet weights, as published.
-        detector: ``points`` (Table 2 c), or ``none``, which needs ``ae`` (Table 2 a).
+        detector: ``points`` (Table 2 c); ``regression``, by anchors as in MultiPoseNet (b); ``none``, which needs ``ae`` (a).
         grouping: ``cnn`` (Section 4.2); ``max``: each box takes the highest points in it; ``ae``: associative embedding, without boxes.
-        channels: to which F_shared is reduced before each point's branch; None keeps all 15 C.
+        channels: to which F_shared is reduced before each point's branch, or width of the regression; None keeps all 15 C.
         inner: channels of the pooled branches.
         corner_tags: CenterNet's tags of corners, learnt and used to pair them.
         sigma: of the joints' Gaussians, in cells.
@@ -40,6 +41,7 @@ class SIMPLE(nn.Module):
         group: factor of the grouping CNN's loss; 0: it is not trained here.
         push, pull: factors of the embedding loss with ``ae``.
         features: the network also gives ``features``, what pose maps are made of, for mimicking them (Table 3 c).
+        anchor_scale: side of the smallest square anchor of each level, in multiples of its stride (RetinaNet's 4).
         cnn: arguments of `GroupingCNN`.
         supervision: arguments of `owned_peaks`.
         boxes: arguments of `boxes_of_points`.
@@ -62,7 +64,7 @@ class SIMPLE(nn.Module):
         size: int = 512,
         skeleton: Skeleton | str = COCO,
         pretrained: bool = False,
-        detector: Literal["points", "none"] = "points",
+        detector: Literal["points", "regression", "none"] = "points",
         grouping: Literal["cnn", "max", "ae"] = "cnn",
         channels: int | None = 256,
         inner: int = 128,
@@ -73,6 +75,7 @@ class SIMPLE(nn.Module):
         push: float = 1e-3,
         pull: float = 1e-3,
         features: bool = False,
+        anchor_scale: float = 4.0,
         cnn: dict[str, Any] | None = None,
         supervision: dict[str, Any] | None = None,
         boxes: dict[str, Any] | None = None,
@@ -83,7 +86,7 @@ class SIMPLE(nn.Module):
         if (detector == "none") != (grouping == "ae"):
             raise ValueError(f"grouping ae goes with detector none, cnn and max with a detector; got {detector!r} and {grouping!r}")
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
-        self.size, self.sigma, self.detector = size, sigma, detector
+        self.size, self.sigma, self.detector, self.anchor_scale = size, sigma, detector, anchor_scale
         mirror, k = self.skeleton.mirror, len(self.skeleton)
         other = {"tag": Field(mirror, "stack", "base")} if detector == "none" else {"boxes": Field(None, "boxes")}
         self.fields = {"pose": Field(mirror), **other}
@@ -106,8 +109,12 @@ class SIMPLE(nn.Module):
     forward = network
 
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
-        """See `manypose.methods.simple.targets.targets`; with a teacher also what it looks at."""
-        return targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
+        """See `manypose.methods.simple.targets.targets`; with regression also anchors', with a teacher also what it looks at."""
+        out = targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
+        return out | (person_targets(people, self._anchors(size, out["pose"])) if self.detector == "regression" else {})
+
+    def _anchors(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "a 4"]:
+        return anchors(size, scale=self.anchor_scale, device=like.device)
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """See `manypose.methods.simple.loss.simple_loss`; with a teacher also `Mimic`'s."""
@@ -122,6 +129,9 @@ class SIMPLE(nn.Module):
 
     def detect(self, outputs: Maps) -> Float[Tensor, "b n 5"]:
         """People's boxes from the network's outputs: xyxy in network pixels and a score, by falling score; score 0: no box."""
+        if self.detector == "regression":
+            size = (4 * outputs["pose"].shape[2], 4 * outputs["pose"].shape[3])
+            return likeliest(outputs["person"], outputs["shift"], self._anchors(size, outputs["pose"]), size)
         return boxes_of_points(point_maps(outputs), **self._boxes)
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:

@@ -12,6 +12,7 @@ from manypose.methods import Maps
 from manypose.methods.simple.grouping import GroupingCNN, grouping_loss
 from manypose.methods.simple.pools import POINTS
 from manypose.methods.simple.supervision import owned_peaks
+from manypose.retinanet import person_losses
 
 __all__ = ["at_cells", "corner_tags", "focal", "offsets", "point_losses", "pose_loss", "simple_loss"]
 
@@ -87,12 +88,15 @@ def simple_loss(
         push, pull: of the joints' tags.
 
     Returns:
-        ``pose``; where there are points ``points``, ``offsets``, perhaps ``corner_tags``; ``push`` and ``pull`` where joints have tags;
-        ``own`` and ``choice`` of the grouping CNN.
+        ``pose``; where there are points ``points``, ``offsets``, perhaps ``corner_tags``; with regression ``person`` and ``box``;
+        ``push`` and ``pull`` where joints have tags; ``own`` and ``choice`` of the grouping CNN.
     """
     parts = {"pose": pose_loss(outputs["pose"], targets["pose"], targets["mask"]).mean()}
     if "centre" in outputs:
         parts |= {name: alpha * part for name, part in point_losses(outputs, targets).items()}
+    if "person" in outputs:
+        found = person_losses(outputs["person"], outputs["shift"], targets["label"], targets["shift"])
+        parts |= {name: alpha * part for name, part in found.items()}
     if "tag" in outputs:
         apart, together = associative_embedding(outputs["tag"], targets["cell"], targets["tagged"])
         parts |= {"push": push * apart.mean(), "pull": pull * together.mean()}

@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d, interpolate
 from manypose.backbones import hrnet_branches, hrnet_parts, hrnet_width
 from manypose.methods import Maps
 from manypose.methods.simple.pools import POINTS, Point, PointPool
+from manypose.retinanet import PersonSubnet
 
 __all__ = ["Fuse", "Student", "concatenated"]
 
@@ -59,8 +60,9 @@ class Student(nn.Module):
     Args:
         trunk: any HRNet of timm.
         joints: how many.
-        detector: ``points`` (the paper), ``none``.
-        channels: to which F_shared is reduced before each of the three point branches; None keeps all 15 C.
+        detector: ``points`` (the paper); ``regression``: RetinaNet's, on the branches of strides 8, 16 and 32, as MultiPoseNet has it on a
+            ResNet's (Table 2 b); ``none``.
+        channels: to which F_shared is reduced before each of the three point branches, or width of RetinaNet's; None keeps all 15 C (256).
         inner: channels of the pooled branches.
         tags: joint tags (associative embedding, Table 2 a), one map a joint.
         corner_tags: tags of the two corners, as CenterNet's.
@@ -72,7 +74,7 @@ class Student(nn.Module):
         self,
         trunk: str = "hrnet_w32",
         joints: int = 17,
-        detector: Literal["points", "none"] = "points",
+        detector: Literal["points", "regression", "none"] = "points",
         channels: int | None = 256,
         inner: int = 128,
         tags: bool = False,
@@ -91,12 +93,14 @@ class Student(nn.Module):
         self.tag = nn.Conv2d(sum(widths), joints, 1) if tags else None
         c = channels or sum(widths)
         points = detector == "points"
+        self.persons = PersonSubnet(widths[1:], channels or 256, norm=True) if detector == "regression" else None
         self.fuse = Fuse(widths, c) if points and channels is not None else None
         self.points = nn.ModuleDict({p: _PointBranch(c, p, inner, corner_tags and p != "centre") for p in POINTS} if points else {})
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """All at 1/4: ``pose`` (b, k, h, w); for each point p ``p`` (b, 1, h, w) before the sigmoid and ``p_offset`` (b, 2, h, w) in cells,
-        perhaps ``p_tag`` (b, 1, h, w); perhaps ``tag`` (b, k, h, w) and ``features`` (b, 15 C, h, w).
+        perhaps ``p_tag`` (b, 1, h, w); perhaps ``tag`` (b, k, h, w) and ``features`` (b, 15 C, h, w). With regression instead of points
+        ``person`` (b, a) and ``shift`` (b, a, 4) of all anchors.
         """
         branches = hrnet_branches(self, images)
         x = self.pose_fuse(branches)
@@ -105,6 +109,8 @@ class Student(nn.Module):
             out["features"] = x
         if self.tag is not None:
             out["tag"] = self.tag(x)
+        if self.persons is not None:
+            out |= self.persons(branches[1:])
         if self.points:
             shared = concatenated(branches) if self.fuse is None else self.fuse(branches)
             for point, branch in self.points.items():
