@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -19,15 +20,19 @@ from tqdm import tqdm
 from manypose.boxes import boxes_of, read_boxes, with_scores
 from manypose.data.photos import read_rgb
 from manypose.files import write_json, write_text
-from manypose.inference import Item, Options, stream
+from manypose.inference import Item, Options, Result, stream
 from manypose.metrics.analysis import Analysis
 from manypose.metrics.report import html, table
+from manypose.metrics.segmentation import person_iou
 from manypose.metrics.worst import worst_photos
 from manypose.poses import Poses
 from manypose.predict import Model, load
 from manypose.tasks import Request, Score, Shot, Task, task
+from manypose.track import Tracker, TrackOptions, tracked
 
 __all__ = ["Evaluation", "evaluate"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,16 @@ def evaluate(
     mixed: bool = False,
     device: str = "auto",
     box_ap: bool = False,
+    mask_iou: bool = False,
     analyze: bool = False,
     report: Path | None = None,
     json: Path | None = None,
     results_out: Path | None = None,
     heads: Path | None = None,
+    threshold: float = 0.0,
+    joint_threshold: float = 0.0,
+    no_track: bool = False,
+    flow: Literal["dis", "farneback", "none"] = "dis",
     quiet: bool = False,
 ) -> Evaluation:
     """Measure a model, or a result file of any program, on a data set.
@@ -106,11 +116,17 @@ def evaluate(
         mixed: half precision on the network.
         device: auto, cpu, cuda or cuda:N.
         box_ap: measure the people's boxes too.
+        mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets of COCO's
+            format with outlines, and models that give masks).
         analyze: say what the AP is lost to: a table, part of the JSON, and an HTML report.
         report: where the HTML report goes; by default beside the JSON, or evaluation.html.
         json: write the figures here.
         results_out: write the people found here, as the data set's server takes them.
         heads: MPII's file with head boxes, where the annotations have none.
+        threshold: people with a lower score are left out.
+        joint_threshold: joints with a lower score are left out; that costs AP, and MOTA, to which every joint is equal, gains.
+        no_track: leave people of videos without ids; MOTA is then not measured.
+        flow: optical flow that helps tracking.
         quiet: no progress bar, and nothing printed.
 
     Raises:
@@ -121,13 +137,17 @@ def evaluate(
         raise ValueError("a result file is evaluated as it is: leave out the model, weights, boxes and results_out")
     if not from_file and images is None and not dataset.endswith((".yaml", ".yml")):
         raise ValueError("give the folder of the photos (--images DIR), or a result file (--results FILE)")
+    if from_file and mask_iou:
+        raise ValueError("mask_iou is for models: a result file of keypoints has no masks")
     if report is not None and not analyze:
         raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
     one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device)
     alone = one is not None and one.needs_boxes
-    options = Options(flip, tuple(scales or (1.0,)), size, batch_size, 0.0, mixed, published)
-    request = Request(dataset, images, annotations, photos, box_ap, analyze, heads, alone)
+    options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
+    request = Request(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou)
     chosen = task(request)
+    if mask_iou and chosen.pixels is None:
+        raise ValueError("mask_iou is for data sets of COCO's format with outlines: coco, crowdpose or a data set YAML")
     if one is None:
         assert results is not None
         score = chosen.score_file(results)
@@ -136,40 +156,79 @@ def evaluate(
     one.check(options, alone and boxes is not None)
     if boxes is not None and not alone:
         raise ValueError("boxes are for models that look at one person at a time; this one finds everybody by itself")
+    tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
     with _several() as (rank, number):
-        mine = _people(one, chosen, options, boxes, rank, number, quiet)
-        found = _together(mine, number)
+        shots = _part(chosen.shots, rank, number)
+        pixels: dict[int, Any] = {}
+        mine = _people(one, shots, options, boxes, joint_threshold, tracking, quiet or rank > 0, chosen, pixels)
+        found, pixels = _together(mine, number), _together(pixels, number)
         done = None
         if rank == 0:
             if results_out is not None:
                 chosen.write(found, results_out)
             score = chosen.score(found)
+            if mask_iou:
+                score = replace(score, figures={**score.figures, **{f"mask {k}": v for k, v in person_iou(pixels.values()).items()}})
             missing = [j for j in chosen.skeleton.joints if j not in one.skeleton.joints]
             if missing:
                 score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
-            done = _finish(chosen, score, _how(one, options, model, boxes, chosen.rounding), json, report, quiet)
+            done = _finish(chosen, score, _how(one, options, model, boxes, joint_threshold, tracking, chosen.rounding), json, report, quiet)
         return _shared(done, number)
 
 
 # ── people ──
 
 
-def _people(model: Model, chosen: Task, options: Options, boxes: str | None, rank: int, number: int, quiet: bool) -> dict[int, Poses]:
-    """This process's part of the people, by the id of the shot."""
-    shots = chosen.shots[rank::number]
+def _part(shots: Sequence[Shot], rank: int, number: int) -> list[Shot]:
+    """This process's part; videos stay whole."""
+    videos = {name: i for i, name in enumerate(dict.fromkeys(s.sequence for s in shots))}
+    return [s for i, s in enumerate(shots) if (videos[s.sequence] if s.sequence else i) % number == rank]
+
+
+def _people(
+    model: Model, shots: list[Shot], options: Options, boxes: str | None, least: float, tracking: TrackOptions | None, quiet: bool,
+    chosen: Task, pixels: dict[int, Any],
+) -> dict[int, Poses]:  # fmt: skip
+    """The people of each shot, by its id; with ids where it is the frame of a video. `pixels` takes what is measured of their masks."""
     items = _items(shots, boxes, model.needs_boxes)
-    bar = tqdm(total=len(shots), desc="predicting", unit=" photos", disable=quiet or rank > 0 or not sys.stderr.isatty())
+    bar = tqdm(total=len(shots), desc="predicting", unit=" photos", disable=quiet or not sys.stderr.isatty())
     found: dict[int, Poses] = {}
+    results = (_sure(result, least) for result in stream(model.method, items, options))
+    pairs = zip(shots, results, strict=True)
+    if tracking is not None:
+        videos = groupby(pairs, key=lambda pair: pair[0].sequence)
+        pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking)))
     with bar:
-        for shot, result in zip(shots, stream(model.method, items, options), strict=True):
+        for shot, result in pairs:
             if result.poses is None:
                 raise result.error or RuntimeError(f"{shot.path}: no result")
             if shot.size is not None and result.size != shot.size:
                 (h, w), (H, W) = result.size or (0, 0), shot.size
                 raise ValueError(f"{shot.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {shot.id})")
+            if chosen.pixels is not None:
+                pixels[shot.id] = chosen.pixels(shot.id, result.poses)
             found[shot.id] = replace(result.poses, photo=None, masks=None)
             bar.update()
     return found
+
+
+def _followed(video: Iterator[tuple[Shot, Result]], tracker: Tracker) -> Iterator[tuple[Shot, Result]]:
+    shots: list[Shot] = []
+
+    def results() -> Iterator[Result]:
+        for shot, result in video:
+            shots.append(shot)
+            yield result
+
+    return ((shots.pop(), result) for result in tracked(results(), tracker))
+
+
+def _sure(result: Result, least: float) -> Result:
+    """Without joints below a score, and people who then have none."""
+    if result.poses is None or least <= 0:
+        return result
+    scores = np.where(result.poses.keypoint_scores >= least, result.poses.keypoint_scores, 0).astype(result.poses.keypoint_scores.dtype)
+    return replace(result, poses=replace(result.poses, keypoint_scores=scores)[np.flatnonzero(np.any(scores > 0, axis=1))])
 
 
 def _items(shots: Sequence[Shot], boxes: str | None, needs_boxes: bool) -> Iterator[Item]:
@@ -183,7 +242,7 @@ def _items(shots: Sequence[Shot], boxes: str | None, needs_boxes: bool) -> Itera
         yield Item(read_rgb(shot.path), given, keep=False, name=str(shot.path))
 
 
-def _how(model: Model, options: Options, name: Any, boxes: str | None, rounding: str) -> str:
+def _how(model: Model, options: Options, name: Any, boxes: str | None, least: float, tracking: TrackOptions | None, rounding: str) -> str:
     """The model and test-time options, for the protocol."""
     called = (
         Path(name).name
@@ -199,7 +258,10 @@ def _how(model: Model, options: Options, name: Any, boxes: str | None, rounding:
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
     precision = ", half precision" if options.mixed else ""
-    return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}, {rounding}"
+    scores = f", people from score {options.threshold:g}" if options.threshold else ""
+    scores += f", joints from score {least:g}" if least else ""
+    tracks = "" if tracking is None else f", tracked with {'no' if tracking.flow == 'none' else tracking.flow} flow"
+    return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}{scores}{tracks}, {rounding}"
 
 
 # ── several processes ──
@@ -224,8 +286,8 @@ def _several() -> Iterator[tuple[int, int]]:
             dist.destroy_process_group()
 
 
-def _together(mine: dict[int, Poses], number: int) -> dict[int, Poses]:
-    """Everybody that all processes found (in the first process; elsewhere its own part)."""
+def _together(mine: dict[int, T], number: int) -> dict[int, T]:
+    """What all processes found, by shot (in the first process; elsewhere its own part)."""
     if number == 1:
         return mine
     import torch.distributed as dist

@@ -88,7 +88,8 @@ def posetrack(request: Request) -> Task:
 
 
 def _frames(video: Video, root: Path) -> list[Shot]:
-    return [Shot(int(i["id"]), root / i["file_name"], None, np.zeros((0, 4))) for i in video.images if i.get("is_labeled", True)]
+    labelled = (i for i in video.images if i.get("is_labeled", True))
+    return [Shot(int(i["id"]), root / i["file_name"], None, np.zeros((0, 4)), video.name) for i in labelled]
 
 
 def _only(request: Request, unknown: Sequence[str]) -> None:
@@ -141,4 +142,5 @@ def _tracking_score(poses: list[Poses], frames: list[HeadTruth]) -> Score:
         return replace(scored, notes=["the people have no track ids: MOTA is not measured"])
     tracks = posetrack_mot([p if p.ids is not None else replace(p, ids=np.zeros(0, np.int64)) for p in poses], frames)
     figures = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
-    return replace(scored, figures={**scored.figures, **figures}, more={**scored.more, "switches": tracks.switches})
+    said = f"switches of identity: {tracks.switches}, summed over {len(tracks.joints)} joints"
+    return replace(scored, figures={**scored.figures, **figures}, more={**scored.more, "switches": tracks.switches}, text=said)

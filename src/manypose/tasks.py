@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from manypose.data.coco import AREA_OF_BOX
+from manypose.data.coco import AREA_OF_BOX, read_coco
 from manypose.data.custom import describe
+from manypose.data.photos import segmentation
 from manypose.files import atomic, write_text
 from manypose.formats import to_coco
 from manypose.metrics.analysis import Analysis, analyse
@@ -23,6 +24,7 @@ from manypose.metrics.annotations import Results, Truth, read_results, read_trut
 from manypose.metrics.crowdpose import PAPER_LEVELS, TOOL_LEVELS, crowding, crowdpose_ap
 from manypose.metrics.detection import box_ap
 from manypose.metrics.oks_ap import oks_ap
+from manypose.metrics.segmentation import mask_counts
 from manypose.poses import Poses
 from manypose.skeleton import COCO, CROWDPOSE, Skeleton
 
@@ -39,6 +41,7 @@ class Request:
         annotations: the data set's file.
         photos: all that the annotations list, those with people, or those that are in the folder.
         boxes: measure the people's boxes too.
+        masks: measure the people's masks too.
         analyse: find out what the AP is lost to.
         heads: MPII's file with head boxes, where the annotations have none.
         one_by_one: the model looks at one person at a time, and so may be given each annotated one.
@@ -52,6 +55,7 @@ class Request:
     analyse: bool = False
     heads: Path | None = None
     one_by_one: bool = False
+    masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,14 @@ class Shot:
         path: the file.
         size: height and width by the annotations; None where they do not say.
         boxes: xyxy of the annotated people, for models that look at one person at a time.
+        sequence: the video of which it is a frame; frames of one video follow one another.
     """
 
     id: int
     path: Path
     size: tuple[int, int] | None
     boxes: Float[np.ndarray, "n 4"]
+    sequence: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class Task:
         write: people found, as the data set's server or users take them.
         notes: what has to be known of the data set.
         rounding: of a model's joints before they are measured, for the protocol.
+        pixels: of one shot's people, how many pixels their masks get right and wrong (`manypose.metrics.segmentation.mask_counts`); None
+            where masks were not asked for.
     """
 
     name: str
@@ -123,6 +131,7 @@ class Task:
     write: Callable[[Found, Path], None]
     notes: list[str] = field(default_factory=list)
     rounding: str = "joints not rounded"
+    pixels: Callable[[int, Poses], Int[np.ndarray, "4"]] | None = None
 
 
 def task(request: Request) -> Task:
@@ -213,7 +222,28 @@ def _coco_style(request: Request, skeleton: Skeleton, name: str, area: Literal["
 
     rules = "OKS 0.50:0.95, the 20 best results of an image" + ("" if area == "annotated" else f", area {AREA_OF_BOX} of the box")
     about, rounding = _about(truth, request.photos, missing), "joints rounded to 0.001 px"
-    return Task(name, about, rules, truth.skeleton, shots, score, score_file, write, _notes(truth, area), rounding)
+    pixels = _pixels(request, truth) if request.masks else None
+    return Task(name, about, rules, truth.skeleton, shots, score, score_file, write, _notes(truth, area), rounding, pixels)
+
+
+def _pixels(request: Request, truth: Truth) -> Callable[[int, Poses], Int[np.ndarray, "4"]]:
+    """Compares masks with the annotated outlines; crowds, people without joints and, in a photo where not everybody is annotated, all
+    other places are unknown."""
+    assert request.images is not None
+    assert request.annotations is not None
+    photos = {p.image_id: p for p in read_coco(request.images, request.annotations, truth.skeleton, "all")[0]}
+    if all(shape is None for p in photos.values() for shape in p.shapes):
+        raise ValueError(f"{request.annotations}: nobody has a 'segmentation': masks cannot be measured")
+
+    def pixels(image: int, poses: Poses) -> Int[np.ndarray, "4"]:
+        if poses.masks is None:
+            raise ValueError("this model gives no masks: evaluate it without mask_iou")
+        known = segmentation(photos[image])
+        if known is None:
+            return np.zeros(4, np.int64)
+        return mask_counts(np.asarray(poses.masks.any(0)), known)
+
+    return pixels
 
 
 def _shots(truth: Truth, images: Path) -> tuple[list[Shot], int]:
