@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench decode": ("manypose.bench:decode", "how long grouping takes, against the number of people"),
     "bench network": ("manypose.bench:network", "how long a network takes, against the input's size"),
     "bench train": ("manypose.bench:train", "how many photos a second a training gets through"),
+    "prn train": ("manypose.methods.multiposenet.prn_train:train", "train a Pose Residual Network on annotations alone"),
+    "prn evaluate": ("manypose.methods.multiposenet.prn_eval:evaluate", "how well it gives joints to persons (MultiPoseNet, Table 3)"),
     "doctor": ("manypose.doctor:doctor", "what is installed, and whether it works"),
     "doctor data": ("manypose.doctor:data", "check a data set and say what is wrong with it, by id"),
 }

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 
-from manypose.methods.multiposenet.prn import PRN, log_share
+from manypose.methods.multiposenet.prn import log_share
 from manypose.methods.multiposenet.roi import Candidates, Inside, inside
 
 __all__ = ["Candidates", "assign", "match", "pair_scores"]
 
 
 def assign(
-    prn: PRN,
+    prn: nn.Module,
     candidates: Candidates,
     boxes: Float[Tensor, "n 4"],
     box_image: Int[Tensor, " n"] | None = None,
@@ -24,7 +24,7 @@ def assign(
     """The pose of each box: of each joint one candidate or none. All boxes of all images go through the network in one call.
 
     Args:
-        prn: in eval mode.
+        prn: a `PRN`, `AttentionPRN`, `PublishedPRN` or `Baseline`, in eval mode.
         candidates: of any detector; ``Candidates(xy, scores, joint, image)``, flat.
         boxes: xyxy pixels, of any detector, without near-duplicates.
         box_image: which image of the batch each box lies in; left out, all lie in image 0.
@@ -49,7 +49,7 @@ def assign(
 
 
 def pair_scores(
-    prn: PRN, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
+    prn: nn.Module, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
 ) -> tuple[Inside, Float[Tensor, " p"]]:
     """Each pair of a box and a candidate seen in it, and the log-probability that the candidate is the box's person's joint."""
     pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image, prn.margin)

@@ -104,7 +104,7 @@ def log_share(
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "n k"]]:
     """The softmax of each joint over its region: log-probabilities of the candidates, and of all cells without a candidate together.
 
-    Those cells have ``y = 0``, all 2,016 of them have the weight of one: it is the place where a joint goes that is not among the candidates.
+    Those cells have ``y = 0``, all 2,016 of them have the weight of one: there a joint goes that is not among the candidates.
 
     Args:
         y: of the candidates.

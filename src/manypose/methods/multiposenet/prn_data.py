@@ -1,6 +1,5 @@
 """What the PRN learns from: annotated persons, no photos. The joints of all people in a box go in, those of its person come out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from manypose.data.coco import annotated_people
-from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
+from manypose.methods.multiposenet.roi import MARGIN
 from manypose.skeleton import COCO
 
-__all__ = ["People", "Points", "batches", "order", "points", "read_people"]
+__all__ = ["People", "Points", "batches", "order", "points", "ranges", "read_people"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def points(
     boxes = people.boxes[chosen] if boxes is None else boxes
     count = people.count[chosen]
     row = torch.repeat_interleave(torch.arange(len(chosen)), count)
-    person = torch.arange(len(row)) - torch.repeat_interleave(count.cumsum(0) - count, count) + people.first[chosen][row]
+    person = ranges(people.first[chosen], count)
     keypoints = people.keypoints[person]
     low, size = boxes[:, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
     place = (keypoints[..., :2] - low[row, None]) / size[row, None]
@@ -119,19 +118,6 @@ def points(
     return Points(row, joint, place, own, seen, candidate)
 
 
-def regions(points: Points, n: int, k: int, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "n k h w"]:
-    """The network's inputs: a Gaussian at each candidate that is seen."""
-    p = points.seen
-    return render(points.row[p], points.joint[p], cells_of(points.place[p], size), (n, k, *size), sigma)
-
-
-def targets(points: Points, n: int, k: int, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "n k h w"]:
-    """What the network is to give: of each labelled joint a distribution around its place; nothing where a joint is not labelled."""
-    p = points.own
-    maps = render(points.row[p], points.joint[p], cells_of(points.place[p], size), (n, k, *size), sigma, nearest=False)
-    return maps / maps.sum((2, 3), keepdim=True).clamp(min=1e-6)
-
-
 def order(people: People, least: int = 2) -> Int[Tensor, " m"]:
     """The persons with at least `least` labelled joints, easy ones first: by number of joints, then by the box's area (Section 3.5)."""
     labelled = (people.keypoints[..., 2] > 0).sum(1)
@@ -142,13 +128,44 @@ def order(people: People, least: int = 2) -> Int[Tensor, " m"]:
 
 
 def batches(
-    easy_first: Int[Tensor, " m"], batch_size: int, epoch: int, seed: int, curriculum: Literal["sorted", "none"] = "sorted"
-) -> Iterator[Int[Tensor, " b"]]:
-    """One epoch's batches. ``sorted``: from easy to hard, each batch from a window of its own in that order; ``none``: shuffled."""
+    people: People,
+    easy_first: Int[Tensor, " m"],
+    batch_size: int,
+    epoch: int,
+    seed: int,
+    curriculum: Literal["sorted", "none"] = "none",
+    whole: bool = False,
+) -> list[Int[Tensor, " b"]]:
+    """One epoch's batches of rows of `people`; those that fill no batch are left out, other ones in each epoch.
+
+    Args:
+        people: everybody.
+        easy_first: `order`'s rows.
+        batch_size: persons in a batch.
+        epoch: from 0.
+        seed: with the epoch it decides everything.
+        curriculum: ``sorted``: batch after batch from easy to hard, as the paper's; ``none``: shuffled.
+        whole: a batch has whole images, with everybody in them, and about `batch_size` persons; an image is as easy as its easiest person.
+    """
     g = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    n = len(easy_first) // batch_size * batch_size
-    if curriculum == "sorted":
-        drop = torch.randperm(len(easy_first), generator=g)[:n].sort().values
-        yield from easy_first[drop].view(-1, batch_size)
-    else:
-        yield from easy_first[torch.randperm(len(easy_first), generator=g)[:n]].view(-1, batch_size)
+    if not whole:
+        n = len(easy_first) // batch_size * batch_size
+        kept = torch.randperm(len(easy_first), generator=g)[:n]
+        return list(easy_first[kept.sort().values if curriculum == "sorted" else kept].view(-1, batch_size))
+    # Images by their easiest person, or shuffled.
+    rank = torch.full((len(people.image_ids),), len(easy_first)).scatter_reduce(
+        0, people.image[easy_first], torch.arange(len(easy_first)), "amin"
+    )
+    there = rank < len(easy_first)
+    images = rank.argsort(stable=True)[: int(there.sum())]
+    images = images if curriculum == "sorted" else images[torch.randperm(len(images), generator=g)]
+    first, count = torch.zeros(2, len(rank), dtype=torch.long).unbind(0)
+    first[people.image], count[people.image] = people.first, people.count
+    made = (count[images].cumsum(0) - 1) // batch_size
+    return [ranges(first[images[made == i]], count[images[made == i]]) for i in range(int(made.max()))]
+
+
+def ranges(first: Int[Tensor, " n"], count: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """``first[0] … first[0] + count[0] - 1, first[1] …``."""
+    start = torch.repeat_interleave(count.cumsum(0) - count, count)
+    return torch.arange(len(start)) - start + torch.repeat_interleave(first, count)

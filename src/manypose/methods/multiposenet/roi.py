@@ -104,10 +104,11 @@ def render(
     shape: tuple[int, int, int, int],
     sigma: float = 1.0,
     heights: Float[Tensor, " p"] | None = None,
-    peak: float = 1.0,
     nearest: bool = True,
 ) -> Float[Tensor, "n k h w"]:
-    """Maps with a Gaussian at each cell that has a point; several points in one cell count once (the highest).
+    """Maps with a Gaussian of sum 1 at each cell that has a point; several points in one cell count once (the highest).
+
+    These are the authors' maps; the `PRN` itself needs none.
 
     Args:
         row: the map's region.
@@ -116,7 +117,6 @@ def render(
         shape: n, k, h, w.
         sigma: deviation in cells.
         heights: of the points; left out, 1.
-        peak: height of the Gaussian of a lone point of height 1. ``1 / (2 π σ²)`` makes its sum 1, as the authors'.
         nearest: the border goes on outside, as in the authors' inputs: a point on the border counts as if it had been drawn on all cells
             beyond too. Else what falls outside is lost, as in their targets.
     """
@@ -126,18 +126,19 @@ def render(
     points, place = flat.unique(return_inverse=True)
     height = ones.new_zeros(len(points)).scatter_reduce_(0, place, ones, "amax")
     plane, y, x = points // (h * w), points % (h * w) // w, points % w
-    down, across = (_bell(side, sigma, peak**0.5, nearest).to(ones.device) for side in (h, w))
+    down, across = (_bell(side, sigma, nearest).to(ones.device) for side in (h, w))
     (ys, fy), (xs, fx) = _window(y, down), _window(x, across)
     values = height[:, None, None] * fy[:, :, None] * fx[:, None, :]
     index = plane[:, None, None] * (h * w) + ys[:, :, None] * w + xs[:, None, :]
     return values.new_zeros(n * k * h * w).index_add_(0, index.flatten(), values.flatten()).view(shape)
 
 
-def _bell(side: int, sigma: float, peak: float, nearest: bool) -> Float[Tensor, "side side"]:
+def _bell(side: int, sigma: float, nearest: bool) -> Float[Tensor, "side side"]:
     """What a point at i gives to cell j, along one axis, cut at 4 σ as usual."""
     at, reach = torch.arange(side), int(4 * sigma + 0.5)
     far = torch.arange(-reach, reach + 1)
-    bell = torch.exp(-(far.float() ** 2) / (2 * sigma**2)) * peak
+    bell = torch.exp(-(far.double() ** 2) / (2 * sigma**2))
+    bell = (bell / bell.sum()).float()
     reads = at[:, None] + far  # cell j reads the points j - reach … j + reach
     gives = torch.zeros(side, side)
     there = torch.ones_like(reads, dtype=torch.bool) if nearest else (reads >= 0) & (reads < side)

@@ -1,0 +1,61 @@
+"""What the PRN is compared with (MultiPoseNet, Section 3.4): the highest candidate (Max), and where the joint mostly is (UCR, Eq. 2)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from manypose.methods.multiposenet.prn_data import People
+from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
+from manypose.skeleton import COCO, Skeleton
+
+__all__ = ["Baseline", "prior"]
+
+
+class Baseline(nn.Module):
+    """``y_k = x_k``, or with a prior ``y_k = x_k · P_k`` (Eq. 2), at the candidates; x is a map with a Gaussian a candidate.
+
+    Stands wherever a `PRN` does; what it gives is logarithmic too, the logarithm of y.
+
+    Args:
+        skeleton: the joints k.
+        prior: ``P``: of each joint how often it lies in each cell of its person's region; left out, it is Max.
+        size: height and width of a region.
+        margin: see `PRN`.
+    """
+
+    def __init__(
+        self, skeleton: Skeleton = COCO, prior: Float[Tensor, "k h w"] | None = None, size: tuple[int, int] = SIZE, margin: float = MARGIN
+    ) -> None:
+        super().__init__()
+        self.skeleton, self.size, self.margin = skeleton, size, margin
+        self.register_buffer("prior", torch.ones(len(skeleton), *size) if prior is None else prior)
+
+    def forward(
+        self,
+        row: Int[Tensor, " p"],
+        joint: Int[Tensor, " p"],
+        place: Float[Tensor, "p 2"],
+        heights: Float[Tensor, " p"],
+        n: int,
+        candidate: Int[Tensor, " p"] | None = None,
+    ) -> Float[Tensor, " p"]:
+        """See `PRN.forward`."""
+        cells = cells_of(place, self.size)
+        maps = render(row, joint, cells, (n, len(self.skeleton), *self.size), heights=heights) * self.prior
+        return maps[row, joint, cells[:, 1], cells[:, 0]].clamp(min=1e-9).log()
+
+
+def prior(people: People, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "k h w"]:
+    """Of each joint how often it lies in each cell of its person's box, over all persons; the sum of a map is 1."""
+    k, (h, w) = people.keypoints.shape[1], size
+    low, high = people.boxes[:, None, :2], people.boxes[:, None, 2:]
+    cells = cells_of((people.keypoints[..., :2] - low) / (high - low).clamp(min=1e-6), size)
+    flat = (torch.arange(k) * (h * w)) + cells[..., 1] * w + cells[..., 0]
+    count = torch.bincount(flat[people.keypoints[..., 2] > 0], minlength=k * h * w).float()
+    plane, cell = torch.arange(k).repeat_interleave(h * w), torch.arange(h * w).repeat(k)
+    xy = torch.stack([cell % w, cell // w], 1)
+    maps = sum(
+        render(plane[part], plane[part] * 0, xy[part], (k, 1, h, w), sigma, count[part], nearest=False)[:, 0]
+        for part in torch.arange(k * h * w).split(h * w)
+    )
+    return maps / maps.sum((1, 2), keepdim=True).clamp(min=1e-9)
