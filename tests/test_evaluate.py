@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -361,3 +362,43 @@ def test_bad_commands(
     assert message in said
     assert len(said.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+class Painted(Dots):
+    """Dots whose people have masks: the left half of the picture, or nothing where nobody is."""
+
+    def decode(self, outputs: dict, size: tuple[int, int]) -> list[Poses]:
+        found = super().decode(outputs, size)
+        masks = [np.zeros((len(p), *size), np.bool_) for p in found]
+        for mask in masks:
+            mask[:, :, : size[1] // 2] = True
+        return [replace(p, masks=m) for p, m in zip(found, masks, strict=True)]
+
+
+def test_mask_iou_is_over_the_pixels_of_all_photos(flies: Path, tmp_path: Path) -> None:
+    content = json.loads((flies / "people.json").read_text())
+    sizes = {i["id"]: (i["width"], i["height"]) for i in content["images"]}
+    for person in content["annotations"]:
+        w, h = sizes[person["image_id"]]
+        person["segmentation"] = [[0, 0, w / 4, 0, w / 4, h, 0, h]]  # the left quarter
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    (tmp_path / "flies.yaml").write_text(f"images: {flies}\nannotations: people.json\n")
+    done = run(tmp_path, Painted(), mask_iou=True)
+    # Half is found where a quarter is right; the photos without people are all background and found so.
+    assert done.figures["mask IoU"] == pytest.approx(0.5, abs=0.03)
+    assert 0.66 < done.figures["mask IoU_background"] < 1
+    again = run(tmp_path, Painted(), mask_iou=True, batch_size=1)
+    assert {k: v for k, v in again.figures.items() if "mask" in k} == {k: v for k, v in done.figures.items() if "mask" in k}
+
+
+def test_masks_are_measured_only_where_there_are_some(flies: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nobody has a 'segmentation'"):
+        run(flies, Painted(), mask_iou=True)
+    content = json.loads((flies / "people.json").read_text())
+    content["annotations"][0]["segmentation"] = [[0, 0, 50, 0, 50, 50]]
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    (tmp_path / "flies.yaml").write_text(f"images: {flies}\nannotations: people.json\n")
+    with pytest.raises(ValueError, match="gives no masks"):
+        run(tmp_path, Dots(), mask_iou=True)
+    with pytest.raises(ValueError, match="mask_iou is for models"):
+        evaluate(annotations=tmp_path / "people.json", results=flies / "people.json", mask_iou=True, quiet=True, images=flies)

@@ -259,3 +259,18 @@ def test_a_box_without_a_surface_is_refused(box: list[float]):
 def test_a_matrix_that_cannot_be_inverted_is_refused(matrix: np.ndarray):
     with pytest.raises(ValueError, match="inverted"):
         Warp(matrix, (64, 64))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.3, 0.77, 2.1]), st.booleans())
+def test_masks_made_part_by_part_are_those_made_whole(seed, scale, mirrored):
+    rng = np.random.default_rng(seed)
+    photo = tuple(int(v) for v in rng.integers(20, 90, 2))
+    warp = Warp.similarity(tuple(rng.uniform(0, 60, 2)), 64 / scale, (48, 64), rng.uniform(-40, 40), mirrored)
+    masks = np.zeros((3, 48, 64), bool)
+    for mask in masks[:2]:
+        (x0, x1), (y0, y1) = np.sort(rng.integers(0, 65, 2)), np.sort(rng.integers(0, 49, 2))
+        mask[y0:y1, x0:x1] = rng.random((y1 - y0, x1 - x0)) < 0.7
+    joints = np.zeros((3, 17, 2), np.float32)
+    poses = Poses(COCO, joints, np.ones((3, 17), np.float32), np.ones(3, np.float32), masks=masks)
+    whole = np.stack([Warp(warp.inverse, photo).mask(m) for m in masks])
+    np.testing.assert_array_equal(warp.back(poses, photo).masks, whole)

@@ -204,9 +204,25 @@ class Warp:
         boxes = boxes_around(keypoints, scores > 0) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
         masks = None
         if poses.masks is not None and photo is not None:
-            there = Warp(inverse, photo, self.mirrored)
-            masks = np.stack([there.mask(m) for m in poses.masks]) if len(poses) else np.zeros((0, *photo), np.bool_)
+            masks = _masks_back(poses.masks, inverse, photo)
         return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes, masks=masks)
+
+
+def _masks_back(masks: Shaped[np.ndarray, "n h w"], inverse: Float[np.ndarray, "2 3"], photo: tuple[int, int]) -> np.ndarray:
+    """Masks at the photo's size. Of each only the part around the person is made: a large photo's memory is not touched elsewhere."""
+    out = np.zeros((len(masks), *photo), np.bool_)
+    for mask, to in zip(masks, out, strict=True):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            continue
+        around = np.array([[columns[0] - 1, rows[0] - 1, columns[-1] + 1, rows[-1] + 1]], np.float64)
+        x0, y0, x1, y1 = np.clip(_map_boxes(around, inverse)[0], -1, [photo[1], photo[0]] * 2)
+        left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
+        right, bottom = min(photo[1], int(np.ceil(x1)) + 1), min(photo[0], int(np.ceil(y1)) + 1)
+        if left < right and top < bottom:
+            part = Warp(np.column_stack([inverse[:, :2], inverse[:, 2] - [left, top]]), (bottom - top, right - left))
+            to[top:bottom, left:right] = part.mask(mask)
+    return out
 
 
 def _map_boxes(boxes: Float[np.ndarray, "n 4"], matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "n 4"]:

@@ -223,7 +223,8 @@ def _joined(method: Method, seen: _Seen, options: Options) -> Result:
     if boxes is not None:
         parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
     poses = parts[0] if len(parts) == 1 else oks_nms(_together(parts, method))
-    poses = poses[_sound(poses) & (poses.scores >= options.threshold)]
+    keep = _sound(poses) & (poses.scores >= options.threshold)
+    poses = poses if keep.all() else poses[keep]  # masks of a large photo are not copied for nothing
     photo = seen.result.item.photo if seen.result.item.keep else None
     return replace(seen.result, poses=replace(poses, photo=photo))
 
