@@ -91,5 +91,6 @@ METHODS = {
     "mspn-384": TopDown((384, 288)),
     "mspn-dark": TopDown(refinement="dark"),
     "mspn-whole-cells": TopDown(labels="published"),
+    "mspn-1.25": TopDown(extend=(1.25, 1.25)),
     "mspn-narrow": TopDown(extend=(1.09, 1.135)),
 }

@@ -5,6 +5,7 @@ import torch
 
 from manypose import bench
 from manypose.embedding.decode import decode
+from manypose.methods.mspn.examples import examples as top_down
 from manypose.methods.swahr.examples import examples
 from manypose.skeleton import COCO
 
@@ -39,6 +40,18 @@ def test_network_and_train_measure(tmp_path):
     assert row["images_per_s"] == pytest.approx(1e3 / row["ms_per_image"], rel=0.02)
     row = bench.train(model="swahr-w18-small", size=[64], batch_size=[2], repeats=1)[0]
     assert row["images_per_s"] == pytest.approx(2e3 / row["ms_per_step"], rel=0.02)
+
+
+def test_crops_of_one_person_are_not_square():
+    rows = bench.network(model="mspn-small", batch_size=[2], repeats=1) + bench.train(model="mspn-small", batch_size=[2], repeats=1)
+    assert [(r["size"], r["batch_size"]) for r in rows] == [(128, 2)] * 2
+    row = bench.decode(method="mspn", people=[3], cases=1, repeats=1)[0]
+    assert (row["people"], row["size"]) == (3, 256)
+    maps = top_down(COCO, 3, 256, 0)["heat"]
+    assert maps.shape == (3, 17, 64, 48)
+    assert torch.equal(maps, top_down(COCO, 3, 256, 0)["heat"])
+    with pytest.raises(ValueError, match=r"stride 32, got 96 \(96 x 72\)"):
+        bench.network(model="mspn-small", size=[96])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jsonargparse
@@ -60,6 +61,7 @@ def data(tmp_path, monkeypatch):
 def test_every_config_builds_all_it_names(path, data):
     given = parser().parse_args(["--config", str(path), "--data.batch_size=2", "--data.workers=0"])
     size = given.data.init_args.augment.init_args.size
+    height, width = (size, size) if isinstance(size, int) else size
     with torch.device("meta"):  # shapes are enough: the large models take a while to fill
         arguments = given.model_args or {}
         untrained = {"pretrained": False} if "pretrained" in arguments else {}
@@ -69,7 +71,7 @@ def test_every_config_builds_all_it_names(path, data):
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
     assert made.schedule.at(made.schedule.epochs) < 0.05
     batch = next(iter(made.data))
-    assert batch.images.shape == (2, size, size, 3)
+    assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
     assert batch.there.any()
 
@@ -99,6 +101,15 @@ def test_the_small_config_trains_on_the_photos(tmp_path, monkeypatch):
     losses = Step(method)(next(iter(made.data)))
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.parameters())
+
+
+def test_the_light_top_down_configs_show_the_network_what_it_will_see():
+    for path in sorted((REPOSITORY / "configs/mspn").glob("small*.yaml")):
+        given = parser().parse_args(["--config", str(path)])
+        method: Any = build(given.model, **(given.model_args or {}))
+        view = given.data.init_args.augment.init_args
+        assert tuple(view.size) == method.input_size
+        assert tuple(view.extend) == method.extend
 
 
 @pytest.mark.parametrize(

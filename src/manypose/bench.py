@@ -27,7 +27,7 @@ def decode(
     method: str | None = None,
     model: str | None = None,
     people: list[int] = [1, 10, 30],  # noqa: B006 - shown by --help, never changed
-    size: list[int] = [512],  # noqa: B006
+    size: list[int] | None = None,
     cases: int = 10,
     repeats: int = 3,
     threads: int = 1,
@@ -39,8 +39,8 @@ def decode(
     Args:
         method: a method, such as swahr.
         model: or one of its named models.
-        people: how many people are on the maps.
-        size: side of the maps and of the network's input.
+        people: how many people are on the maps; of methods that look at one person at a time, how many crops are decoded at once.
+        size: side of the maps and of the network's input; default 512. Of one person's crop it is the height; default the model's own.
         cases: how many different maps.
         repeats: how often each is decoded, after one time that does not count.
         threads: of the CPU.
@@ -55,19 +55,20 @@ def decode(
         ValueError: no such method, or a number makes no sense.
     """
     name, examples = _examples(method, model)
-    _positive(people=people, size=size, cases=[cases], repeats=[repeats], threads=[threads])
+    _positive(people=people, size=size or [1], cases=[cases], repeats=[repeats], threads=[threads])
     where, rows = choose_device("cpu" if device == "auto" else device), []
     with torch.device("meta"):
         decoder: Any = build(name)
     if getattr(decoder, "decodes_with_weights", False):  # else decoding needs none
         decoder = _module(name).to(where).eval()
     with _threads(threads), torch.inference_mode():
-        for side in size:
+        for side in size or [getattr(decoder, "input_size", (512, 512))[0]]:
+            shape = _shape(side, decoder)
             for n in people:
                 times = []
                 for seed in range(cases):
                     maps = {k: v.to(where) for k, v in examples(decoder.skeleton, n, side, seed).items()}
-                    times += _times(lambda m=maps, s=side: decoder.decode(m, (s, s)), repeats, where)
+                    times += _times(lambda m=maps, s=shape: decoder.decode(m, s), repeats, where)
                 how = {"cases": cases, "repeats": repeats, "threads": threads, "device": str(where)}
                 rows.append({"method": _room(name), "people": n, "size": side, **_summary(times), **how})
     return _report(rows, ("method", "people", "size", "p50_ms", "p95_ms", "cpu_p50_ms"), json)
@@ -87,15 +88,16 @@ def network(
 
     Args:
         model: a named model.
-        size: side of the square input, in pixels; default: the model's own.
-        batch_size: photos at once.
+        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
+        batch_size: photos, or people, at once.
         repeats: how often each is measured, after one time that does not count.
         threads: of the CPU.
         device: cpu, cuda or auto.
         json: file for the rows.
 
     Returns:
-        A row for each size and batch: ``model, size, batch_size, ms_per_image, images_per_s``.
+        A row for each size and batch: ``model, size, batch_size, ms_per_image, cpu_ms_per_image, images_per_s``; other programs
+        on the machine disturb processor time less.
 
     Raises:
         ValueError: no such model or device, or a number makes no sense.
@@ -104,20 +106,21 @@ def network(
     where, rows = choose_device(device), []
     net: Any = _module(model).to(where).eval()
     with _threads(threads), torch.inference_mode():
-        for side in size or [net.size]:
-            _fits(side, net)
+        for side in size or [_own(net)]:
+            height, width = _fits(_shape(side, net), net)
             for n in batch_size:
-                images = net.prepare(torch.randint(256, (n, side, side, 3), dtype=torch.uint8, device=where))
-                ms = float(np.median(_times(lambda x=images: net.network(x), repeats, where), 0)[0])
+                images = net.prepare(torch.randint(256, (n, height, width, 3), dtype=torch.uint8, device=where))
+                ms, busy = np.median(_times(lambda x=images: net.network(x), repeats, where), 0).tolist()
                 row = {
                     "model": model,
                     "size": side,
                     "batch_size": n,
                     "ms_per_image": round(ms / n, 3),
+                    "cpu_ms_per_image": round(busy / n, 3),
                     "images_per_s": round(1e3 * n / ms, 3),
                 }
                 rows.append({**row, "repeats": repeats, "threads": threads, "device": str(where)})
-    return _report(rows, ("model", "size", "batch_size", "ms_per_image", "images_per_s"), json)
+    return _report(rows, ("model", "size", "batch_size", "ms_per_image", "cpu_ms_per_image", "images_per_s"), json)
 
 
 def train(
@@ -135,8 +138,8 @@ def train(
 
     Args:
         model: a named model.
-        size: side of the square input, in pixels; default: the model's own.
-        batch_size: photos in a step.
+        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
+        batch_size: photos, or people, in a step.
         people: how many people are in each.
         repeats: how many steps are measured, after one that does not count.
         threads: of the CPU.
@@ -154,10 +157,10 @@ def train(
     net: Any = _module(model).to(where).train()
     step, optimizer = Step(net), torch.optim.Adam(net.parameters(), lr=1e-4)
     with _threads(threads):
-        for side in size or [net.size]:
-            _fits(side, net)
+        for side in size or [_own(net)]:
+            shape = _fits(_shape(side, net), net)
             for n in batch_size:
-                batch = _batch(n, people, side, net).to(where)
+                batch = _batch(n, people, shape, net).to(where)
                 ms = float(np.median(_times(lambda b=batch: _one_step(step, optimizer, b), repeats, where), 0)[0])
                 row = {"model": model, "size": side, "batch_size": n, "ms_per_step": round(ms, 3), "images_per_s": round(1e3 * n / ms, 3)}
                 rows.append({**row, "people": people, "repeats": repeats, "threads": threads, "device": str(where)})
@@ -194,25 +197,39 @@ def _module(model: str) -> nn.Module:
     return net
 
 
-def _fits(side: int, net: Any) -> None:
-    if side % net.stride:
-        raise ValueError(f"the size must be a multiple of the model's stride {net.stride}, got {side}")
+def _own(net: Any) -> int:
+    """The model's own size: the side of a square, or the height of a person's crop."""
+    return getattr(net, "input_size", (net.size,))[0]
 
 
-def _batch(n: int, people: int, side: int, net: Any) -> Batch:
+def _shape(side: int, net: Any) -> tuple[int, int]:
+    """Height and width of an input: a square, or a crop of the model's proportions."""
+    height, width = getattr(net, "input_size", (1, 1))
+    return side, round(side * width / height)
+
+
+def _fits(shape: tuple[int, int], net: Any) -> tuple[int, int]:
+    if any(s % net.stride for s in shape):
+        given = shape[0] if shape[0] == shape[1] else f"{shape[0]} ({shape[0]} x {shape[1]})"
+        raise ValueError(f"the size must be a multiple of the model's stride {net.stride}, got {given}")
+    return shape
+
+
+def _batch(n: int, people: int, size: tuple[int, int], net: Any) -> Batch:
     """Noise with people in it."""
     random = torch.Generator().manual_seed(0)
-    keypoints = torch.rand((n, people, len(net.skeleton), 3), generator=random) * (side - 1)
+    height, width = size
+    keypoints = torch.rand((n, people, len(net.skeleton), 3), generator=random) * torch.tensor([width - 1, height - 1, 1])
     keypoints[..., 2] = 2
     low, high = keypoints[..., :2].amin(2), keypoints[..., :2].amax(2)
     return Batch(
-        images=torch.randint(256, (n, side, side, 3), dtype=torch.uint8, generator=random),
+        images=torch.randint(256, (n, height, width, 3), dtype=torch.uint8, generator=random),
         keypoints=keypoints,
         boxes=torch.cat([low, high], -1),
         areas=(high - low).prod(-1),
         there=torch.ones(n, people, dtype=torch.bool),
-        mask=torch.ones(n, 1, side, side, dtype=torch.uint8),
-        segmentation=torch.full((n, side, side), 255, dtype=torch.uint8),
+        mask=torch.ones(n, 1, height, width, dtype=torch.uint8),
+        segmentation=torch.full((n, height, width), 255, dtype=torch.uint8),
     )
 
 
