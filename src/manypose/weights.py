@@ -63,7 +63,10 @@ def save(
     if name not in MODELS:
         raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
-    arguments.pop("pretrained", None)  # a file holds all weights: nothing is to be fetched when it is loaded
+    # A file holds all weights, so nothing is to be fetched when it is loaded; and nothing that only training needs (a teacher) is kept.
+    only = getattr(method, "training_only", ())
+    for dropped in ("pretrained", *only):
+        arguments.pop(dropped, None)
     about = {
         "model": name,
         "kwargs": arguments,
@@ -73,7 +76,7 @@ def save(
         **more,
     }
     half = dtype == "float16"
-    state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items()}
+    state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items() if k.split(".")[0] not in only}
     state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
     with atomic(path) as temporary:
         try:

@@ -119,20 +119,19 @@ class Mimic(nn.Module):
             "mimic_there": people.there,
         }
 
-    def forward(self, outputs: Maps, targets: Maps, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n"]) -> dict[str, Tensor]:
+    def forward(self, outputs: Maps, targets: Maps, boxes: Float[Tensor, "b n 5"]) -> dict[str, Tensor]:
         """``mimic_truth`` (Equation 14) and ``mimic_soft`` (Equation 15).
 
         Args:
             outputs: the student's ``pose``, perhaps ``features``.
             targets: with those of `Mimic.targets`.
-            boxes: found by the student, xyxy in network pixels, best first.
-            scores: theirs, 0 where there is no box.
+            boxes: found by the student, xyxy in network pixels and a score, best first; score 0: no box.
         """
         pose = outputs["pose"]
         zero = pose.sum() * 0 + sum(p.sum() * 0 for p in self.parameters())
         terms = {"mimic_truth": zero} if self.truth else {}
         terms |= {"mimic_soft": zero} if self.soft != "none" else {}
-        chosen, image, person = self._chosen(boxes.detach(), scores.detach(), targets)
+        chosen, image, person = self._chosen(boxes.detach(), targets)
         if not len(chosen):
             return terms
         teacher = self.teacher(pose.device)
@@ -155,15 +154,13 @@ class Mimic(nn.Module):
             terms["mimic_soft"] = zero + self.beta * _squares(mine, self.adapter2(features), whole) / n
         return terms
 
-    def _chosen(
-        self, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n"], targets: Maps
-    ) -> tuple[Float[Tensor, "r 4"], Int[Tensor, " r"], Int[Tensor, " r"]]:
+    def _chosen(self, boxes: Float[Tensor, "b n 5"], targets: Maps) -> tuple[Float[Tensor, "r 4"], Int[Tensor, " r"], Int[Tensor, " r"]]:
         """Boxes to look at, their pictures, and whose they are."""
         annotated, there = targets["mimic_boxes"], targets["mimic_there"]
         labelled = there & (targets["mimic_keypoints"][..., 2] > 0).any(2)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         for i in range(len(boxes)):
-            mine = boxes[i][scores[i] > 0][: self.most]
+            mine = boxes[i][boxes[i, :, 4] > 0, :4][: self.most]
             whose = matched(mine, annotated[i], labelled[i], self.overlap)
             if self.boxes != "detected":
                 people = labelled[i].nonzero()[:, 0]

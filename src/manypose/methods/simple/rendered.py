@@ -35,7 +35,8 @@ class Rendering:
         jitter: half of the boxes have each edge moved by up to this part of the box's side, as a detector would.
         spoiled: chance that a photo's maps are spoiled.
         gain: lowest height of a spoiled bump.
-        drop: chance that a spoiled joint is missing.
+        drop: chance that a joint is missing, in as many photos. Its place is learnt as the person's all the same: were there a response, it
+            would be.
         noise: standard deviation of the noise in spoiled maps.
         false: random points an RoI in spoiled maps where noise may peak: they are nobody's.
         alone: share of the people without anybody else's joints in their RoI that is learnt from: nothing is to be suppressed there.
@@ -111,9 +112,9 @@ def render(
     keypoints, boxes, size = _view(image, rule, mirror, rng)
     labelled = keypoints[..., 2] > 0
     n, k = labelled.shape
-    spoiled = rng.random() < rule.spoiled
+    spoiled, holes = rng.random(2) < rule.spoiled
     gain = rng.uniform(rule.gain, 1.0, (n, k)) if spoiled else np.ones((n, k))
-    drawn = labelled & (rng.random((n, k)) >= rule.drop) if spoiled else labelled
+    drawn = labelled & (rng.random((n, k)) >= rule.drop) if holes else labelled
     cells = (keypoints[..., :2] - 1.5) / 4
     heat = _maps(cells, drawn, gain, (size[0] // 4, size[1] // 4), float(rng.uniform(*rule.sigma)))
     if spoiled and rule.noise > 0 and pool is not None:
@@ -123,7 +124,7 @@ def render(
         return None
     seen = torch.from_numpy(boxes[chosen].astype(np.float32))
     rois = network.rois(heat[None], seen, torch.zeros(len(chosen), dtype=torch.long))
-    roi, joint, xy, own = _peaks(keypoints, drawn, chosen, rule.false if spoiled else 0, rng, boxes, network.extend)
+    roi, joint, xy, own = _peaks(keypoints, drawn, labelled, chosen, rule.false if spoiled else 0, rng, boxes, network.extend)
     at = network.points(torch.from_numpy(xy.astype(np.float32))[:, None], seen[roi])[:, 0]
     inside = ((at >= -0.5) & (at <= at.new_tensor([network.size[1] - 0.5, network.size[0] - 0.5]))).all(1)
     return Examples(rois, torch.from_numpy(roi)[inside], torch.from_numpy(joint)[inside], at[inside], torch.from_numpy(own)[inside])
@@ -174,18 +175,24 @@ def _cut(pool: Float[Tensor, "k H W"], size: Sequence[int], rng: np.random.Gener
 def _peaks(
     keypoints: Float[np.ndarray, "n k 3"],
     drawn: Bool[np.ndarray, "n k"],
+    labelled: Bool[np.ndarray, "n k"],
     chosen: Int[np.ndarray, " r"],
     false: int,
     rng: np.random.Generator,
     boxes: Float[np.ndarray, "n 4"],
     extend: float,
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, "m 2"], Bool[np.ndarray, " m"]]:
-    """For each RoI all joints drawn anywhere: RoI, joint type, place, own; others' that merge with an own one are left out."""
-    person, joint = np.nonzero(drawn)
+    """For each RoI the person's joints, drawn or not, and all others' that are drawn: RoI, joint type, place, own.
+
+    Others' that merge with an own one are left out.
+    """
+    person, joint = np.nonzero(labelled)
     xy = keypoints[person, joint, :2]
     r, m = len(chosen), len(person)
     roi, which = np.repeat(np.arange(r), m), np.tile(np.arange(m), r)
     own = person[which] == chosen[roi]
+    there = own | drawn[person, joint][which]
+    roi, which, own = roi[there], which[there], own[there]
     j, at = joint[which], xy[which]
     if false:
         middle, side = (boxes[chosen, :2] + boxes[chosen, 2:]) / 2, (boxes[chosen, 2:] - boxes[chosen, :2]) * extend
@@ -193,6 +200,6 @@ def _peaks(
         roi, own = np.concatenate([roi, np.repeat(np.arange(r), false)]), np.concatenate([own, np.zeros(r * false, bool)])
         j, at = np.concatenate([j, rng.integers(keypoints.shape[1], size=r * false)]), np.concatenate([at, more.reshape(-1, 2)])
     mine = chosen[roi]
-    near = drawn[mine, j] & (((keypoints[mine, j, :2] - at) ** 2).sum(1) < (4 * MERGED) ** 2)
+    near = labelled[mine, j] & (((keypoints[mine, j, :2] - at) ** 2).sum(1) < (4 * MERGED) ** 2)
     keep = own | ~near
     return roi[keep], j[keep], at[keep], own[keep]

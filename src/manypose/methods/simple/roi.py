@@ -6,14 +6,11 @@ Bilinear reading is a product of a row's and a column's weights, so RoIAlign is 
 device, and its gradient does not depend on the order of additions.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["aspect_boxes", "enlarged", "roi_align", "to_roi"]
+__all__ = ["enlarged", "roi_align", "to_roi"]
 
 
 def roi_align(
@@ -86,14 +83,3 @@ def enlarged(boxes: Float[Tensor, "r 4"], factor: float, least: float = 8.0) -> 
     """Boxes about their middles: sides × `factor`, of boxes that are at least `least` pixels wide and high."""
     middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).clamp(min=least)
     return torch.cat([middle - side * (factor / 2), middle + side * (factor / 2)], 1)
-
-
-def aspect_boxes(
-    boxes: Float[np.ndarray, "r 4"], size: tuple[int, int], extend: Sequence[float], least: float = 8.0
-) -> Float[np.ndarray, "r 4"]:
-    """Boxes enlarged by `extend` (width, height) and then to the proportions of `size`: what a top-down crop of that size shows."""
-    boxes = np.asarray(boxes, np.float64)
-    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], least) * np.asarray(extend)
-    width = np.maximum(side[:, 0], side[:, 1] * size[1] / size[0])
-    half = np.stack([width, width * size[0] / size[1]], 1) / 2
-    return np.concatenate([middle - half, middle + half], 1)
