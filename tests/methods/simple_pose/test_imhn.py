@@ -121,9 +121,35 @@ def test_every_experiment_can_be_trained(choice):
     assert all(p.skeleton is net.skeleton for p in poses)
 
 
-def test_too_few_lambdas_are_told():
-    with pytest.raises(ValueError, match="5 scales, but only 3 lambdas"):
-        SimplePose(**TINY, lambdas=(1.0, 2.0, 4.0))
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({"lambdas": (1.0, 2.0, 4.0)}, "5 scales: they need as many lambdas"),
+        ({"lambdas": (0.0,) * 5}, "one positive"),
+        ({"focal": "joint"}, "focal is one of all, joints, none; got 'joint'"),
+        ({"wiring": "figure3"}, "wiring is one of released, paper, paper_wide, hourglass, cascade; got 'figure3'"),
+        ({"encoding": "paf"}, "encoding is one of parts, fields; got 'paf'"),
+        ({"thre": 0.0}, "0 < thre < 1"),
+        ({"sigma_p": 0.0}, "positive deviations"),
+        ({"stages": 0, "wiring": "cascade"}, "and a stage"),
+        ({"assembly": {"round": 3}}, "an argument of assembly is one of joints, parts, doubt, .*; got 'round'"),
+    ],
+)
+def test_arguments_that_cannot_be_are_told(bad, told, untyped):
+    with pytest.raises(ValueError, match=told):
+        SimplePose(**{**TINY, **bad})
+
+
+def test_the_loss_has_the_papers_numbers_or_those_given():
+    loss = SimplePose(**TINY)._loss
+    assert (loss["alpha"], loss["beta"], loss["power"], loss["thre"], loss["stages"]) == (0.1, 0.02, 2.0, 0.01, "sum")
+    assert loss["lambdas"] == (1.0, 2.0, 4.0, 16.0, 64.0)
+    assert loss["weights"] == [1.0] * 30 + [3.0] * 18 + [0.1, 1.0]
+    theirs = SimplePose(**TINY, published=True)._loss
+    assert (theirs["alpha"], theirs["beta"], theirs["power"], theirs["stages"]) == (0.0, 0.0, 1.0, "mean")
+    given = SimplePose(**TINY, published=True, alpha=0.2, beta=0.3, power=3.0, eta=0.0, lambdas=(1.0,) * 5)._loss
+    assert (given["alpha"], given["beta"], given["power"], given["lambdas"]) == (0.2, 0.3, 3.0, (1.0,) * 5)
+    assert given["weights"][30:48] == [1.0] * 18
 
 
 def test_half_precision_does_not_overflow():

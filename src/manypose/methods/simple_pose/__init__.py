@@ -16,7 +16,8 @@ Published: AP 69.1 on COCO val2017, 68.1 on test-dev, 512 px, four scales, flip 
 Ours: see the table of models in the README.
 """
 
-from typing import Any, Literal
+from inspect import Parameter, signature
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, UInt8
@@ -55,13 +56,14 @@ class SimplePose(nn.Module):
         alpha: foreground cells this close to 1 cost nothing (Equation 2).
         beta: background cells this close to 0 cost nothing.
         eta: joints weigh η + 1, parts 1 (Equation 3).
+        power: of the focal factor (Equation 3: 2).
         mask_weight: weight of the auxiliary person mask.
         thre: where Gaussians are cut off, and which cells are foreground.
         sigma_k: deviation of joints' Gaussians, in pixels of the input.
         sigma_p: of parts', across.
         lambdas: weights of the scales, finest first (Equation 4).
-        published: targets and loss as in the authors' program instead of the paper's text, and what is not given (α, β, λ) as theirs;
-            for their checkpoints too.
+        published: targets and loss as in the authors' program instead of the paper's text, and what is not given of α, β, power and λ as
+            theirs; for their checkpoints too.
         assembly: arguments of `decode.decode`.
 
     Raises:
@@ -87,6 +89,7 @@ class SimplePose(nn.Module):
         alpha: float | None = None,
         beta: float | None = None,
         eta: float = 2.0,
+        power: float | None = None,
         mask_weight: float = 0.1,
         thre: float = 0.01,
         sigma_k: float = 9.0,
@@ -96,6 +99,14 @@ class SimplePose(nn.Module):
         assembly: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        _one_of("wiring", wiring, (*get_args(Wiring), "cascade"))
+        _one_of("encoding", encoding, ("parts", "fields"))
+        _one_of("focal", focal, ("all", "joints", "none"))
+        if not (0 < thre < 1 and min(sigma_k, sigma_p) > 0 and stages >= 1):
+            raise ValueError(
+                f"Simple Pose needs 0 < thre < 1, positive deviations and a stage, got thre {thre}, sigma_k {sigma_k}, sigma_p {sigma_p}, "
+                f"stages {stages}"
+            )
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
         self.size = size
         self.body = body_of(self.skeleton, redundant)
@@ -110,12 +121,12 @@ class SimplePose(nn.Module):
         self.grid = 8 if wiring == "cascade" else 4
         scales = SCALES if wiring in ("released", "paper", "paper_wide") and spatial_attention else 1
         lambdas = lambdas or (PUBLISHED_LAMBDAS if published else LAMBDAS)
-        if len(lambdas) < scales:
-            raise ValueError(f"heat maps have {scales} scales, but only {len(lambdas)} lambdas are given")
+        if len(lambdas) < scales or min(lambdas) < 0 or sum(lambdas[:scales]) <= 0:
+            raise ValueError(f"heat maps have {scales} scales: they need as many lambdas, none negative, one positive; got {list(lambdas)}")
         mirror = _mirrored_fields(self.body) if encoding == "fields" else self.body.mirror_parts
         self.fields = {"part": Field(mirror), "heat": Field(self.body.mirror_joints)}
         # The authors' parts are painted a cell beyond their joints; those of the paper's definition grow thin before them.
-        self.assembly = {"ridges": {"beyond": 1.0 if published else -0.5}, **(assembly or {})}
+        self.assembly = {"ridges": {"beyond": 1.0 if published else -0.5}, **_known(assembly or {})}
         self._targets: dict[str, Any] = {
             "sigma_k": sigma_k, "sigma_p": sigma_p, "thre": thre, "published": published, "auxiliary": auxiliary,
             "fields": encoding == "fields", "stride": self.grid, "scales": scales,
@@ -127,7 +138,8 @@ class SimplePose(nn.Module):
             ),
             "lambdas": lambdas[:scales], "stages": "mean" if published else "sum", "thre": thre, "inclusive": published,
             "alpha": alpha if alpha is not None else 0.0 if published else 0.1,
-            "beta": beta if beta is not None else 0.0 if published else 0.02, "power": 1.0 if published else 2.0,
+            "beta": beta if beta is not None else 0.0 if published else 0.02, 
+            "power": power if power is not None else 1.0 if published else 2.0,
         }  # fmt: skip
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
@@ -161,6 +173,21 @@ class SimplePose(nn.Module):
         from manypose.methods.simple_pose.decode import decode
 
         return decode(outputs["part"], outputs["heat"], self.body, size, **self.assembly)
+
+
+def _one_of(name: str, given: str, there: tuple[str, ...]) -> None:
+    if given not in there:
+        raise ValueError(f"{name} is one of {', '.join(there)}; got {given!r}")
+
+
+def _known(assembly: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `decode.decode`, its own names alone."""
+    from manypose.methods.simple_pose.decode import decode
+
+    there = [name for name, p in signature(decode).parameters.items() if p.kind is Parameter.KEYWORD_ONLY]
+    for name in assembly:
+        _one_of("an argument of assembly", name, tuple(there))
+    return assembly
 
 
 def _mirrored_fields(body: Body) -> tuple[int, ...]:
