@@ -113,9 +113,9 @@ class Tracker:
             raise ValueError("tracking with optical flow, or looking again, needs the frame's pixels; give them, or set flow='none'")
         if self._skeleton is not None and poses.skeleton.joints != self._skeleton.joints:
             raise ValueError(f"people of skeleton {poses.skeleton.name!r} follow people of skeleton {self._skeleton.name!r}")
-        order = _order(poses)
+        everybody, order = Seen.of(poses), _order(poses)
         place, kept = _suppressed(poses[order], order, self.options.nms)
-        seen = Seen.of(kept)
+        seen = everybody[place]
         step = None if self._flow is None or frame is None else self._flow.step(frame)
         self._skeleton, known = poses.skeleton, self._known or Known(len(poses.skeleton))
         known.move(step)
@@ -151,7 +151,8 @@ class Tracker:
 
     def _again(self, known: Known, detected: Poses, frame: UInt8[np.ndarray, "H W 3"]) -> Poses | None:
         """People known but not detected, found in the boxes where they should be; of two at one place the better one."""
-        rows = np.flatnonzero((known.age > 0) & known.found.any(1) & (known.score > 0))
+        wanted = (known.age > 0) & (known.missed <= self.options.gap) & known.found.any(1) & (known.score > 0)
+        rows = np.flatnonzero(wanted)
         boxes = _boxes(known.keypoints[rows] + known.moved[rows], known.found[rows], self.options.around)
         h, w = frame.shape[:2]
         inside = (boxes[:, :2] < [w - 1, h - 1]).all(1) & (boxes[:, 2:] > 0).all(1)
@@ -199,7 +200,7 @@ def _order(poses: Poses) -> Int[np.ndarray, " n"]:
     order = np.argsort(-poses.scores, kind="stable")
     if len(order) > 1 and (np.diff(poses.scores[order]) == 0).any():
         xy = np.where((poses.keypoint_scores > 0)[..., None], poses.keypoints, -np.inf).reshape(len(poses), -1)
-        order = np.lexsort((*xy.T, *poses.boxes.T, -poses.scores))
+        order = np.lexsort((*poses.keypoint_scores.T, *xy.T, *poses.boxes.T, -poses.scores))
     return order
 
 
