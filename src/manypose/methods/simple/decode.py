@@ -72,7 +72,8 @@ def decode(
     if grouping is None:
         odds = _highest_in_box(heights, xy, frames, image, stride / 2)
     else:
-        logits = grouping.logits(rois := grouping.rois(pose, frames, image)).float()
+        rois = grouping.rois(pose, frames, image).contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
+        logits = grouping.logits(rois).float()
         odds = odds_of_peaks(pose, xy, heights, frames, image, grouping, logits)
         rest = _rest(rois * logits.sigmoid(), frames, grouping) if refill else None
     odds = odds.where(odds >= np.log(least / (1 - least)), -torch.inf) if grouping is not None else odds
@@ -90,10 +91,14 @@ def decode(
 def _highest_in_box(
     heights: Float[Tensor, "b k n"], xy: Float[Tensor, "b k n 2"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], margin: float
 ) -> Float[Tensor, "r k n"]:
-    """What stands for odds where there is no CNN: the higher a point, the better, and all in the box are certain; -inf elsewhere."""
+    """What stands for odds where there is no CNN: all points in the box are certain, the higher the better; -inf elsewhere.
+
+    Of two boxes the smaller has the better claim: three people's corners also make a box around all three.
+    """
     low, high = boxes[:, None, None, :2] - margin, boxes[:, None, None, 2:] + margin  # a joint on the edge is in
     inside = ((xy[image] >= low) & (xy[image] <= high)).all(-1)
-    return heights[image].where(inside, 0.0).log() + 20
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1).log()[:, None, None]
+    return heights[image].where(inside, 0.0).log() + 20 - 0.1 * area
 
 
 def _rest(kept: Float[Tensor, "r k h w"], boxes: Float[Tensor, "r 4"], grouping: GroupingCNN) -> Float[Tensor, "r k 3"]:
@@ -127,7 +132,8 @@ def _people(
     odds, boxes, rest = odds[people], boxes[people], None if rest is None else rest[people]
     lowest = float(odds[np.isfinite(odds)].min()) if len(odds) else 0.0
     poses = _poses(hand_out(odds.astype(np.float64), lowest - 1e-3, share), odds, rest, boxes, found, skeleton)
-    return poses[np.argsort(-poses.scores, kind="stable")]
+    order = np.argsort(-poses.scores, kind="stable")
+    return poses[order[poses.scores[order] > 0]]  # who has no point at all is nobody
 
 
 def _poses(
