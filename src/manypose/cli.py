@@ -28,10 +28,14 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench network": ("manypose.bench:network", "how long a network takes, against the input's size"),
     "bench train": ("manypose.bench:train", "how many photos a second a training gets through"),
     "prn train": ("manypose.methods.multiposenet.prn_train:train", "train a Pose Residual Network on annotations alone"),
+    "prn join": ("manypose.join:join", "put a Pose Residual Network into a MultiPoseNet's weights file"),
     "prn evaluate": ("manypose.methods.multiposenet.prn_eval:evaluate", "how well it gives joints to persons (MultiPoseNet, Table 3)"),
+    "grouping train": ("manypose.methods.simple.grouping_train:train", "train SIMPLE's grouping CNN on annotations alone, from a config"),
     "doctor": ("manypose.doctor:doctor", "what is installed, and whether it works"),
     "doctor data": ("manypose.doctor:data", "check a data set and say what is wrong with it, by id"),
 }
+
+FROM_CONFIG = ("train", "grouping train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +71,7 @@ def _run(argv: list[str]) -> int:
     from manypose.arguments import bind, configure
 
     function = _load(verb)
-    positional, named = ([], configure(function, rest, prog)) if verb == "train" else bind(function, rest, prog)
+    positional, named = ([], configure(function, rest, prog)) if verb in FROM_CONFIG else bind(function, rest, prog)
     code = function(*positional, **named)
     return code if isinstance(code, int) else 0
 

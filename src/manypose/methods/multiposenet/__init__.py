@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from manypose.backbones import resnet
 from manypose.data.sample import Batch
 from manypose.methods import Field, Maps
+from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.loss import keypoint_losses
 from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn import PRN
@@ -55,7 +56,8 @@ class MultiPoseNet(nn.Module):
         step: what is trained: the ``keypoints`` subnet and the backbone; then, all that frozen, the ``persons`` subnet; or ``all`` at once.
         sigma: of the heat maps, in cells of the 1/4 map.
         mask_weight: of the person mask's loss beside that of one joint.
-        prn: arguments of the Pose Residual Network; None: there is none, and each box takes the highest of each joint in it.
+        prn: arguments of the Pose Residual Network, and perhaps its ``kind``, PRN (the paper's) or AttentionPRN; None: there is none, and
+            each box takes the highest of each joint in it.
         grouping: arguments of `decode.decode`.
 
     Raises:
@@ -99,7 +101,7 @@ class MultiPoseNet(nn.Module):
         c = self.backbone.feature_info.channels()
         self.keypoints = KeypointSubnet(c, len(self.skeleton) + 1, width, features, smooth, concat, intermediate, norm)
         self.persons = PersonSubnet(c[1:], width, norm)
-        self.prn = None if prn is None else PRN(self.skeleton, **prn)
+        self.prn = None if prn is None else _prn(self.skeleton, **prn)
         for part in self._frozen():
             part.requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
@@ -158,6 +160,13 @@ class MultiPoseNet(nn.Module):
         from manypose.methods.multiposenet.decode import decode
 
         return decode(outputs["heat"], outputs["boxes"], self.skeleton, size, self.prn, **self.grouping)
+
+
+def _prn(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PRN | AttentionPRN:
+    kinds = {"PRN": PRN, "AttentionPRN": AttentionPRN}
+    if kind not in kinds:
+        raise ValueError(f"a PRN is one of {', '.join(kinds)}; got {kind!r}")
+    return kinds[kind](skeleton, **arguments)
 
 
 CANDIDATES = 100

@@ -13,8 +13,7 @@ from torchvision.ops import batched_nms
 from manypose.geometry import cell_to_pixel
 from manypose.maps import peaks, subpixel_at
 from manypose.methods.multiposenet.assign import assign, match
-from manypose.methods.multiposenet.prn import PRN
-from manypose.methods.multiposenet.roi import Candidates, inside
+from manypose.methods.multiposenet.roi import Candidates, Chooser, inside
 from manypose.poses import Poses, oks_nms
 from manypose.skeleton import Skeleton
 
@@ -26,7 +25,7 @@ def decode(
     boxes: Float[Tensor, "b m 5"],
     skeleton: Skeleton,
     size: tuple[int, int],
-    prn: PRN | None = None,
+    prn: Chooser | None = None,
     *,
     box_threshold: float = 0.05,
     box_overlap: float = 0.3,
