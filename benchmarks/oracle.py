@@ -13,7 +13,7 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -130,12 +130,17 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--equal-scores", action="store_true", help="every person scores 1 instead of what the decoder says")
     parser.add_argument("--analyze", action="store_true", help="say what is lost to what")
     parser.add_argument("--data", type=Path, default=default_archive(), help="the annotation archive (.npz)")
+    parser.add_argument("--weights", type=Path, help="of a method that has some, such as simple; default: those that come with the package")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(argv)
     if given.images is not None and given.images < 1:
         parser.error(f"--images must be 1 or more, got {given.images}")
     if not given.data.is_file():
         parser.error(f"{given.data}: no such annotation archive; name one with --data, or its folder's root with MANYPOSE_SHARED")
+    if given.weights is not None:
+        if not hasattr(METHODS[given.method], "weights"):
+            parser.error(f"--weights: {given.method} has none")
+        METHODS[given.method] = replace(METHODS[given.method], weights=given.weights)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     done = run(given.method, given.data, given.images, given.degraded, given.published, given.equal_scores)

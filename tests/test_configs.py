@@ -16,7 +16,8 @@ from manypose.methods import build
 from manypose.skeleton import BUILT_IN, named
 from manypose.train import Step, train
 
-CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+CONFIGS = [path for path in ALL if "manypose grouping train" not in path.read_text()]  # that one is tested with its room
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -77,7 +78,7 @@ def test_every_config_builds_all_it_names(path, data):
 
 
 def test_headers_say_how_to_run_and_what_to_expect():
-    for path in CONFIGS:
+    for path in ALL:
         text = path.read_text()
         assert text.startswith("# ")
         assert f"--config {path.relative_to(REPOSITORY)}" in text, path

@@ -31,7 +31,7 @@ def train(
     annotations: Path,
     out: Path,
     *,
-    steps: int = 3000,
+    steps: int = 2000,
     rois: int = 96,
     lr: float = 2e-3,
     warmup: int = 100,

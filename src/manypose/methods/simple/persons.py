@@ -1,4 +1,4 @@
-"""From pose maps and boxes to people: peaks, RoIs, the grouping CNN, and each peak to the person it belongs to (Section 4.2).
+"""Whose is which peak: what the grouping CNN says about it in each box's RoI, and the handing out (Section 4.2).
 
 A joint's place is that of its peak on the whole map, sub-pixel: the RoI and the CNN only say whose it is. The paper leaves open what
 happens when two people claim one peak. Here each joint type's peaks are handed out so that the sum of the log-odds is highest, one peak
@@ -12,57 +12,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from manypose.geometry import cell_to_pixel
-from manypose.maps import peaks, subpixel
 from manypose.methods.simple.grouping import GroupingCNN, at_points
 
-__all__ = ["hand_out", "odds_of_peaks", "persons"]
-
-
-@torch.no_grad()
-def persons(
-    heat: Float[Tensor, "b k H W"],
-    boxes: Float[Tensor, "r 4"],
-    image: Int[Tensor, " r"],
-    cnn: GroupingCNN,
-    *,
-    stride: float = 4.0,
-    threshold: float = 0.1,
-    top: int = 30,
-    least: float = 0.05,
-    share: float = 3.0,
-) -> tuple[Float[np.ndarray, "r k 2"], Float[np.ndarray, "r k"]]:
-    """Each box's person: joints in network pixels, and their scores (0: not found).
-
-    A score is the peak's height × the probability that it is the person's.
-
-    Args:
-        heat: pose maps of `stride`, peaks 1 high.
-        boxes: xyxy in network pixels.
-        image: which of the b images each box is in.
-        cnn: trained, in eval mode.
-        stride: of the maps.
-        threshold: a peak is higher (the paper's phi_pose).
-        top: peaks a joint type and image.
-        least: a joint whose probability is below this is not the person's.
-        share: a peak that was handed to somebody else is shared where it beats what is left for a person by this much, in log-odds.
-    """
-    r, k = len(boxes), heat.shape[1]
-    if r == 0:
-        return np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32)
-    heights, cells = peaks(heat, 5, threshold, top)
-    xy = cell_to_pixel(subpixel(heat, cells), stride)
-    odds = odds_of_peaks(heat, xy, heights, boxes, image, cnn)
-    low = float(np.log(least / (1 - least)))
-    which = np.concatenate([hand_out(odds[image == i].double().cpu().numpy(), low, share) for i in range(len(heat))])
-    back = torch.cat([(image == i).nonzero()[:, 0] for i in range(len(heat))]).cpu().numpy()
-    chosen = np.empty_like(which)
-    chosen[back] = which
-    index = torch.from_numpy(chosen).to(heat.device)
-    pick = index.clamp(min=0)[..., None]
-    at = xy[image].gather(2, pick[..., None].expand(-1, -1, -1, 2))[:, :, 0]
-    score = (heights[image].gather(2, pick) * odds.gather(2, pick).sigmoid())[..., 0] * (index >= 0)
-    return (at * (index >= 0)[..., None]).float().cpu().numpy(), score.float().cpu().numpy()
+__all__ = ["hand_out", "odds_of_peaks"]
 
 
 def odds_of_peaks(
