@@ -146,8 +146,8 @@ MODELS: dict[str, Named] = {
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
     "imhn-small": Named(
         "manypose.methods.simple_pose:SimplePose",
-        {"stages": 2, "size": 192, "c": 32, "n": 32, "sigma_k": 6.0, "sigma_p": 4.5, "auxiliary": False},
-        "Simple Pose, light 2-stage IMHN, bottom-up, 192 px",
+        {"stages": 2, "size": 128, "c": 32, "n": 32, "sigma_k": 4.0, "sigma_p": 3.0, "auxiliary": False},
+        "Simple Pose, light 2-stage IMHN, bottom-up, 128 px",
     ),
     "imhn-3": Named(
         "manypose.methods.simple_pose:SimplePose",
