@@ -219,7 +219,7 @@ def test_teachers_are_read_from_weights_files(tmp_path):
         assert torch.equal(read.network(images)["heat0_3"], saved.eval().network(images)["heat0_3"])  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="holds the model 'mspn-1', not the teacher 'hrnet-w32'"):
         read_teacher("hrnet-w32", file, {})
-    with pytest.raises(FileNotFoundError, match="none.safetensors: no such weights of a teacher"):
+    with pytest.raises(FileNotFoundError, match=r"none.safetensors: no such weights of a teacher"):
         read_teacher("mspn-1", tmp_path / "none.safetensors", {})
     (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"cut.safetensors: not a whole safetensors file"):
