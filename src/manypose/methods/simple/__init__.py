@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from manypose.data.sample import Batch
 from manypose.methods import Field, Maps
 from manypose.methods.simple.grouping import GroupingCNN
+from manypose.methods.simple.grouping_file import load_grouping
 from manypose.methods.simple.loss import simple_loss
 from manypose.methods.simple.mimic import Mimic
 from manypose.methods.simple.network import Student
@@ -42,7 +43,7 @@ class SIMPLE(nn.Module):
         push, pull: factors of the embedding loss with ``ae``.
         features: the network also gives ``features``, what pose maps are made of, for mimicking them (Table 3 c).
         anchor_scale: side of the smallest square anchor of each level, in multiples of its stride (RetinaNet's 4).
-        cnn: arguments of `GroupingCNN`.
+        cnn: arguments of `GroupingCNN`; or ``weights`` alone: a file of one that is trained already, or ``bundled``.
         supervision: arguments of `owned_peaks`.
         boxes: arguments of `boxes_of_points`.
         people: arguments of `decode.decode`, or with ``ae`` of `manypose.embedding.decode.decode`.
@@ -93,7 +94,7 @@ class SIMPLE(nn.Module):
         self._loss = {"alpha": alpha, "group": group, "push": push, "pull": pull}
         self._supervision, self._boxes, self._people = supervision or {}, boxes or {}, people or {}
         self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, pretrained)
-        self.grouping = GroupingCNN(k, **(cnn or {})) if grouping == "cnn" else None
+        self.grouping = _grouping(k, **(cnn or {})) if grouping == "cnn" else None
         self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1) * 255, persistent=False)
@@ -144,3 +145,15 @@ class SIMPLE(nn.Module):
 
         boxes = outputs["boxes"] if "boxes" in outputs else boxes_of_points(outputs["points"], **self._boxes)
         return decode(outputs["pose"], boxes, self.grouping, self.skeleton, size, **self._people)
+
+
+def _grouping(joints: int, weights: str | None = None, **arguments: Any) -> GroupingCNN:
+    if weights is None:
+        return GroupingCNN(joints, **arguments)
+    if arguments:
+        raise ValueError(f"cnn: weights say how the grouping CNN is built; leave out {', '.join(arguments)}")
+    with torch.device("cpu"):
+        cnn = load_grouping() if weights == "bundled" else load_grouping(weights)
+    if cnn.joints != joints:
+        raise ValueError(f"cnn: the grouping CNN of {weights} knows {cnn.joints} joints, the skeleton has {joints}; train one for it")
+    return cnn
