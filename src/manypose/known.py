@@ -84,6 +84,11 @@ class Known:
         self.age = self.age + 1
         self.missed = self.missed + 1
 
+    @property
+    def coasted(self) -> Float[np.ndarray, "m k 2"]:
+        """How far everybody would have gone by their own speed alone."""
+        return np.broadcast_to((self.velocity * self.age[:, None])[:, None], self.moved.shape)
+
     def add(self, seen: Seen, first: int) -> None:
         """New people, with ids from `first` on."""
         n, fresh = len(seen.score), Known(self.found.shape[1])

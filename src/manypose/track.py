@@ -5,9 +5,10 @@ the new frame by optical flow; people of the frame take the ids of those they ar
 is looked at again in the box of the moved joints, enlarged by 15 %; OKS-NMS leaves one result a person.
 
 We deviate: a person who was not found in the last frame has no joints there that flow could follow (it would follow whoever stands before
-them), so they go on at the speed they had; so does everybody where no flow is asked for. People of whom joints are
-missing are compared by those that both have (see `manypose.association.similarity`). All that is kept is one row for each person still
-known.
+them), so they go on at the speed they had; so does everybody where no flow is asked for. Where flow and speed differ, the one that fits
+better counts. People of whom joints are missing are compared by those that both have (see `manypose.association.similarity`). Pairs are
+chosen for the largest sum; the paper takes the most alike first (`TrackOptions.matching`). All that is kept is one row for each person
+still known.
 """
 
 from collections.abc import Iterable, Iterator
@@ -144,8 +145,12 @@ class Tracker:
     def _alike(self, known: Known, seen: Seen) -> Float[np.ndarray, "m n"]:
         assert self._skeleton is not None
         # Of a person of whom little is seen, in one of the frames, the box is too small.
-        areas = np.maximum(known.area[:, None], seen.area)
-        return similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, self._skeleton.sigmas, known.moved)
+        areas, sigmas = np.maximum(known.area[:, None], seen.area), self._skeleton.sigmas
+        alike = similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, sigmas, known.moved)
+        if self._flow is None:
+            return alike
+        # Flow loses limbs that move far from one frame to the next; a person's own speed knows nothing of a turn. The better one counts.
+        return np.maximum(alike, similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, sigmas, known.coasted))
 
     # ── people whom the detector missed ──
 
