@@ -1,25 +1,27 @@
 """Keypoint candidates to persons: anybody's candidates and boxes to poses, through the PRN (MultiPoseNet, Section 3.4)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.methods.multiposenet.prn import log_share
-from manypose.methods.multiposenet.roi import Candidates, Inside, inside
+from manypose.methods.multiposenet.roi import Candidates, Chooser, Inside, inside
 
-__all__ = ["Candidates", "assign", "match", "pair_scores"]
+__all__ = ["Candidates", "How", "assign", "match", "pair_scores"]
+
+How = Literal["linear", "each", "shared"]
 
 
 def assign(
-    prn: nn.Module,
+    prn: Chooser,
     candidates: Candidates,
     boxes: Float[Tensor, "n 4"],
     box_image: Int[Tensor, " n"] | None = None,
-    how: Literal["linear", "each"] = "linear",
+    how: How = "linear",
 ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
     """The pose of each box: of each joint one candidate or none. All boxes of all images go through the network in one call.
 
@@ -29,7 +31,8 @@ def assign(
         boxes: xyxy pixels, of any detector, without near-duplicates.
         box_image: which image of the batch each box lies in; left out, all lie in image 0.
         how: ``linear``: each candidate goes to one box at most, and of each joint the assignment with the highest sum of log-probabilities
-            is taken; ``each``: every box takes its best candidate, which may be another's too.
+            is taken; ``each``: every box takes its best candidate, which may be another's too; ``shared``: as ``linear``, then a box that
+            is left without takes its best. (COCO's AP does not punish what is given to a person whose joint is not annotated.)
 
     Returns:
         keypoints: the chosen candidates' own places (not cells); 0 where there is none.
@@ -49,7 +52,7 @@ def assign(
 
 
 def pair_scores(
-    prn: nn.Module, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
+    prn: Chooser, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
 ) -> tuple[Inside, Float[Tensor, " p"]]:
     """Each pair of a box and a candidate seen in it, and the log-probability that the candidate is the box's person's joint."""
     pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image, prn.margin)
@@ -64,7 +67,7 @@ def match(
     scores: Float[Tensor, " p"],
     joint: Int[Tensor, " c"],
     shape: tuple[int, int],
-    how: Literal["linear", "each"] = "linear",
+    how: How = "linear",
     least: float = -30.0,
 ) -> Int[Tensor, "n k"]:
     """Of each box and joint the row of the chosen pair, or -1.
@@ -77,8 +80,8 @@ def match(
         how: see `assign`.
         least: a pair that scores less is never chosen; with ``linear`` a joint is left out where that loses less than `least` in sum.
     """
-    if how not in ("linear", "each"):
-        raise ValueError(f"how must be 'linear' or 'each', got {how!r}")
+    if how not in get_args(How):
+        raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {how!r}")
     n, k = shape
     chosen = np.full((n, k), -1, np.int64)
     box, candidate = pairs.box.cpu().numpy(), pairs.candidate.cpu().numpy()
@@ -87,14 +90,23 @@ def match(
         rows = np.flatnonzero((kind == j) & (value > 0))
         if not len(rows):
             continue
-        if how == "each":
+        if how != "linear":
             order = rows[np.lexsort((-rows, value[rows]))]  # ascending: the best is written last
             chosen[box[order], j] = order
-            continue
-        people, a = np.unique(box[rows], return_inverse=True)
-        points, b = np.unique(candidate[rows], return_inverse=True)
-        gain, place = np.zeros((len(people), len(points))), np.full((len(people), len(points)), -1)
-        gain[a, b], place[a, b] = value[rows], rows
-        a, b = linear_sum_assignment(gain, maximize=True)
-        chosen[people[a], j] = place[a, b]
+        if how != "each":
+            people, points = _best_sum(box[rows], candidate[rows], value[rows])
+            chosen[people, j] = rows[points]
     return torch.from_numpy(chosen).to(scores.device)
+
+
+def _best_sum(
+    box: Int[np.ndarray, " p"], candidate: Int[np.ndarray, " p"], value: Float[np.ndarray, " p"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes that get a candidate and the rows of their pairs: the sum of values is highest, and no candidate goes twice."""
+    boxes, a = np.unique(box, return_inverse=True)
+    points, b = np.unique(candidate, return_inverse=True)
+    gain, place = np.zeros((len(boxes), len(points))), np.full((len(boxes), len(points)), -1)
+    gain[a, b], place[a, b] = value, np.arange(len(value))
+    a, b = linear_sum_assignment(gain, maximize=True)
+    found = place[a, b] >= 0
+    return boxes[a[found]], place[a, b][found]

@@ -23,6 +23,8 @@ class Baseline(nn.Module):
         margin: see `PRN`.
     """
 
+    prior: Tensor
+
     def __init__(
         self, skeleton: Skeleton = COCO, prior: Float[Tensor, "k h w"] | None = None, size: tuple[int, int] = SIZE, margin: float = MARGIN
     ) -> None:
@@ -54,8 +56,6 @@ def prior(people: People, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> F
     count = torch.bincount(flat[people.keypoints[..., 2] > 0], minlength=k * h * w).float()
     plane, cell = torch.arange(k).repeat_interleave(h * w), torch.arange(h * w).repeat(k)
     xy = torch.stack([cell % w, cell // w], 1)
-    maps = sum(
-        render(plane[part], plane[part] * 0, xy[part], (k, 1, h, w), sigma, count[part], nearest=False)[:, 0]
-        for part in torch.arange(k * h * w).split(h * w)
-    )
+    parts = torch.arange(k * h * w).split(h * w)
+    maps = torch.stack([render(plane[p], plane[p], xy[p], (k, k, h, w), sigma, count[p], nearest=False)[i, i] for i, p in enumerate(parts)])
     return maps / maps.sum((1, 2), keepdim=True).clamp(min=1e-9)

@@ -2,19 +2,20 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.files import write_json
-from manypose.methods.multiposenet.assign import Candidates, assign
+from manypose.methods.multiposenet.assign import Candidates, How, assign
 from manypose.methods.multiposenet.baselines import Baseline, prior
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.multiposenet.published_prn import load_published_prn
+from manypose.methods.multiposenet.roi import Chooser
 from manypose.metrics.annotations import read_results, read_truth
 from manypose.metrics.oks_ap import oks_ap
 from manypose.skeleton import Skeleton
@@ -26,7 +27,7 @@ def evaluate(
     prn: str,
     data: Path,
     *,
-    how: Literal["linear", "each"] = "linear",
+    how: How = "linear",
     train: Path | None = None,
     images: int | None = None,
     json: Path | None = None,
@@ -36,7 +37,8 @@ def evaluate(
     Args:
         prn: weights (.safetensors; published ones: .pth, .tar), bundled for those that come with the package, or a baseline: max or ucr.
         data: annotated persons: an archive of COCO's annotations (.npz).
-        how: linear: no joint goes to two persons; each: every box takes what it likes best, as the paper's.
+        how: linear: no joint goes to two persons; each: every box takes what it likes best; shared: linear, then who lacks a joint
+            takes another's.
         train: for ucr: the archive from which its prior is learnt.
         images: only the first so many.
         json: file for the figures.
@@ -86,9 +88,7 @@ def first_images(people: People, images: int | None) -> People:
     return People(*rows, image_ids=people.image_ids[:images])
 
 
-def grouped(
-    prn: nn.Module, people: People, how: Literal["linear", "each"] = "linear", batch: int = 128
-) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+def grouped(prn: Chooser, people: People, how: How = "linear", batch: int = 128) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
     """Everybody's joints as candidates of score 1, given to everybody's boxes; `batch` images at a time."""
     ends = [*people.first.unique().tolist()[::batch], len(people)]
     parts = []

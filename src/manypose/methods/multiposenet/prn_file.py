@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from manypose.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
@@ -19,7 +18,7 @@ BUNDLED = Path(__file__).parents[2] / "bundled" / "prn.safetensors"
 """The weights that come with the package."""
 
 
-def save_prn(prn: nn.Module, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
+def save_prn(prn: PRN | AttentionPRN, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
     """Write a PRN, whole or not at all.
 
     Args:

@@ -8,12 +8,13 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
-from manypose.methods.multiposenet.prn import log_share
-from manypose.methods.multiposenet.prn_data import People, Points, batches, order, points
+from manypose.methods.multiposenet.prn import PRN, log_share
+from manypose.methods.multiposenet.prn_data import People, Points, batches, order, points, read_people
+from manypose.methods.multiposenet.prn_file import save_prn
 
 __all__ = ["Course", "fit", "loss_of", "train"]
 
@@ -58,7 +59,7 @@ def train(
     out: Path,
     *,
     network: Literal["perceptron", "attention"] = "perceptron",
-    size: tuple[int, int] | None = None,
+    size: list[int] | None = None,
     nodes: int | None = None,
     layers: int | None = None,
     dropout: float | None = None,
@@ -111,6 +112,8 @@ def train(
         FileNotFoundError: no such data.
         ValueError: the data or a number make no sense.
     """
+    if size is not None and (len(size) != 2 or min(size) < 2):
+        raise ValueError(f"size is height and width of a region, at least 2 cells each; got {size}")
     given = {"size": size, "layers": layers, "dropout": dropout, "margin": margin, "extend": extend}
     given |= {"width" if network == "attention" else "nodes": nodes}
     if network == "perceptron":
@@ -138,7 +141,7 @@ def train(
     return path
 
 
-def loss_of(prn: nn.Module, p: Points, n: int) -> Float[Tensor, ""]:
+def loss_of(prn: PRN | AttentionPRN, p: Points, n: int) -> Float[Tensor, ""]:
     """Cross-entropy of each joint's softmax over its region, mean over regions and joints.
 
     Of a joint whose annotated place is no candidate (not labelled, or too far outside) it is the cells without candidate that count. The
@@ -159,7 +162,7 @@ def loss_of(prn: nn.Module, p: Points, n: int) -> Float[Tensor, ""]:
     return -total / (n * k)
 
 
-def fit(prn: nn.Module, people: People, course: Course, out: Path, max_minutes: float | None = None) -> bool:
+def fit(prn: PRN | AttentionPRN, people: People, course: Course, out: Path, max_minutes: float | None = None) -> bool:
     """Train, or go on with the training that was stopped; gives whether it is done. ``out/last.pt`` is where it stands."""
     easy_first = order(people, course.least)
     easy_first = easy_first[people.image[easy_first] >= course.skip]
@@ -191,7 +194,9 @@ def fit(prn: nn.Module, people: People, course: Course, out: Path, max_minutes: 
     return True
 
 
-def _step(prn: nn.Module, optimizer: torch.optim.Optimizer, people: People, chosen: Tensor, course: Course, step: int, total: int) -> float:
+def _step(
+    prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, people: People, chosen: Tensor, course: Course, step: int, total: int
+) -> float:
     torch.manual_seed(course.seed * 1_000_003 + step)  # dropout's, and what follows: resuming needs nothing stored
     share = min(1.0, (step + 1) / 50) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / total)) / 2)
     for group in optimizer.param_groups:
@@ -214,7 +219,7 @@ def _step(prn: nn.Module, optimizer: torch.optim.Optimizer, people: People, chos
     return value.item()
 
 
-def _resume(last: Path, prn: nn.Module, optimizer: torch.optim.Optimizer, course: Course) -> int:
+def _resume(last: Path, prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, course: Course) -> int:
     saved = torch.load(last, weights_only=True, map_location="cpu")
     if saved["course"] != asdict(course):
         raise ValueError(f"{last}: is from a training with other settings; give another folder, or delete it")

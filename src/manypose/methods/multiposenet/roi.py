@@ -5,12 +5,15 @@ may stick out of their box, and detected boxes are often small.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["MARGIN", "SIZE", "Candidates", "Inside", "cells_of", "inside", "render", "stamps"]
+from manypose.skeleton import Skeleton
+
+__all__ = ["MARGIN", "SIZE", "Candidates", "Chooser", "Inside", "cells_of", "inside", "render", "stamps"]
 
 SIZE = (56, 36)
 """Height and width of a region (the paper's 36 × 56 is width × height)."""
@@ -44,6 +47,26 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.joint)
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """Whoever says how likely candidates are a box's person's: `PRN`, `AttentionPRN`, `PublishedPRN`, `Baseline`."""
+
+    skeleton: Skeleton
+    margin: float
+
+    def __call__(
+        self,
+        row: Int[Tensor, " p"],
+        joint: Int[Tensor, " p"],
+        place: Float[Tensor, "p 2"],
+        heights: Float[Tensor, " p"],
+        n: int,
+        candidate: Int[Tensor, " p"] | None = None,
+    ) -> Float[Tensor, " p"]:
+        """See `PRN.forward`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -127,7 +150,8 @@ def render(
     height = ones.new_zeros(len(points)).scatter_reduce_(0, place, ones, "amax")
     plane, y, x = points // (h * w), points % (h * w) // w, points % w
     down, across = (_bell(side, sigma, nearest).to(ones.device) for side in (h, w))
-    (ys, fy), (xs, fx) = _window(y, down), _window(x, across)
+    reach = int(4 * sigma + 0.5)
+    (ys, fy), (xs, fx) = _window(y, down, reach), _window(x, across, reach)
     values = height[:, None, None] * fy[:, :, None] * fx[:, None, :]
     index = plane[:, None, None] * (h * w) + ys[:, :, None] * w + xs[:, None, :]
     return values.new_zeros(n * k * h * w).index_add_(0, index.flatten(), values.flatten()).view(shape)
@@ -146,10 +170,9 @@ def _bell(side: int, sigma: float, nearest: bool) -> Float[Tensor, "side side"]:
     return gives
 
 
-def _window(at: Int[Tensor, " p"], bell: Float[Tensor, "side side"]) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
+def _window(at: Int[Tensor, " p"], bell: Float[Tensor, "side side"], reach: int) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
     """The cells along one axis that points touch, and what they get; cells off the map get 0."""
     side = len(bell)
-    reach = int((bell > 0).sum(1).max()) // 2
     cells = at[:, None] + torch.arange(-reach, reach + 1, device=at.device)
     inner = cells.clamp(0, side - 1)
     return inner, bell[at[:, None], inner] * (cells == inner)
