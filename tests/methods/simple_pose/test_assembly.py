@@ -127,6 +127,22 @@ def test_groups_exchange_joints():
     assert sorted(sorted(p.values()) for p in people) == [[0, 2, 4, 6], [1, 3, 5, 7]]
 
 
+def test_a_spanning_tree_alone_breaks_where_redundant_parts_hold():
+    """Experiment 12: without neck and one hip nothing of the tree joins legs to arms; with redundant parts all is one."""
+    people = [person(128, 128, 200, without=(1,))]
+    part, heat = maps_of(people)
+    how = {"build": {"limit": 0.0}, "lone": 2.0}  # no other help
+    assert_found(decode(part, heat, BODY, SIZE, **how)[0], people)
+    broken = decode(part, heat, BODY, SIZE, redundant=False, **how)[0]
+    assert len(broken) > 1
+    tree = body_of(COCO, redundant=False)
+    own = [BODY.parts.index(p) for p in tree.parts]
+    alone = decode(part[:, own], heat, tree, SIZE, **how)[0]
+    assert np.array_equal(alone.keypoints, broken.keypoints)
+    fields = torch.cat([part] * 4, 1)
+    assert len(decode(fields, heat, BODY, SIZE, redundant=False)) == 1
+
+
 # ── what the maps tell without a peak ──
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from manypose.geometry import cell_to_pixel
 from manypose.methods.simple_pose.assembly import assemble
-from manypose.methods.simple_pose.body import Body
+from manypose.methods.simple_pose.body import Body, body_of
 from manypose.methods.simple_pose.build import attach, pair
 from manypose.methods.simple_pose.candidates import Candidates, Links, find_joints, score_parts
 from manypose.methods.simple_pose.groups import Groups
@@ -30,6 +30,7 @@ def decode(
     *,
     joints: dict[str, Any] | None = None,
     parts: dict[str, Any] | None = None,
+    redundant: bool = True,
     doubt: float = 0.2,
     rounds: int = 2,
     ridges: dict[str, Any] | None = None,
@@ -47,6 +48,7 @@ def decode(
         size: height and width of the network's input.
         joints: arguments of `candidates.find_joints`.
         parts: arguments of `candidates.score_parts`.
+        redundant: False: a spanning tree's parts alone are read, though there are maps of all (Table 1, experiment 12).
         doubt: see `assembly.assemble`.
         rounds: how often ridges are followed to joints that have no peak; 0: never.
         ridges: arguments of `ridges.follow`.
@@ -68,6 +70,8 @@ def decode(
             f"skeleton {body.skeleton.name!r} needs heat (b,{j},h,w) and part (b,{p},h,w), or (b,{4 * p},h,w) for fields; "
             f"got {tuple(heat.shape)}, {tuple(part.shape)}"
         )
+    if not redundant:
+        part, body = _tree(part, body)
     finer = round(4 * heat.shape[2] / size[0])
     if finer > 1:
         part, heat = avg_pool2d(part, finer), avg_pool2d(heat, finer)
@@ -84,6 +88,13 @@ def decode(
         groups.keep((groups.there.sum(1) > 1) | (groups.score.sum(1) >= lone))
         pair(groups, body, largest * min(grid))
     return [_poses(groups, body, size, grid) for groups in people]
+
+
+def _tree(part: Tensor, body: Body) -> tuple[Tensor, Body]:
+    """Maps of a spanning tree's parts, and that tree."""
+    tree, p = body_of(body.skeleton, redundant=False), len(body.parts)
+    own = [body.parts.index(pair) for pair in tree.parts]
+    return part[:, [i + plane for plane in range(0, part.shape[1], p) for i in own]], tree
 
 
 def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: float) -> list[Groups]:
