@@ -330,7 +330,7 @@ def test_bad_options(model, options, message):
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        (None, "give it boxes"),
+        (None, "needs their boxes"),
         (np.zeros((2, 3)), "boxes must be"),
         ([["a", 2, 3, 5]], "numbers"),
     ],

@@ -7,7 +7,8 @@ time it takes and nothing else.
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,8 +18,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from manypose.boxes import boxes_of, read_boxes, with_scores
+from manypose.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.data.photos import read_rgb
+from manypose.detectors import find_detector, with_boxes
 from manypose.files import write_json, write_text
 from manypose.inference import Item, Options, Result, stream
 from manypose.metrics.analysis import Analysis
@@ -30,7 +32,10 @@ from manypose.predict import Model, load
 from manypose.tasks import Request, Score, Shot, Task, task
 from manypose.track import Tracker, TrackOptions, tracked
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["LEAST_OF_DETECTOR", "Evaluation", "evaluate"]
+
+LEAST_OF_DETECTOR = 0.05
+"""Detected people with a lower score are left out: all but the least certain count for AP."""
 
 T = TypeVar("T")
 
@@ -77,6 +82,8 @@ def evaluate(
     results: Path | None = None,
     photos: Literal["all", "people", "present"] = "all",
     boxes: str | None = None,
+    detector: str | None = None,
+    detector_weights: Path | None = None,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
@@ -108,6 +115,8 @@ def evaluate(
         results: a result file to evaluate in place of a model: COCO results for coco and crowdpose, preds for mpii, a folder for posetrack.
         photos: all that the annotations list, those with labelled people, or those present in the folder.
         boxes: for models that look at one person at a time: a boxes file, or "annotated".
+        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model.
+        detector_weights: the detector's weights, where they are not to be fetched.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
@@ -133,8 +142,8 @@ def evaluate(
         FileNotFoundError, ValueError: files are missing or broken, or options do not suit one another; one line says what.
     """
     from_file = results is not None
-    if from_file and (model is not None or weights is not None or results_out is not None or boxes is not None):
-        raise ValueError("a result file is evaluated as it is: leave out the model, weights, boxes and results_out")
+    if from_file and (model is not None or weights is not None or results_out is not None or boxes or detector):
+        raise ValueError("a result file is evaluated as it is: leave out the model, weights, boxes, detector and results_out")
     if not from_file and images is None and not dataset.endswith((".yaml", ".yml")):
         raise ValueError("give the folder of the photos (--images DIR), or a result file (--results FILE)")
     if from_file and mask_iou:
@@ -153,14 +162,19 @@ def evaluate(
         score = chosen.score_file(results)
         how = f"results of {results.name} as they are ({score.results} people)"
         return _finish(chosen, score, how, json, report, quiet)
-    one.check(options, alone and boxes is not None)
-    if boxes is not None and not alone:
-        raise ValueError("boxes are for models that look at one person at a time; this one finds everybody by itself")
+    if boxes is not None and detector is not None:
+        raise ValueError("give boxes or a detector, not both")
+    one.check(options, boxes is not None or detector is not None)
+    finder = None if detector is None else find_detector(detector, weights=detector_weights, device=device)
+    skipped: Counter[str] = Counter()
     tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
     with _several() as (rank, number):
         shots = _part(chosen.shots, rank, number)
         pixels: dict[int, Any] = {}
-        mine = _people(one, shots, options, boxes, joint_threshold, tracking, quiet or rank > 0, chosen, pixels)
+        items: Iterable[Item] = _items(shots, boxes)
+        if finder is not None:
+            items = with_boxes(items, finder, threshold=LEAST_OF_DETECTOR, batch_size=batch_size)
+        mine = _people(one, shots, items, options, joint_threshold, tracking, quiet or rank > 0, chosen, pixels, skipped)
         found, pixels = _together(mine, number), _together(pixels, number)
         done = None
         if rank == 0:
@@ -172,7 +186,9 @@ def evaluate(
             missing = [j for j in chosen.skeleton.joints if j not in one.skeleton.joints]
             if missing:
                 score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
-            done = _finish(chosen, score, _how(one, options, model, boxes, joint_threshold, tracking, chosen.rounding), json, report, quiet)
+            if skipped:
+                score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
+            done = _finish(chosen, score, _how(one, options, model, boxes or detector, joint_threshold, tracking, chosen.rounding), json, report, quiet)
         return _shared(done, number)
 
 
@@ -186,11 +202,11 @@ def _part(shots: Sequence[Shot], rank: int, number: int) -> list[Shot]:
 
 
 def _people(
-    model: Model, shots: list[Shot], options: Options, boxes: str | None, least: float, tracking: TrackOptions | None, quiet: bool,
-    chosen: Task, pixels: dict[int, Any],
+    model: Model, shots: list[Shot], items: Iterable[Item], options: Options, least: float, tracking: TrackOptions | None,
+    quiet: bool, chosen: Task, pixels: dict[int, Any], skipped: Counter[str],
 ) -> dict[int, Poses]:  # fmt: skip
-    """The people of each shot, by its id; with ids where it is the frame of a video. `pixels` takes what is measured of their masks."""
-    items = _items(shots, boxes, model.needs_boxes)
+    """The people of each shot, by its id; with ids where it is the frame of a video. `pixels` takes what is measured of their masks,
+    `skipped` the number of boxes left out."""
     bar = tqdm(total=len(shots), desc="predicting", unit=" photos", disable=quiet or not sys.stderr.isatty())
     found: dict[int, Poses] = {}
     results = (_sure(result, least) for result in stream(model.method, items, options))
@@ -208,6 +224,7 @@ def _people(
             if chosen.pixels is not None:
                 pixels[shot.id] = chosen.pixels(shot.id, result.poses)
             found[shot.id] = replace(result.poses, photo=None, masks=None)
+            skipped.update(result.skipped)
             bar.update()
     return found
 
@@ -231,11 +248,11 @@ def _sure(result: Result, least: float) -> Result:
     return replace(result, poses=replace(result.poses, keypoint_scores=scores)[np.flatnonzero(np.any(scores > 0, axis=1))])
 
 
-def _items(shots: Sequence[Shot], boxes: str | None, needs_boxes: bool) -> Iterator[Item]:
+def _items(shots: Sequence[Shot], boxes: str | None) -> Iterator[Item]:
     known = read_boxes(boxes) if boxes is not None and boxes != "annotated" else {}
     for shot in shots:
         given = None
-        if needs_boxes and boxes is not None:
+        if boxes is not None:
             mine = shot.boxes if boxes == "annotated" else boxes_of(known, shot.path)
             given = with_scores([] if mine is None else mine)
         # Annotations count stored pixels: a photo is not turned by what its EXIF part says.
@@ -252,7 +269,7 @@ def _how(model: Model, options: Options, name: Any, boxes: str | None, least: fl
         else "the bundled model"
     )
     if model.needs_boxes:
-        where = {None: "its own boxes", "annotated": "annotated boxes"}.get(boxes, f"boxes of {Path(boxes or '').name}")
+        where = "annotated boxes" if boxes == "annotated" else f"boxes of {Path(boxes or '').name}"
     else:
         where = f"whole photos, no boxes, short side {options.size or model.method.size}"
         scales = ", ".join(f"{s:g}" for s in options.scales)

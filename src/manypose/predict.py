@@ -137,10 +137,14 @@ class Model:
         return Tracker(options or TrackOptions(), None if second is None else second.method)
 
     def check(self, options: Options, boxes: bool) -> None:
-        """Raises `ValueError` where options or boxes do not suit the method."""
+        """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""
         if boxes and not self.needs_boxes:
             raise ValueError(
                 "this model finds everybody in the photo by itself and takes no boxes; leave them out or choose a top-down model"
+            )
+        if self.needs_boxes and not boxes:
+            raise ValueError(
+                "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or who finds them (--detector NAME)"
             )
         if self.needs_boxes and (options.scales != (1.0,) or options.size is not None or options.published):
             raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
