@@ -234,7 +234,7 @@ def test_wrong_teachers_and_arguments_are_refused(untyped):
         Teacher(build("swahr-w18-small"), COCO)
     with pytest.raises(ValueError, match="has other joints than the student's 'crowdpose'"):
         Teacher(teacher, CROWDPOSE)
-    with pytest.raises(ValueError, match="no submodule 'net.head'"):
+    with pytest.raises(ValueError, match=r"no submodule 'net\.head'"):
         Teacher(teacher, COCO, "net.head")
     for arguments, said in (
         ({"soft": "none", "truth": False}, "needs a term"),
@@ -245,3 +245,10 @@ def test_wrong_teachers_and_arguments_are_refused(untyped):
     ):
         with pytest.raises(ValueError, match=said):
             Mimic(COCO, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_student_that_cannot_mimic_is_refused():
+    with pytest.raises(ValueError, match="mimicking needs boxes: annotated"):
+        build("simple-w18", **SMALL, detector="none", grouping="ae", mimic=TEACHER)
+    with pytest.raises(ValueError, match="mimicking features needs features: true"):
+        build("simple-w18", **SMALL, mimic=TEACHER | {"soft": "features", "tap": "net.stage0.upsample.up4.res_conv1", "widths": (8, 240)})

@@ -1,4 +1,35 @@
-"""SIMPLE: Zhang et al., *SIMPLE: Single-network with Mimicking and Point Learning for Bottom-up Human Pose Estimation*, AAAI 2021."""
+"""SIMPLE: Zhang et al., *SIMPLE: Single-network with Mimicking and Point Learning for Bottom-up Human Pose Estimation*, AAAI 2021.
+
+Idea: people and joints are both points. One HRNet, all four branches side by side (Section 3), paints a map a joint (Eq. 8) and three maps
+of people's boxes: centre, top left and bottom right corner, behind center pooling and cascade corner pooling (Section 4.1, Eq. 9;
+CenterNet's losses, Eq. 10). The 32 best points of each kind are paired to boxes; a pair needs a centre in its middle, and its score is the
+mean of the three. A CNN looks at the pose maps in a box and keeps what is that person's (Section 4.2). In training, the student's pose
+maps in its own boxes also learn from a top-down teacher's (Section 5, Eq. 11-15). Files: `pools`, `network`, `targets`, `loss`, `points`,
+`decode`; `roi`, `grouping`, `persons`, `supervision` (grouping), `rendered`, `grouping_train`, `grouping_file` (its training alone),
+`mimic`.
+
+What the paper leaves open, and how it is decided here (`roi`, `grouping`, `persons`, `rendered` and `mimic` have their own lists):
+
+- F_shared's 15 C channels become 256 by a 1 × 1 convolution before each point's branch (``channels``): at all 480 of W32 the three
+  branches would cost 440 G multiply-adds at 512 px, eleven times the trunk. Branches are enlarged bilinearly. The pose maps' layers are
+  HRNet-V2's: 1 × 1 to 15 C, batch normalisation, ReLU, 1 × 1. Heads of the point maps and their offsets are CenterNet's.
+- No tags of corners (``corner_tags``): the text pairs by the centre alone. Two outer people's corners around a third then make a box too;
+  it goes away empty-handed when points are handed out, and is dropped.
+- Points stand at the nearest cell's centre with offsets within ± 1/2 a cell, in the house's pixel-centre coordinates, instead of
+  CenterNet's whole cells with offsets from 0 to 1. Boxes are cut at the picture's edge before their points are painted.
+- Joints' Gaussians have a deviation of 2 cells (``sigma``), as HRNet's and HigherHRNet's. Equation 8 is summed over cells, as it is
+  written.
+- phi_det is 0.05, phi_pose 0.1; of boxes with an IoU above 0.5 the better stays (CenterNet's soft NMS would leave the others with smaller
+  scores); of people with an OKS above 0.7 too. Arguments of ``boxes`` and ``people``.
+- A joint's score is its point's height × the probability that it is the person's; a person's is the mean over all joints × the box's.
+- A joint without a point is the highest kept response in the person's RoI (``refill``).
+- Flips and scales: pose maps are averaged, the boxes of all views are put together, and NMS follows.
+- The grouping CNN learns from the points that the network predicts at the moment, in annotated boxes moved by up to a tenth of their
+  sides, and no gradient flows from it into the pose maps (`supervision`).
+- Optimiser, augmentation: Adam; HigherHRNet's.
+
+Published: AP 66.1 (W18) and 69.6 (W32) on COCO test-dev2017 with one scale, 68.1 and 71.1 with five (Table 4). Ours: docs/simple.md.
+"""
 
 from typing import Any, Literal
 
@@ -86,6 +117,10 @@ class SIMPLE(nn.Module):
         super().__init__()
         if (detector == "none") != (grouping == "ae"):
             raise ValueError(f"grouping ae goes with detector none, cnn and max with a detector; got {detector!r} and {grouping!r}")
+        if mimic is not None and detector == "none" and mimic.get("boxes") != "annotated":
+            raise ValueError("without a detector mimicking needs boxes: annotated")
+        if mimic is not None and (mimic.get("soft") == "features") and not features:
+            raise ValueError("mimicking features needs features: true")
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
         self.size, self.sigma, self.detector, self.anchor_scale = size, sigma, detector, anchor_scale
         mirror, k = self.skeleton.mirror, len(self.skeleton)
@@ -120,7 +155,11 @@ class SIMPLE(nn.Module):
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """See `manypose.methods.simple.loss.simple_loss`; with a teacher also `Mimic`'s."""
         losses = simple_loss(outputs, targets, self.grouping, self._supervision, **self._loss)
-        return losses if self.mimic is None else losses | self.mimic(outputs, targets, self.detect(outputs))
+        if self.mimic is None:
+            return losses
+        with torch.no_grad():
+            found = outputs["pose"].new_zeros(len(outputs["pose"]), 0, 5) if self.mimic.boxes == "annotated" else self.detect(outputs)
+        return losses | self.mimic(outputs, targets, found)
 
     def readout(self, outputs: Maps) -> Maps:
         """``pose``; and ``boxes`` (b, n, 5), people's boxes and scores in network pixels (`detect`), or with ``ae`` the joints' ``tag``."""

@@ -92,7 +92,7 @@ class Mimic(nn.Module):
             raise ValueError("soft features need tap, the teacher's submodule that takes them, and widths, the channels of both")
         self.named: dict[str, Any] = {"name": teacher, "weights": weights, "arguments": dict(teacher_args or {})}
         self.skeleton, self.truth, self.soft, self.beta, self.boxes = skeleton, truth, soft, beta, boxes
-        self.most, self.overlap, self.sigma, self.others, self.tap, self.half = most, overlap, sigma, others, tap, half
+        self.most, self.overlap, self.sigma, self.others, self.tap, self.coarse = most, overlap, sigma, others, tap, half
         k = len(skeleton)
         self.adapter1 = _identity(k, k, kernel) if truth else None
         shapes = {"heat": (k, k), "features": (int(widths[0]), int(widths[1]))}
@@ -105,7 +105,7 @@ class Mimic(nn.Module):
         """Read when first needed."""
         if not self._teacher:
             method = read_teacher(self.named["name"], self.named["weights"], self.named["arguments"])
-            self._teacher.append(Teacher(method, self.skeleton, self.tap if self.soft == "features" else "", self.half))
+            self._teacher.append(Teacher(method, self.skeleton, self.tap if self.soft == "features" else "", self.coarse))
         module = cast(nn.Module, self._teacher[0].method)
         module.to(device)
         return self._teacher[0]
