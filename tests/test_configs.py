@@ -70,7 +70,7 @@ def test_every_config_builds_all_it_names(path, data):
     made = parser().instantiate_classes(given)
     optimizer = made.optimizer(method.parameters())
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
-    assert made.schedule.at(made.schedule.epochs) < 0.05
+    assert made.schedule.at(made.schedule.epochs) <= 0.1
     batch = next(iter(made.data))
     assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
