@@ -10,6 +10,7 @@ from shared import shared
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.baselines import Baseline, prior
 from manypose.methods.multiposenet.prn import PRN
+from manypose.methods.multiposenet.prn_clusters import cluster, clusters
 from manypose.methods.multiposenet.prn_data import People, batches, order, points, ranges, read_people
 from manypose.methods.multiposenet.prn_eval import evaluate, figures, first_images, grouped
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
@@ -177,6 +178,29 @@ def test_the_bundled_weights_on_the_published_tables_set():
     assert ap["linear"] > 0.93
     assert ap["each"] > 0.94
     assert ap["shared"] > 0.95
+
+
+def test_clusters_find_postures_again():
+    g = np.random.default_rng(0)
+    postures = g.uniform(0, 1, (3, 17, 2)) * [0.64, 1.0]
+    poses = np.repeat(postures, [50, 30, 20], 0) + g.normal(0, 0.01, (100, 17, 2))
+    middles, size = cluster(poses, 3, COCO)
+    for found, n in zip(middles, size, strict=True):
+        nearest = np.abs(postures - found).mean((1, 2)).argmin()
+        assert n == [50, 30, 20][nearest]
+        np.testing.assert_allclose(found, postures[nearest], atol=0.02)
+
+
+def test_the_picture_of_configurations(archive, tmp_path, capsys):
+    path = train(archive, tmp_path / "run", nodes=8, size=[14, 9], epochs=2, batch_size=32)
+    found = clusters(path, archive, tmp_path / "poses.png", number=2, people=40)
+    assert found.shape == (2, 17, 2)
+    assert (tmp_path / "poses.png").stat().st_size > 1000
+    with pytest.raises(ValueError, match="is no perceptron"):
+        clusters(BUNDLED, archive, tmp_path / "none.png")
+    with pytest.raises(ValueError, match="100000 clusters of"):
+        clusters(path, archive, tmp_path / "none.png", number=100000)
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_bad_input_is_one_clear_error(archive, tmp_path, untyped):

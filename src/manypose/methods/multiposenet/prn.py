@@ -83,20 +83,32 @@ class PRN(nn.Module):
             n: how many regions there are.
             candidate: which candidate it is, the same in all regions that see it. This network looks at each region by itself.
         """
-        cells, shares = stamps((place + self.extend) / (1 + 2 * self.extend), self.size, self.sharp)
-        cells = cells + (joint * (self.size[0] * self.size[1]))[:, None]
+        cells, shares = self._cells(joint, place)
         flat, r = cells.flatten(), cells.shape[1]
-        start = torch.searchsorted(row, torch.arange(n, device=row.device)) * r
-        given = (shares * heights[:, None]).flatten().to(self.first.dtype)
-        h = functional.embedding_bag(flat, self.first, start, mode="sum", per_sample_weights=given) + self.first_bias
-        h = functional.dropout(functional.relu(h), self.dropout, self.training)
-        for layer in self.hidden:
-            h = functional.dropout(functional.relu(layer(h)), self.dropout, self.training)
+        h = self.activations(row, joint, place, heights, n)
         each, shares = torch.arange(len(row), device=row.device) * r, shares.flatten().to(self.last.dtype)
         rows = functional.embedding_bag(flat, self.last, each, mode="sum", per_sample_weights=shares)
         bias = functional.embedding_bag(flat, self.last_bias, each, mode="sum", per_sample_weights=shares)
-        y = (rows * h[row]).sum(1) + bias[:, 0]
+        y = torch.linalg.vecdot(rows, h[row]) + bias[:, 0]
         return y + self.gain[joint] * heights if self.residual else y
+
+    def activations(
+        self, row: Int[Tensor, " p"], joint: Int[Tensor, " p"], place: Float[Tensor, "p 2"], heights: Float[Tensor, " p"], n: int
+    ) -> Float[Tensor, "n nodes"]:
+        """The last hidden layer of each region; arguments as `forward`'s."""
+        cells, shares = self._cells(joint, place)
+        start = torch.searchsorted(row, torch.arange(n, device=row.device)) * cells.shape[1]
+        given = (shares * heights[:, None]).flatten().to(self.first.dtype)
+        h = functional.embedding_bag(cells.flatten(), self.first, start, mode="sum", per_sample_weights=given) + self.first_bias
+        h = functional.dropout(functional.relu(h), self.dropout, self.training)
+        for layer in self.hidden:
+            h = functional.dropout(functional.relu(layer(h)), self.dropout, self.training)
+        return h
+
+    def _cells(self, joint: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of `first` and `last` that each candidate touches, and its share of each."""
+        cells, shares = stamps((place + self.extend) / (1 + 2 * self.extend), self.size, self.sharp)
+        return cells + (joint * (self.size[0] * self.size[1]))[:, None], shares
 
 
 def log_share(
