@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "prn join": ("manypose.join:join", "put a Pose Residual Network into a MultiPoseNet's weights file"),
     "prn evaluate": ("manypose.methods.multiposenet.prn_eval:evaluate", "how well it gives joints to persons (MultiPoseNet, Table 3)"),
     "grouping train": ("manypose.methods.simple.grouping_train:train", "train SIMPLE's grouping CNN on annotations alone, from a config"),
+    "prn clusters": ("manypose.methods.multiposenet.prn_clusters:clusters", "draw the body configurations it has learnt (Figure 2)"),
     "doctor": ("manypose.doctor:doctor", "what is installed, and whether it works"),
     "doctor data": ("manypose.doctor:data", "check a data set and say what is wrong with it, by id"),
 }
