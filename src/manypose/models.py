@@ -34,6 +34,7 @@ class Line:
         measured: what the bundled weights were measured to reach, and how; empty where there are none.
         published: its paper's figure, quoted.
         multiply_adds: see `COUNTING`; None where it was not asked for.
+        crop: height and width of a person's crop, of models that look at one person at a time.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Line:
     measured: str
     published: str
     multiply_adds: int | None = None
+    crop: tuple[int, int] | None = None
 
 
 def table(cost: bool = False) -> list[Line]:
@@ -58,9 +60,10 @@ def _line(name: str, cost: bool) -> Line:
         raise TypeError(f"the model {name!r} is no torch.nn.Module")
     weights = BUNDLED / f"{name}.safetensors"
     parameters = sum(p.numel() for p in method.parameters())
-    adds = multiply_adds(method, getattr(method, "input_size", method.size)) if cost else None
+    crop = getattr(method, "input_size", None)
+    adds = multiply_adds(method, crop or method.size) if cost else None
     named = MODELS[name]
-    return Line(name, named.summary, parameters, method.size, weights.is_file(), _measured(weights), named.published, adds)
+    return Line(name, named.summary, parameters, method.size, weights.is_file(), _measured(weights), named.published, adds, crop)
 
 
 def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:
@@ -89,10 +92,9 @@ def text(lines: list[Line]) -> str:
     head = ["model", "parameters", *(["multiply-adds"] if cost else []), "input", "weights", "measured", "published"]
     rows = [head]
     for line in lines:
-        adds = [f"{(line.multiply_adds or 0) / 1e9:.1f} G"] if cost else []
+        adds = [f"{(line.multiply_adds or 0) / 1e9:.{1 if (line.multiply_adds or 0) >= 1e9 else 2}f} G"] if cost else []
         weights = "bundled" if line.bundled else "-"
-        rows.append(
-            [line.name, f"{line.parameters / 1e6:.1f} M", *adds, f"{line.size} px", weights, line.measured or "-", line.published or "-"]
-        )
+        seen = f"{line.size} px" if line.crop is None else f"{line.crop[0]} x {line.crop[1]} px"
+        rows.append([line.name, f"{line.parameters / 1e6:.1f} M", *adds, seen, weights, line.measured or "-", line.published or "-"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -144,7 +144,7 @@ class Model:
             )
         if self.needs_boxes and not boxes:
             raise ValueError(
-                "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or who finds them (--detector NAME)"
+                "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or a detector (--detector NAME)"
             )
         if self.needs_boxes and (options.scales != (1.0,) or options.size is not None or options.published):
             raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
