@@ -246,7 +246,7 @@ def _build(name: str, kwargs: dict[str, Any]) -> Method:
 def _bundled(name: str | None) -> Path:
     path = BUNDLED / f"{name or DEFAULT}.safetensors"
     if not path.is_file():
-        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors"))
+        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are of a model's part
         raise ValueError(
             f"no weights for {name or DEFAULT!r}: give some, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
             f"weights come with the package for: {', '.join(there) or 'no model'}"
