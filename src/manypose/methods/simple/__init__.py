@@ -19,8 +19,8 @@ What the paper leaves open, and how it is decided here (`roi`, `grouping`, `pers
   CenterNet's whole cells with offsets from 0 to 1. Boxes are cut at the picture's edge before their points are painted.
 - Joints' Gaussians have a deviation of 2 cells (``sigma``), as HRNet's and HigherHRNet's. Equation 8 is summed over cells, as it is
   written.
-- phi_det is 0.05, phi_pose 0.1; of boxes with an IoU above 0.5 the better stays (CenterNet's soft NMS would leave the others with smaller
-  scores); of people with an OKS above 0.7 too. Arguments of ``boxes`` and ``people``.
+- phi_det is 0.05, phi_pose 0.1; of boxes with an IoU above 0.65 the better stays (CenterNet's soft NMS would leave the others with smaller
+  scores); of people with an OKS above 0.9 too. Arguments of ``boxes`` and ``people``.
 - A joint's score is its point's height × the probability that it is the person's; a person's is the mean over all joints × the box's.
 - A joint without a point is the highest kept response in the person's RoI (``refill``).
 - Flips and scales: pose maps are averaged, the boxes of all views are put together, and NMS follows.

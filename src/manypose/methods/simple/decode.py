@@ -34,8 +34,8 @@ def decode(
     least: float = 0.1,
     share: float = 3.0,
     refill: bool = True,
-    same: float = 0.7,
-    overlap: float = 0.5,
+    same: float = 0.9,
+    overlap: float = 0.65,
     most: int = 32,
 ) -> list[Poses]:
     """The people of each image, in network pixels, by falling score.

@@ -28,7 +28,7 @@ def boxes_of_points(
     top: int = 32,
     tag_threshold: float = 0.5,
     small: float = 150.0,
-    overlap: float = 0.5,
+    overlap: float = 0.65,
 ) -> Float[Tensor, "b n 5"]:
     """The best boxes of each image, xyxy in network pixels, and their scores: the means of their three points' (0: no box).
 
