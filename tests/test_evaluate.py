@@ -211,6 +211,23 @@ def test_annotated_boxes_and_boxes_of_a_file(flies: Path, tmp_path: Path) -> Non
         run(flies, Dots(), boxes="annotated")
 
 
+def test_boxes_of_a_detector_and_bad_boxes(flies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = BoxDots()
+    method.fields = {"heat": Field(None), "tag": Field(None, "stack", "base")}
+    monkeypatch.setattr("manypose.evaluate.find_detector", lambda name, **_: Dots())
+    found = run(flies, method, detector="dots")
+    assert found.figures["AP"] > 0.9
+    assert "BoxDots, boxes of dots, no flip" in found.protocol
+    with pytest.raises(ValueError, match="boxes or a detector, not both"):
+        run(flies, method, detector="dots", boxes="annotated")
+    with pytest.raises(ValueError, match="needs their boxes"):
+        run(flies, method)
+    first = json.loads((flies / "people.json").read_text())["images"][0]["file_name"]
+    (tmp_path / "boxes.json").write_text(json.dumps({first: [[5, 5, 5, 9], [-9, -9, -4, -4], [float("nan"), 0, 9, 9]]}))
+    bad = run(flies, method, boxes=str(tmp_path / "boxes.json"))
+    assert "3 boxes were left out (1 not finite, 1 without an area, 1 outside the photo)" in bad.notes
+
+
 def test_box_ap(flies: Path) -> None:
     done = run(flies, Dots(), box_ap=True)
     assert done.figures["box AP50"] >= 0

@@ -188,7 +188,9 @@ def evaluate(
                 score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
             if skipped:
                 score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
-            done = _finish(chosen, score, _how(one, options, model, boxes or detector, joint_threshold, tracking, chosen.rounding), json, report, quiet)
+            done = _finish(
+                chosen, score, _how(one, options, model, boxes or detector, joint_threshold, tracking, chosen.rounding), json, report, quiet
+            )
         return _shared(done, number)
 
 
