@@ -1,7 +1,7 @@
 """A third party's MultiPoseNet (ResNet-50), where its definition is the paper's: trunk, person subnet, K2 … K4 and their maps.
 
 It differs from the paper, and so from ours, elsewhere: 18 keypoint maps with a neck and no person mask (its inner heads have 19, of which
-18 are used); K5 without a 3 × 3 convolution; D features without ReLUs. Its anchors lie half a cell further on and are cut to no whole sizes.
+18 are used); K5 without a 3 × 3 convolution; D features without ReLUs. Its anchors lie half a cell further on.
 """
 
 import json
