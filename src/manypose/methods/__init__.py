@@ -121,7 +121,7 @@ def _simple(width: int, published: str) -> Named:
 
 def _multiposenet(trunk: str, published: str) -> Named:
     summary = f"MultiPoseNet, {trunk.replace('resnet', 'ResNet-')}, bottom-up, 480 px"
-    return Named("manypose.methods.multiposenet:MultiPoseNet", {"trunk": trunk, "size": 480}, summary, published)
+    return Named("manypose.methods.multiposenet:MultiPoseNet", {"trunk": trunk, "size": 480, "prn": {}}, summary, published)
 
 
 MODELS: dict[str, Named] = {
@@ -137,8 +137,15 @@ MODELS: dict[str, Named] = {
     "mspn-small": Named(
         "manypose.methods.mspn:MSPN",
         {
-            "stages": 2, "trunk": "tiny", "depths": [2, 3, 2, 2], "width": 64, "input_size": [128, 96], "extend": [1.25, 1.25],
-            "peak": 12.0, "hardest": None, "hidden": True,
+            "stages": 2,
+            "trunk": "tiny",
+            "depths": [2, 3, 2, 2],
+            "width": 64,
+            "input_size": [128, 96],
+            "extend": [1.25, 1.25],
+            "peak": 12.0,
+            "hardest": None,
+            "hidden": True,
         },
         "MSPN, 2 light stages, top-down, 128 x 96 px a person",
     ),
@@ -176,6 +183,8 @@ MODELS: dict[str, Named] = {
             "anchor_scale": 3.0,
             "sigma": 1.5,
             "mask_weight": 0.25,
+            "prn": {"kind": "AttentionPRN"},
+            "grouping": {"threshold": 0.3},
         },
         "MultiPoseNet, ResNet-18 of half width, bottom-up, 256 px",
     ),
