@@ -241,8 +241,6 @@ def test_published_detections_are_read():
         ("", "not JSON"),
         ("5", "not a boxes file"),
         ('{"a.jpg": [[1, 2, 3]]}', "not a boxes file"),
-        ('{"a.jpg": [[1, 2, 1, 5]]}', "'a.jpg': boxes must be finite"),
-        ('{"a.jpg": [[1, 2, NaN, 5]]}', "'a.jpg': boxes must be finite"),
         ('[{"image_id": 1}]', "not a boxes file"),
     ],
 )

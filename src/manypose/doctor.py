@@ -26,6 +26,7 @@ EXTRAS = {
     "eval": ("faster_coco_eval",),
     "video": ("av",),
     "interop": ("supervision",),
+    "synth": ("anny", "moderngl"),
 }
 """The modules that each extra of the package brings."""
 

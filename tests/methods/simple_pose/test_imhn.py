@@ -132,7 +132,7 @@ def test_every_experiment_can_be_trained(choice):
         ({"thre": 0.0}, "0 < thre < 1"),
         ({"sigma_p": 0.0}, "positive deviations"),
         ({"stages": 0, "wiring": "cascade"}, "and a stage"),
-        ({"assembly": {"round": 3}}, "an argument of assembly is one of joints, parts, doubt, .*; got 'round'"),
+        ({"assembly": {"round": 3}}, "an argument of assembly is one of joints, parts, .*; got 'round'"),
     ],
 )
 def test_arguments_that_cannot_be_are_told(bad, told, untyped):

@@ -39,9 +39,7 @@ Decoding = Literal["gaussian", "dark", "published"]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB
 
-NO_BOXES = (
-    "this model looks at one person at a time and needs their boxes: give boxes (--boxes FILE) or a detector (--detector NAME)"
-)
+NO_BOXES = "this model looks at one person at a time and needs their boxes: give boxes (--boxes FILE) or a detector (--detector NAME)"
 
 
 class MSPN(nn.Module):
