@@ -3,13 +3,14 @@
 import _codecs
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["mismatch", "read_checkpoint", "with_counters"]
+__all__ = ["fill", "mismatch", "read_checkpoint", "with_counters"]
 
 # Training checkpoints hold their best score as a numpy number: data, but not what torch takes for data by itself.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -74,3 +75,34 @@ def mismatch(own: dict[str, Tensor], state: dict[str, Tensor]) -> str:
     ]
     lists = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
     return "; ".join(f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" for kind, names in lists if names)
+
+
+def fill(
+    net: nn.Module,
+    state: dict[str, Tensor],
+    describe: Callable[[dict[str, Tensor]], str],
+    source: str,
+    part: Callable[[str], bool] | None = None,
+) -> None:
+    """Put a state dict into a network, all or nothing.
+
+    Args:
+        net: whose names the state dict has.
+        state: see `read_checkpoint`.
+        describe: what a state dict looks like, for errors.
+        source: the file's name, for errors.
+        part: which of the network's names are filled; the rest of the state dict is ignored. None: all, and nothing may be left over.
+
+    Raises:
+        ValueError: names or shapes differ; the error says how, and which model would fit.
+    """
+    own = net.state_dict()
+    if part is not None:
+        own = {name: tensor for name, tensor in own.items() if part(name)}
+        found, what = {name: tensor for name, tensor in state.items() if name in own}, "the trunk of "
+    else:
+        found, what = state, ""
+    filled = with_counters(own, found)
+    if wrong := mismatch(own, filled):
+        raise ValueError(f"{source}: does not fit {what}{describe(net.state_dict())}: {wrong}; this looks like {describe(state)}")
+    net.load_state_dict(filled, strict=part is None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from manypose.backbones import HRNET_PARTS, resnet
 from manypose.methods.mspn import MSPN, HRNet
 from manypose.methods.mspn.network import MSPNet
-from manypose.pth import mismatch, read_checkpoint, with_counters
+from manypose.pth import fill, mismatch, read_checkpoint
 
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "imagenet", "load_published", "rename"]
 
@@ -36,12 +36,7 @@ def fit(method: MSPN | HRNet, state: dict[str, Tensor], source: str = "the check
     Raises:
         ValueError: names or shapes differ; the error says how, and which model would fit.
     """
-    own = method.net.state_dict()
-    state = with_counters(own, state)
-    wrong = mismatch(own, state)
-    if wrong:
-        raise ValueError(f"{source}: does not fit {describe(own)}: {wrong}; this looks like {describe(state)}")
-    method.net.load_state_dict(state)
+    fill(method.net, state, describe, source)
 
 
 def fit_trunk(method: MSPN | HRNet, state: dict[str, Tensor], source: str = "the checkpoint") -> None:
@@ -54,12 +49,7 @@ def fit_trunk(method: MSPN | HRNet, state: dict[str, Tensor], source: str = "the
     def trunk(name: str) -> bool:
         return name.split(".")[0] in HRNET_PARTS if isinstance(method, HRNet) else "res_conv2" not in name
 
-    own = {name: tensor for name, tensor in method.net.state_dict().items() if trunk(name)}
-    state = with_counters(own, {name: tensor for name, tensor in state.items() if name in own})
-    wrong = mismatch(own, state)
-    if wrong:
-        raise ValueError(f"{source}: does not fit the trunk of {describe(method.net.state_dict())}: {wrong}")
-    method.net.load_state_dict(state, strict=False)
+    fill(method.net, state, describe, source, part=trunk)
 
 
 def describe(state: dict[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from manypose.methods.simple_pose import SimplePose
-from manypose.pth import mismatch, read_checkpoint, with_counters
+from manypose.pth import fill, read_checkpoint
 
 __all__ = ["PREFIX", "describe", "fit", "fit_trunk", "load_published"]
 
@@ -39,10 +39,7 @@ def fit(method: SimplePose, state: dict[str, Tensor], source: str = "the checkpo
     Raises:
         ValueError: names or shapes differ; the error says how, and which model would fit.
     """
-    own = method.net.state_dict()
-    state = with_counters(own, state)
-    _check(own, state, source)
-    method.net.load_state_dict(state)
+    fill(method.net, state, describe, source)
 
 
 def fit_trunk(method: SimplePose, state: dict[str, Tensor], source: str = "the checkpoint") -> None:
@@ -51,16 +48,7 @@ def fit_trunk(method: SimplePose, state: dict[str, Tensor], source: str = "the c
     Raises:
         ValueError: the rest is not all there, or is of another size.
     """
-    own = {name: tensor for name, tensor in method.net.state_dict().items() if not name.startswith(("outs.", "merge_preds."))}
-    state = with_counters(own, {name: tensor for name, tensor in state.items() if name in own})
-    _check(own, state, source)
-    method.net.load_state_dict(state, strict=False)
-
-
-def _check(own: dict[str, Tensor], state: dict[str, Tensor], source: str) -> None:
-    wrong = mismatch(own, state)
-    if wrong:
-        raise ValueError(f"{source}: does not fit {describe(own)}: {wrong}; this looks like {describe(state)}")
+    fill(method.net, state, describe, source, part=lambda name: not name.startswith(("outs.", "merge_preds.")))
 
 
 def describe(state: dict[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from manypose.backbones import HRNET_PARTS
 from manypose.methods.swahr import SWAHR
-from manypose.pth import mismatch, read_checkpoint, with_counters
+from manypose.pth import fill, read_checkpoint
 
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "load_published"]
 
@@ -43,10 +43,7 @@ def fit(method: SWAHR, state: dict[str, Tensor], source: str = "the checkpoint")
     Raises:
         ValueError: names or shapes differ; the error says how, and which model would fit.
     """
-    own = method.net.state_dict()
-    state = with_counters(own, state)
-    _check(own, state, source)
-    method.net.load_state_dict(state)
+    fill(method.net, state, describe, source)
 
 
 def fit_trunk(method: SWAHR, state: dict[str, Tensor], source: str = "the checkpoint") -> None:
@@ -55,16 +52,7 @@ def fit_trunk(method: SWAHR, state: dict[str, Tensor], source: str = "the checkp
     Raises:
         ValueError: the trunk is not all there, or is of another width.
     """
-    own = {name: tensor for name, tensor in method.net.state_dict().items() if name.split(".")[0] in HRNET_PARTS}
-    state = with_counters(own, {name: tensor for name, tensor in state.items() if name in own})
-    _check(own, state, source)
-    method.net.load_state_dict(state, strict=False)
-
-
-def _check(own: dict[str, Tensor], state: dict[str, Tensor], source: str) -> None:
-    wrong = mismatch(own, state)
-    if wrong:
-        raise ValueError(f"{source}: does not fit {describe(own)}: {wrong}; this looks like {describe(state)}")
+    fill(method.net, state, describe, source, part=lambda name: name.split(".")[0] in HRNET_PARTS)
 
 
 def describe(state: dict[str, Tensor]) -> str:
