@@ -88,7 +88,8 @@ def test_subpixel_is_right_on_clean_gaussians_at_any_phase(x, y, sigma, height):
     heat = one_gaussian(x, y, sigma, height=height)
     _, cells = peaks(heat, top=1)
     off = (subpixel(heat, cells)[0, 0, 0] - torch.tensor([x, y])).abs().max()
-    assert off < 0.02  # the worst is at the picture's edge, where a neighbour is missing
+    inside = 1 <= x <= 29 and 1 <= y <= 22
+    assert off < (0.01 if inside else 0.02)  # at the picture's edge a neighbour is missing
 
 
 def test_subpixel_beats_the_quarter_offset_under_noise():
