@@ -33,7 +33,7 @@ class TopDown:
     """
 
     size: tuple[int, int] = (256, 192)
-    extend: tuple[float, float] = (1.6, 1.6)
+    extend: tuple[float, float] = (1.7, 1.7)
     labels: str = "ours"
     refinement: str = "gaussian"
     TOP_DOWN = True

@@ -11,7 +11,10 @@ import pytest
 import torch
 from shared import REPOSITORY, shared
 
+from manypose.arguments import configure
 from manypose.config import fill_in, read_environment
+from manypose.data.shards import write
+from manypose.data.synthetic import SyntheticPeople
 from manypose.methods import build
 from manypose.skeleton import BUILT_IN, named
 from manypose.train import Step, train
@@ -36,6 +39,7 @@ def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
     joints = BUILT_IN[skeleton].joints
     keypoints = [v for i in range(len(joints)) for v in (20 + 5 * i, 10 + 4 * i, 2)]
     person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [15, 5, 95, 80], "area": 4000.0, "keypoints": keypoints}
+    person["segmentation"] = [[15, 5, 110, 5, 110, 85, 15, 85]]
     image = {"id": 1, "file_name": "000000000001.jpg", "width": 120, "height": 100, "crowdIndex": 0.5}
     category = {"id": 1, "name": "person", "keypoints": joints, "skeleton": []}
     annotations.write_text(
@@ -55,6 +59,8 @@ def data(tmp_path, monkeypatch):
     sports = tmp_path / "lspet_photos"
     write_coco(sports / "images", sports / "person_keypoints.json", "coco")
     write_coco(tmp_path / "backgrounds", tmp_path / "unused.json", "coco")
+    write(SyntheticPeople(2, size=(96, 128)), tmp_path / "rendered")
+    monkeypatch.setenv("MANYPOSE_RENDERED", str(tmp_path / "rendered"))
     monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
 
 
@@ -75,6 +81,15 @@ def test_every_config_builds_all_it_names(path, data):
     assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
     assert batch.there.any()
+
+
+def test_an_option_reaches_into_a_dict_of_the_config_and_leaves_the_rest(data):
+    config = REPOSITORY / "configs/simple/small_mimic.yaml"
+    words = ["--model_args.mimic.truth", "false", "--model_args.mimic.widths=[64, 240]", "--model_args.grouping", "max", "--seed", "3"]
+    made = configure(train, ["--config", str(config), *words], "manypose train")
+    own = parser().parse_args(["--config", str(config)]).model_args
+    assert made["model_args"] == {**own, "grouping": "max", "mimic": {**own["mimic"], "truth": False, "widths": [64, 240]}}
+    assert made["seed"] == 3
 
 
 def test_headers_say_how_to_run_and_what_to_expect():

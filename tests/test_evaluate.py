@@ -217,7 +217,7 @@ def test_boxes_of_a_detector_and_bad_boxes(flies: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr("manypose.evaluate.find_detector", lambda name, **_: Dots())
     found = run(flies, method, detector="dots")
     assert found.figures["AP"] > 0.9
-    assert "BoxDots, boxes of dots, no flip" in found.protocol
+    assert "BoxDots, boxes of dots from score 0.1, no flip" in found.protocol
     with pytest.raises(ValueError, match="boxes or a detector, not both"):
         run(flies, method, detector="dots", boxes="annotated")
     with pytest.raises(ValueError, match="needs their boxes"):

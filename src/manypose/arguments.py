@@ -17,6 +17,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
+import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionConfigFile, ArgumentParser
 
@@ -57,12 +58,38 @@ def configure(function: Callable, argv: Sequence[str], prog: str) -> dict[str, A
     parser = ArgumentParser(prog=prog, description=parse_docstring(function.__doc__ or "").short_description, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below; later options overrule it")
     parser.add_function_arguments(function, as_positional=False)
+    shallow, deep = _deep(function, argv)
     try:
-        given = parser.parse_args(argv)
+        given = parser.parse_args(shallow)
     except argparse.ArgumentError as e:
         file = next((b for a, b in pairwise(argv) if a == "--config"), "the config")
         raise UsageError(_explained(e, function, parser).replace("Problems parsing config:", f"{file}: not YAML:")) from None
-    return {k: v for k, v in vars(parser.instantiate(given)).items() if k != "config"}
+    made = {k: v for k, v in vars(parser.instantiate(given)).items() if k != "config"}
+    for (first, *between, last), value in deep:
+        at = made[first] = dict(made[first] or {})
+        for key in between:
+            at[key] = at = dict(at.get(key) or {})
+        at[last] = value
+    return made
+
+
+def _deep(function: Callable, argv: Sequence[str]) -> tuple[list[str], list[tuple[list[str], Any]]]:
+    """The command line without the options that reach into a dict's dicts (``--model_args.mimic.truth false``), and these.
+
+    jsonargparse would put ``{"truth": False}`` in place of all that the config says of ``mimic``.
+    """
+    dicts = {name for name, kind in typing.get_type_hints(function).items() if "dict[" in str(kind)}
+    shallow: list[str] = []
+    deep: list[tuple[list[str], Any]] = []
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        path = option.removeprefix("--").split(".")
+        if option.startswith("--") and path[0] in dicts and len(path) > 2:
+            deep.append((path, yaml.safe_load(value if equals else next(words, ""))))
+        else:
+            shallow.append(word)
+    return shallow, deep
 
 
 def _explained(error: Exception, function: Callable, parser: ArgumentParser) -> str:

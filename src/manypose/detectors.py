@@ -1,5 +1,6 @@
 """Boxes from a detector, for methods that look at one person at a time: torchvision's by name, any model of this package, or a function."""
 
+from copy import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -63,7 +64,9 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
     return _detecting(network.to(where).eval(), where)
 
 
-def with_boxes(items: Iterable[Item], detector: Detector | Method, *, threshold: float = 0.2, batch_size: int = 8) -> Iterator[Item]:
+def with_boxes(
+    items: Iterable[Item], detector: Detector | Method, *, threshold: float = 0.2, batch_size: int = 8, flip: bool = False
+) -> Iterator[Item]:
     """The same items with the boxes of the people in them. Memory does not grow with their number.
 
     A photo that cannot be read gets none; whoever reads it next says why.
@@ -73,12 +76,13 @@ def with_boxes(items: Iterable[Item], detector: Detector | Method, *, threshold:
         detector: see `find_detector`.
         threshold: people with a lower score are left out.
         batch_size: photos that are looked at at once.
+        flip: a model of this package looks at the mirrored photo too.
 
     Raises:
         ValueError: the detector gave no boxes, or not for each photo.
     """
     if isinstance(detector, Method):
-        for result in stream(detector, items, Options(batch_size=batch_size, threshold=threshold)):
+        for result in stream(_boxes_alone(detector), items, Options(flip, batch_size=batch_size, threshold=threshold)):
             yield replace(result.item, boxes=_NOBODY if result.poses is None else people_boxes(result.poses))
         return
     left = iter(items)
@@ -93,6 +97,15 @@ def with_boxes(items: Iterable[Item], detector: Detector | Method, *, threshold:
             boxes = _NOBODY if photo is None else with_scores(next(rest))
             assert boxes is not None
             yield replace(item, boxes=boxes[boxes[:, 4] >= threshold])
+
+
+def _boxes_alone(method: Method) -> Method:
+    """The same network; where it can find boxes without looking for joints, that is what it does."""
+    if not hasattr(method, "detect"):
+        return method
+    alone: Any = copy(method)
+    alone.decode = alone.detect
+    return alone
 
 
 def people_boxes(poses: Poses) -> Float[np.ndarray, "n 5"]:

@@ -34,7 +34,7 @@ from manypose.track import Tracker, TrackOptions, tracked
 
 __all__ = ["LEAST_OF_DETECTOR", "Evaluation", "evaluate"]
 
-LEAST_OF_DETECTOR = 0.05
+LEAST_OF_DETECTOR = 0.1
 """Detected people with a lower score are left out: all but the least certain count for AP."""
 
 T = TypeVar("T")
@@ -84,6 +84,7 @@ def evaluate(
     boxes: str | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
+    detector_threshold: float = LEAST_OF_DETECTOR,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
@@ -115,8 +116,10 @@ def evaluate(
         results: a result file to evaluate in place of a model: COCO results for coco and crowdpose, preds for mpii, a folder for posetrack.
         photos: all that the annotations list, those with labelled people, or those present in the folder.
         boxes: for models that look at one person at a time: a boxes file, or "annotated".
-        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model.
+        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
+            one that belongs to the model.
         detector_weights: the detector's weights, where they are not to be fetched.
+        detector_threshold: people with a lower score of the detector are left out; less than for pictures, since AP wants faint ones too.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
@@ -165,6 +168,7 @@ def evaluate(
     if boxes is not None and detector is not None:
         raise ValueError("give boxes or a detector, not both")
     one.check(options, boxes is not None or detector is not None)
+    detector = one.own_detector(detector, boxes)
     finder = None if detector is None else find_detector(detector, weights=detector_weights, device=device)
     skipped: Counter[str] = Counter()
     tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
@@ -173,7 +177,7 @@ def evaluate(
         pixels: dict[int, Any] = {}
         items: Iterable[Item] = _items(shots, boxes)
         if finder is not None:
-            items = with_boxes(items, finder, threshold=LEAST_OF_DETECTOR, batch_size=batch_size)
+            items = with_boxes(items, finder, threshold=detector_threshold, batch_size=batch_size, flip=flip)
         mine = _people(one, shots, items, options, joint_threshold, tracking, quiet or rank > 0, chosen, pixels, skipped)
         found, pixels = _together(mine, number), _together(pixels, number)
         done = None
@@ -189,7 +193,7 @@ def evaluate(
             if skipped:
                 score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
             done = _finish(
-                chosen, score, _how(one, options, model, boxes or detector, joint_threshold, tracking, chosen.rounding), json, report, quiet
+                chosen, score, _how(one, options, model, boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}"), joint_threshold, tracking, chosen.rounding), json, report, quiet
             )
         return _shared(done, number)
 
@@ -271,7 +275,7 @@ def _how(model: Model, options: Options, name: Any, boxes: str | None, least: fl
         else "the bundled model"
     )
     if model.needs_boxes:
-        where = "annotated boxes" if boxes == "annotated" else f"boxes of {Path(boxes or '').name}"
+        where = "annotated boxes" if boxes == "annotated" else f"boxes of {(boxes or '').rpartition('/')[2]}"
     else:
         where = f"whole photos, no boxes, short side {options.size or model.method.size}"
         scales = ", ".join(f"{s:g}" for s in options.scales)

@@ -20,7 +20,7 @@ from manypose.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.detectors import Detector, find_detector, with_boxes
 from manypose.device import choose_device
 from manypose.inference import Item, Options, Result, device_of, stream
-from manypose.methods import Method
+from manypose.methods import MODELS, Method
 from manypose.poses import Poses
 from manypose.skeleton import Skeleton
 from manypose.sources import sources
@@ -35,9 +35,11 @@ class Model:
 
     Args:
         method: any `Method` with its weights.
+        detector: the model of this package that finds the people where neither boxes nor a detector are given; empty: they must be given.
     """
 
     method: Method
+    detector: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.method, nn.Module):
@@ -95,7 +97,8 @@ class Model:
                 a mapping from file names or the path of a boxes file (`manypose.boxes.read_boxes`). A box that is not finite, has no area,
                 or lies outside its photo is left out, with a warning that counts them.
             detector: in place of boxes, who finds them: a detector of torchvision or a model of this package, by name
-                (`manypose.detectors.find_detector`), a `Model`, or a function from a list of photos to their boxes.
+                (`manypose.detectors.find_detector`), a `Model`, or a function from a list of photos to their boxes. Where neither is
+                given, the detector that belongs to the model (`Model.detector`).
             detector_threshold: people with a lower score of the detector are left out.
             flip, scales, size, batch_size, threshold, mixed, published: see `manypose.inference.Options`.
             track: the photos are the frames of one video, in order: give people ids that they keep. True, or a `manypose.track.Tracker`,
@@ -115,9 +118,10 @@ class Model:
         if boxes is not None and detector is not None:
             raise ValueError("give boxes or a detector, not both")
         self.check(options, boxes is not None or detector is not None)
+        detector = self.own_detector(detector, boxes)
         kind, items = _items(source, boxes)
         if detector is not None:
-            items = with_boxes(items, _finder(detector, self.device), threshold=detector_threshold, batch_size=batch_size)
+            items = with_boxes(items, _finder(detector, self.device), threshold=detector_threshold, batch_size=batch_size, flip=flip)
             items = list(items) if kind == "one" else items
         results = stream(self.method, items, options)
         if track is not False:
@@ -136,13 +140,17 @@ class Model:
         second = again if again is not None else self if self.needs_boxes else None
         return Tracker(options or TrackOptions(), None if second is None else second.method)
 
+    def own_detector(self, detector: Any, boxes: Any) -> Any:
+        """`detector`, or this model's own one where it needs boxes and has neither."""
+        return self.detector or None if detector is None and boxes is None and self.needs_boxes else detector
+
     def check(self, options: Options, boxes: bool) -> None:
         """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""
         if boxes and not self.needs_boxes:
             raise ValueError(
                 "this model finds everybody in the photo by itself and takes no boxes; leave them out or choose a top-down model"
             )
-        if self.needs_boxes and not boxes:
+        if self.needs_boxes and not (boxes or self.detector):
             raise ValueError(
                 "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or a detector (--detector NAME)"
             )
@@ -162,7 +170,9 @@ def load(name: str | Path | None = None, *, weights: str | Path | None = None, d
     Raises:
         FileNotFoundError, ValueError: no such model, file or device, or weights that do not fit.
     """
-    return Model(weights_files.load(name, weights=weights, device=device, **overrides))
+    method = weights_files.load(name, weights=weights, device=device, **overrides)
+    line = MODELS.get(weights_files.line_of(name))
+    return Model(method, line.detector if line is not None and hasattr(method, "people") else "")
 
 
 @lru_cache(maxsize=1)

@@ -89,7 +89,8 @@ def predict(
         out: the folder to write to; it is made where needed.
         format: result files to write: coco, openpose, csv, jsonl.
         boxes: a file with boxes of people, for models that look at one person at a time.
-        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model.
+        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
+            one that belongs to the model.
         detector_weights: the detector's weights, where they are not to be fetched.
         detector_threshold: people with a lower score of the detector are left out.
         track: give people of videos ids that they keep from frame to frame.
@@ -208,13 +209,14 @@ def predict_to(
     with suppress(_Nothing), result_files(out, formats) as write, _bar(len(paths)) as bar:
         model = model if isinstance(model, Model) else model()
         model.check(options, known is not None or finder is not None)
-        detector = None if finder is None else finder()
+        own = model.own_detector(finder, known)
+        detector = find_detector(own, device=str(model.device)) if isinstance(own, str) else None if finder is None else finder()
         if tracker is not None:
             tracker(model)  # what is wrong with it is said once, not for each video
 
         def found(items: Iterable[Item]) -> Iterator[Result]:
             if detector is not None:
-                items = with_boxes(items, detector, threshold=finder_threshold, batch_size=options.batch_size)
+                items = with_boxes(items, detector, threshold=finder_threshold, batch_size=options.batch_size, flip=options.flip)
             for result in stream(model.method, items, options):
                 outcome.skipped.update(result.skipped)
                 yield result

@@ -22,12 +22,12 @@ from manypose.files import atomic
 from manypose.methods import MODELS, Method, build
 from manypose.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "DEFAULT", "convert", "load", "read", "save", "transfer"]
+__all__ = ["BUNDLED", "DEFAULT", "convert", "line_of", "load", "read", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
 
-DEFAULT = "swahr-w18-small"
+DEFAULT = "mspn-medium"
 """What `load()` gives."""
 
 _PUBLISHED = (".pth", ".pt", ".tar", ".bin")
@@ -126,6 +126,13 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
     method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
     _module(method).to(target).eval()
     return method
+
+
+def line_of(source: str | Path | None) -> str:
+    """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
+    if source is None or not _is_file(source):
+        return DEFAULT if source is None else str(source)
+    return "" if _published(Path(source)) else str(read(source)[0].get("model", ""))
 
 
 def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:

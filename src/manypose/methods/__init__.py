@@ -90,12 +90,14 @@ class Named:
         kwargs: its arguments.
         summary: one line for ``manypose models``.
         published: the paper's figures, quoted, with where they stand.
+        detector: of a model that looks at one person at a time: the line that finds the people where nobody else does.
     """
 
     factory: str
     kwargs: dict[str, Any]
     summary: str
     published: str = ""
+    detector: str = ""
 
 
 def _swahr(trunk: str, size: int, scale_branch: bool, published: str = "") -> Named:
@@ -148,6 +150,13 @@ MODELS: dict[str, Named] = {
             "hidden": True,
         },
         "MSPN, 2 light stages, top-down, 128 x 96 px a person",
+        detector="multiposenet-small",
+    ),
+    "mspn-medium": Named(
+        "manypose.methods.mspn:MSPN",
+        {"stages": 2, "trunk": "light", "width": 128, "extend": [1.25, 1.25], "peak": 12.0, "hardest": None, "hidden": True},
+        "MSPN, 2 stages of middle weight, top-down, 256 x 192 px a person",
+        detector="multiposenet-medium",
     ),
     "hrnet-w32": _hrnet(32, (256, 192), ""),
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
@@ -187,6 +196,23 @@ MODELS: dict[str, Named] = {
             "grouping": {"threshold": 0.3},
         },
         "MultiPoseNet, ResNet-18 of half width, bottom-up, 256 px",
+    ),
+    "multiposenet-medium": Named(
+        "manypose.methods.multiposenet:MultiPoseNet",
+        {
+            "trunk": "resnet18",
+            "size": 384,
+            "channels": [64, 128, 256, 384],
+            "width": 96,
+            "features": 48,
+            "smooth": 96,
+            "norm": True,
+            "sigma": 1.5,
+            "mask_weight": 0.25,
+            "prn": {"kind": "AttentionPRN"},
+            "grouping": {"threshold": 0.3},
+        },
+        "MultiPoseNet, light ResNet-18, bottom-up, 384 px",
     ),
     "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
     "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),

@@ -51,7 +51,7 @@ def test_a_single_hot_cell_of_noise_does_not_win():
     assert (decode(heat, (256, 192))[0] - torch.tensor([20.3 * 4 + 1.5, 30.8 * 4 + 1.5])).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("extend", [(1.0, 1.0), (1.09, 1.135), (1.6, 1.6)])
+@pytest.mark.parametrize("extend", [(1.0, 1.0), (1.09, 1.135), (1.7, 1.7)])
 @pytest.mark.parametrize("published", [False, True])
 def test_a_box_is_shown_whole_and_in_proportion(extend, published):
     box = np.array([10.0, 40.0, 250.0, 90.0])

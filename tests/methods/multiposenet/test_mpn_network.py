@@ -39,7 +39,7 @@ def test_shapes(output_stride):
     assert set(out) == {"heat", "person", "shift"}
     read = net.readout(out)
     assert read["heat"].shape == (2, 18, 16, 24)
-    assert read["boxes"].shape == (2, 100, 5)
+    assert read["boxes"].shape == (2, 1000, 5)
 
 
 def test_maps_of_every_level_are_supervised_in_training_alone():

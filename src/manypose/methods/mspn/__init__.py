@@ -6,7 +6,7 @@ in the last stage (CTF, Section 3.3), and at the finest scale the hardest joints
 `samples` (training views), `trunks`, `network`, `hourglass`, `hrnet`, `targets`, `loss`, `decode`, `published` (checkpoints).
 
 We deviate: Gaussians stand at the joints' sub-pixel places instead of whole cells (``labels="published"``); a joint is the top of a
-fitted Gaussian, which is exact, instead of a quarter offset, which is off by a pixel (``decoding="published"``); boxes are enlarged by 1.6
+fitted Gaussian, which is exact, instead of a quarter offset, which is off by a pixel (``decoding="published"``); boxes are enlarged by 1.7
 instead of 1.09 × 1.135, since joints of every tenth annotated person lie outside that. As in the authors' program, only the
 last stage's Gaussians are sharper, and stages before it are alike.
 
@@ -60,7 +60,7 @@ class MSPN(nn.Module):
         hardest: joints that count at the finest scale (OHKM); None: all.
         hidden: learn hidden joints at the coarse scales too.
         labels: where Gaussians stand: at the joints' places (ours), or in whole cells (published).
-        extend: factors by which a box's width and height grow before it is cut out; default 1.6, published 1.09 and 1.135 (MPII 1.25).
+        extend: factors by which a box's width and height grow before it is cut out; default 1.7, published 1.09 and 1.135 (MPII 1.25).
         decoding: see `decode`; ``published`` also places and enlarges crops as the authors do, and is set for published weights.
         post_filter: deviation of the post-Gaussian filter in cells; with ``published`` the size of its kernel (5; MPII 9).
         pretrained: start the stem and the first stage from ImageNet weights (``resnet18`` … ``resnet152``).
@@ -99,7 +99,7 @@ class MSPN(nn.Module):
         self.ladders = ladders(stages, None if kernels is None else tuple(kernels), coarse_to_fine)
         self.labels: Literal["ours", "published"] = labels
         published = (1.09, 1.135) if len(self.skeleton) == 17 else (1.25, 1.25)
-        self.extend = _checked_extend(extend or (published if decoding == "published" else (1.6, 1.6)))
+        self.extend = _checked_extend(extend or (published if decoding == "published" else (1.7, 1.7)))
         self.decoding: Decoding = _checked_decoding(decoding)
         self.post_filter = post_filter
         self.peak = _checked_peak(peak)

@@ -67,7 +67,7 @@ class PersonView:
     """
 
     size: tuple[int, int] = (256, 192)
-    extend: tuple[float, float] = (1.6, 1.6)
+    extend: tuple[float, float] = (1.7, 1.7)
     scale: tuple[float, float] = (0.75, 1.25)
     shift: float = 0.0
     rotation: float = 45.0

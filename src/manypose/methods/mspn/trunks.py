@@ -114,7 +114,8 @@ TRUNKS: dict[str, Make] = {
     # The paper gives these two by their cost alone (Table 3); depths and widths are ours, chosen for it.
     "xception-small": partial(layers, block=Separable, widths=(80, 160, 320, 640), depths=(2, 3, 4, 2)),
     "xception-large": partial(layers, block=Separable, widths=(160, 320, 640, 1280), depths=(3, 4, 9, 4)),
-    # For experiments on one core: the shape of ResNet-18 at a third of its width.
+    # For models that come with the package: ResNet-18 with half of its widest layers, and at a third of its width, for one core.
+    "light": partial(layers, block=Basic, widths=(64, 128, 192, 256), depths=(2, 2, 2, 2)),
     "tiny": partial(layers, block=Basic, widths=(24, 48, 96, 128), depths=(1, 1, 1, 1)),
 }
 """By name: from input channels to four layers and their channels."""
