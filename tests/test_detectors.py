@@ -1,5 +1,6 @@
 """Detectors in front of top-down methods: torchvision's by name, models of ours, functions; what they cannot do is one clear error."""
 
+import sys
 import urllib.error
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torchvision
 from dots import FLY, BoxDots, Dots, photo_of
 
+import manypose
 from manypose import media, weights
 from manypose.cli import main
 from manypose.detectors import AROUND, find_detector, people_boxes, torchvision_names, with_boxes
@@ -133,3 +135,23 @@ def test_the_command_line_takes_a_detector(untrained, tmp_path, capsys, monkeypa
     assert "2 boxes were left out (1 not finite, 1 without an area)" in said.err
     assert main(["predict", str(path), "--out", str(tmp_path / "out"), "--boxes", str(tmp_path / "boxes.json"), *more]) == 1
     assert "give boxes or a detector, not both" in capsys.readouterr().err
+
+
+def test_a_model_with_a_detector_of_its_own_needs_no_boxes(monkeypatch):
+    model = Model(BoxDots(), "finder")
+    monkeypatch.setattr(sys.modules["manypose.predict"], "_found", lambda name, device: whole if name == "finder" else None)
+    assert np.abs(model.predict(photo()).keypoints[0] - JOINTS).max() < 1.5
+    assert len(model.predict(photo(), boxes=[[0, 0, 9, 9]])) == 1  # the user's boxes come first
+    assert len(model.predict(photo(), detector=lambda photos: [np.zeros((0, 5)) for _ in photos])) == 0
+    with pytest.raises(ValueError, match="needs their boxes"):
+        Model(BoxDots()).predict(photo())
+
+
+@pytest.mark.parametrize("name", ["mspn-small", None])
+def test_the_bundled_top_down_models_find_people_by_themselves(name, tmp_path, capsys):
+    picture = media.write(tmp_path / "grey.png", np.full((64, 80, 3), 127, np.uint8))
+    model = manypose.load(name, device="cpu")
+    assert model.detector
+    assert model.predict(picture).keypoints.shape[1:] == (17, 2)
+    assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--device", "cpu", *(["--model", name] if name else [])]) == 0
+    assert "in 1 picture" in capsys.readouterr().out

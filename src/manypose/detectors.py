@@ -1,7 +1,7 @@
 """Boxes from a detector, for methods that look at one person at a time: torchvision's by name, any model of this package, or a function."""
 
-from copy import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path

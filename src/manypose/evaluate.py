@@ -193,7 +193,20 @@ def evaluate(
             if skipped:
                 score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
             done = _finish(
-                chosen, score, _how(one, options, model, boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}"), joint_threshold, tracking, chosen.rounding), json, report, quiet
+                chosen,
+                score,
+                _how(
+                    one,
+                    options,
+                    model,
+                    boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}"),
+                    joint_threshold,
+                    tracking,
+                    chosen.rounding,
+                ),
+                json,
+                report,
+                quiet,
             )
         return _shared(done, number)
 

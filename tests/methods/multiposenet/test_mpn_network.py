@@ -188,3 +188,15 @@ def test_it_learns_one_picture():
         optimizer.step()
         first, last = (losses.item() if i == 0 else first), losses.item()
     assert last < 0.5 * first
+
+
+def test_as_a_detector_it_gives_boxes_also_where_there_are_no_joints():
+    boxes = torch.tensor([
+        [[5.0, 5, 30, 60, 0.9], [6, 5, 31, 60, 0.8], [40, 5, 70, 60, 0.02], [50, 5, 80, 60, 0.003]],
+        [[0.0, 0, 0, 0, 0.0]] * 4,
+    ])  # fmt: skip
+    first, second = light().detect({"heat": torch.zeros(2, 18, 16, 24), "boxes": boxes}, (64, 96))
+    assert first.boxes.tolist() == [[5, 5, 30, 60], [40, 5, 70, 60]]  # the second is the first once more, the fourth is nothing
+    assert first.scores.tolist() == pytest.approx([0.9, 0.02])
+    assert len(second) == 0
+    assert not len(light().decode({"heat": torch.zeros(2, 18, 16, 24), "boxes": boxes}, (64, 96))[1])

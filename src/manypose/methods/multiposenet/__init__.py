@@ -170,7 +170,10 @@ class MultiPoseNet(nn.Module):
         boxes, scores, image = (t.cpu().numpy() for t in people_boxes(outputs["boxes"], 0.01, 0.5, 100))
         middle = np.repeat((boxes[:, None, :2] + boxes[:, None, 2:]) / 2, len(self.skeleton), 1)
         ones = np.ones(middle.shape[:2], np.float32)
-        return [Poses(self.skeleton, middle[image == i], ones[image == i], scores[image == i], boxes[image == i]) for i in range(len(outputs["boxes"]))]
+        return [
+            Poses(self.skeleton, middle[image == i], ones[image == i], scores[image == i], boxes[image == i])
+            for i in range(len(outputs["boxes"]))
+        ]
 
 
 def _prn(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PRN | AttentionPRN:
