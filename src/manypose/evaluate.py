@@ -192,22 +192,9 @@ def evaluate(
                 score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
             if skipped:
                 score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
-            done = _finish(
-                chosen,
-                score,
-                _how(
-                    one,
-                    options,
-                    model,
-                    boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}"),
-                    joint_threshold,
-                    tracking,
-                    chosen.rounding,
-                ),
-                json,
-                report,
-                quiet,
-            )
+            whose = boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}")
+            how = _how(one, options, model, whose, joint_threshold, tracking, chosen.rounding)
+            done = _finish(chosen, score, how, json, report, quiet)
         return _shared(done, number)
 
 

@@ -1,16 +1,14 @@
 """The table of models: how large, how costly, what was published, and what of it comes with the package."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from manypose.methods import MODELS, build
-from manypose.weights import BUNDLED
+from manypose.weights import BUNDLED, about
 
 __all__ = ["COUNTING", "Line", "table", "text"]
 
@@ -80,10 +78,7 @@ def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:
 
 def _measured(path: Path) -> str:
     """What the weights file says of itself."""
-    if not path.is_file():
-        return ""
-    with safe_open(path, "pt") as file:
-        return str(json.loads((file.metadata() or {}).get("manypose", "{}")).get("measured", ""))
+    return str(about(path).get("measured", "")) if path.is_file() else ""
 
 
 def text(lines: list[Line]) -> str:

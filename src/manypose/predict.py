@@ -142,7 +142,8 @@ class Model:
 
     def own_detector(self, detector: Any, boxes: Any) -> Any:
         """`detector`, or this model's own one where it needs boxes and has neither."""
-        return self.detector or None if detector is None and boxes is None and self.needs_boxes else detector
+        nobody = detector is None and boxes is None
+        return (self.detector or None) if nobody and self.needs_boxes else detector
 
     def check(self, options: Options, boxes: bool) -> None:
         """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""

@@ -210,7 +210,7 @@ def predict_to(
         model = model if isinstance(model, Model) else model()
         model.check(options, known is not None or finder is not None)
         own = model.own_detector(finder, known)
-        detector = find_detector(own, device=str(model.device)) if isinstance(own, str) else None if finder is None else finder()
+        detector: Any = own() if callable(own) else own and find_detector(own, device=str(model.device))
         if tracker is not None:
             tracker(model)  # what is wrong with it is said once, not for each video
 

@@ -22,7 +22,7 @@ from manypose.files import atomic
 from manypose.methods import MODELS, Method, build
 from manypose.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "DEFAULT", "convert", "line_of", "load", "read", "save", "transfer"]
+__all__ = ["BUNDLED", "DEFAULT", "about", "convert", "line_of", "load", "read", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
@@ -132,7 +132,13 @@ def line_of(source: str | Path | None) -> str:
     """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
     if source is None or not _is_file(source):
         return DEFAULT if source is None else str(source)
-    return "" if _published(Path(source)) else str(read(source)[0].get("model", ""))
+    return "" if _published(Path(source)) else str(about(Path(source)).get("model", ""))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a ``.safetensors`` file says about itself (empty where it is not manypose's); its tensors are not read."""
+    with safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get("manypose", "{}"))
 
 
 def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
