@@ -222,12 +222,15 @@ def test_models_table(capsys: pytest.CaptureFixture, tmp_path: Path):
     import json
 
     from manypose.methods import MODELS
+    from manypose.weights import CHOICES
 
     assert run("models", "--cost", "--json", tmp_path / "models.json") == 0
     said = capsys.readouterr().out
     assert "torch.utils.flop_counter" in said
     lines = {line["name"]: line for line in json.loads((tmp_path / "models.json").read_text())}
     assert list(lines) == list(MODELS)
+    for choice, name in CHOICES.items():
+        assert f"bundled, {choice}" in next(r for r in said.splitlines() if r.startswith(f"{name} "))
     for name, line in lines.items():
         row = next(r for r in said.splitlines() if r.startswith(f"{name} "))
         assert f"{line['parameters'] / 1e6:.1f} M" in row

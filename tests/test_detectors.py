@@ -147,7 +147,18 @@ def test_a_model_with_a_detector_of_its_own_needs_no_boxes(monkeypatch):
         Model(BoxDots()).predict(photo())
 
 
-@pytest.mark.parametrize("name", ["mspn-small", None])
+def test_a_detector_of_this_package_looks_at_photos_of_any_size(tmp_path):
+    small = {"trunk": "hrnet_w18_small", "size": 64}
+    path = weights.save(build("swahr-w32", **small), tmp_path / "x.safetensors", name="swahr-w32", kwargs=small)
+    assert find_detector(str(path), device="cpu").size == 64  # pyright: ignore[reportAttributeAccessIssue]
+    assert find_detector(f"{path}@96", device="cpu").size == 96  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValueError, match="16 to 10,000 pixels"):
+        find_detector(f"{path}@3", device="cpu")
+    with pytest.raises(ValueError, match="for models of this package only"):
+        find_detector(f"{LIGHT}@256", device="cpu")
+
+
+@pytest.mark.parametrize("name", ["fast", "mspn-small", None])
 def test_the_bundled_top_down_models_find_people_by_themselves(name, tmp_path, capsys):
     picture = media.write(tmp_path / "grey.png", np.full((64, 80, 3), 127, np.uint8))
     model = manypose.load(name, device="cpu")

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("manypose.to_files:predict", "find the people in photos and videos"),
     "train": ("manypose.train:train", "train a model from a config, or go on with a training that was stopped"),
     "evaluate": ("manypose.evaluate:evaluate", "measure a model, or results, on a data set"),
+    "label": ("manypose.label:label", "annotate the people whom a data set leaves out, to train on (self-training)"),
     "convert": ("manypose.cli:convert", "turn a published checkpoint into .safetensors"),
     "models": ("manypose.cli:models", "list the models, their size, cost and figures"),
     "bench decode": ("manypose.bench:decode", "how long grouping takes, against the number of people"),

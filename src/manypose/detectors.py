@@ -43,7 +43,8 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
     """A detector by name, with its weights.
 
     Args:
-        name: one of `torchvision_names`, or a model of this package (a name or a ``.safetensors`` file) that sees whole photos.
+        name: one of `torchvision_names`, or a model of this package (a name or a ``.safetensors`` file) that sees whole photos; with
+            ``@256`` after it the model looks at photos whose short side is 256 pixels, in place of its own size.
         weights: its weights, where they are not to be fetched: ``.pth`` of torchvision, or as `manypose.load` takes them.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
 
@@ -51,17 +52,31 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
         FileNotFoundError, ValueError: no such detector, file or device, or weights that do not fit.
         ConnectionError: the weights must be fetched and cannot be; the message says from where and what to do.
     """
+    name, side = _with_size(name)
     if name in MODELS or name.endswith(".safetensors"):
         method = weights_files.load(name, weights=weights, device=device)
         if hasattr(method, "people"):
             raise ValueError(f"the model {name!r} needs boxes itself; a detector sees whole photos")
+        method.size = side or method.size
         return method
+    if side is not None:
+        raise ValueError(f"{name}@{side}: a size can be chosen for models of this package only")
     if name not in torchvision_names():
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
         raise ValueError(f"no detector {name!r}; there are {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
     where = choose_device(device)
     network = _fetched(name) if weights is None else _filled(name, weights)
     return _detecting(network.to(where).eval(), where)
+
+
+def _with_size(name: str) -> tuple[str, int | None]:
+    """A name, and the size that follows an @."""
+    model, _, side = name.rpartition("@")
+    if not (model and side.isdecimal()):
+        return name, None
+    if not 16 <= int(side) <= 10_000:
+        raise ValueError(f"{name}: the size must be 16 to 10,000 pixels")
+    return model, int(side)
 
 
 def with_boxes(

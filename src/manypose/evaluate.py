@@ -108,7 +108,7 @@ def evaluate(
     """Measure a model, or a result file of any program, on a data set.
 
     Args:
-        model: a model's name, a .safetensors file, or a loaded model; by default the one that comes with the package.
+        model: a model's name, a .safetensors file, a loaded model, or one of the two that come with the package, default and fast.
         weights: a file for a named model, .safetensors or published .pth.
         dataset: coco, crowdpose, mpii, posetrack, or the path of a data set's YAML.
         annotations: the data set's annotation file.

@@ -222,7 +222,7 @@ def _joined(method: Method, seen: _Seen, options: Options) -> Result:
     boxes = seen.result.item.boxes
     if boxes is not None:
         parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
-    poses = parts[0] if len(parts) == 1 else oks_nms(_together(parts, method))
+    poses = parts[0] if len(parts) == 1 else oks_nms(_together(parts, method), getattr(method, "same", 0.9))
     keep = _sound(poses) & (poses.scores >= options.threshold)
     poses = poses if keep.all() else poses[keep]  # masks of a large photo are not copied for nothing
     photo = seen.result.item.photo if seen.result.item.keep else None

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from manypose.methods import MODELS, build
-from manypose.weights import BUNDLED, about
+from manypose.weights import BUNDLED, CHOICES, about
 
 __all__ = ["COUNTING", "Line", "table", "text"]
 
@@ -88,7 +88,7 @@ def text(lines: list[Line]) -> str:
     rows = [head]
     for line in lines:
         adds = [f"{(line.multiply_adds or 0) / 1e9:.{1 if (line.multiply_adds or 0) >= 1e9 else 2}f} G"] if cost else []
-        weights = "bundled" if line.bundled else "-"
+        weights = ", ".join(["bundled", *(choice for choice, name in CHOICES.items() if name == line.name)]) if line.bundled else "-"
         seen = f"{line.size} px" if line.crop is None else f"{line.crop[0]} x {line.crop[1]} px"
         rows.append([line.name, f"{line.parameters / 1e6:.1f} M", *adds, seen, weights, line.measured or "-", line.published or "-"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

@@ -163,7 +163,7 @@ def load(name: str | Path | None = None, *, weights: str | Path | None = None, d
     """A model ready to predict.
 
     Args:
-        name: a model's name, a ``.safetensors`` file, or None for the model that comes with the package.
+        name: a model's name, ``default`` or ``fast`` for two that come with the package, a ``.safetensors`` file, or None for the default.
         weights: a file for a named model: ``.safetensors``, or a published ``.pth``.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N``.
         overrides: arguments of the model's factory, such as ``skeleton``.

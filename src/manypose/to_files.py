@@ -84,7 +84,7 @@ def predict(
     Args:
         sources: photos, videos, folders, or patterns such as 'photos/*.jpg'.
         example: look at the photo of an astronaut that scikit-image brings (extra 'demo').
-        model: a model's name or a .safetensors file; by default the one that comes with manypose.
+        model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
         weights: a file for a named model: .safetensors, or a published .pth.
         out: the folder to write to; it is made where needed.
         format: result files to write: coco, openpose, csv, jsonl.

@@ -22,13 +22,16 @@ from manypose.files import atomic
 from manypose.methods import MODELS, Method, build
 from manypose.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "DEFAULT", "about", "convert", "line_of", "load", "read", "save", "transfer"]
+__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "about", "convert", "line_of", "load", "read", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
 
 DEFAULT = "mspn-medium"
 """What `load()` gives."""
+
+CHOICES = {"default": DEFAULT, "fast": "mspn-small"}
+"""Two of the models that come with the package, by what they are good for: ``load("fast")``."""
 
 _PUBLISHED = (".pth", ".pt", ".tar", ".bin")
 
@@ -107,7 +110,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
     """A method ready to predict.
 
     Args:
-        source: a model's name, a ``.safetensors`` file, or None for the model that comes with the package.
+        source: a model's name, a name of `CHOICES`, a ``.safetensors`` file, or None for the model that comes with the package.
         weights: a file for a named model: ``.safetensors`` or published ``.pth``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         overrides: arguments of the model's factory, such as ``skeleton``.
@@ -117,9 +120,9 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
             one line says what and how to mend it.
     """
     target = choose_device(device)
-    name = None if source is None or _is_file(source) else str(source)
+    name = None if source is None or _is_file(source) else CHOICES.get(str(source), str(source))
     if name is not None and name not in MODELS:
-        raise ValueError(f"no model and no file {name!r}; there are the models {', '.join(MODELS)}")
+        raise ValueError(f"no model and no file {name!r}; there are the models {', '.join([*CHOICES, *MODELS])}")
     if name is None and weights is not None:
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
@@ -131,7 +134,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
 def line_of(source: str | Path | None) -> str:
     """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
     if source is None or not _is_file(source):
-        return DEFAULT if source is None else str(source)
+        return DEFAULT if source is None else CHOICES.get(str(source), str(source))
     return "" if _published(Path(source)) else str(about(Path(source)).get("model", ""))
 
 

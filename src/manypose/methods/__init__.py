@@ -90,7 +90,8 @@ class Named:
         kwargs: its arguments.
         summary: one line for ``manypose models``.
         published: the paper's figures, quoted, with where they stand.
-        detector: of a model that looks at one person at a time: the line that finds the people where nobody else does.
+        detector: of a model that looks at one person at a time: the line that finds the people where nobody else does, and perhaps
+            ``@`` and the short side of the photos it looks at.
     """
 
     factory: str
@@ -150,7 +151,7 @@ MODELS: dict[str, Named] = {
             "hidden": True,
         },
         "MSPN, 2 light stages, top-down, 128 x 96 px a person",
-        detector="multiposenet-small",
+        detector="multiposenet-medium@256",
     ),
     "mspn-medium": Named(
         "manypose.methods.mspn:MSPN",

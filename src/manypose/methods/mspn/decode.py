@@ -17,7 +17,21 @@ from manypose.maps import gather, subpixel
 from manypose.poses import Poses
 from manypose.skeleton import Skeleton
 
-__all__ = ["Refinement", "decode", "highest", "published_hrnet", "published_mspn", "refine_dark", "refine_second", "smooth", "to_poses"]
+__all__ = [
+    "COUNTS",
+    "Refinement",
+    "decode",
+    "highest",
+    "published_hrnet",
+    "published_mspn",
+    "refine_dark",
+    "refine_second",
+    "smooth",
+    "to_poses",
+]
+
+COUNTS = 0.1
+"""A joint that is lower is not there, and does not lower its person's score: whoever is cut by the picture's edge is a person too."""
 
 Refinement = Literal["gaussian", "dark", "published"]
 
@@ -99,7 +113,7 @@ def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tu
 
 
 def to_poses(skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None) -> list[Poses]:
-    """One person a row; its score is the mean of its joints' scores, of those above `least` only where that is given (HRNet: 0.2)."""
+    """One person a row; its score is the mean of its joints' scores, or of those above `least` (HRNet's authors: 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
     poses = []
     for person in found:
