@@ -29,7 +29,7 @@ def join(
     about, chooser = read(network)[0], load_prn(prn)
     kept = {k: v for k, v in about.get("kwargs", {}).items() if k != "step"}
     arguments: dict[str, Any] = {**kept, "prn": {"kind": type(chooser).__name__, **chooser.arguments}}
-    method = load(network, device="cpu", prn=None)
+    method = load(network, device="cpu")
     if not isinstance(method, MultiPoseNet):
         raise ValueError(f"{network}: holds {about.get('model', 'no model')!r}, not a MultiPoseNet")
     if chooser.skeleton.joints != method.skeleton.joints:

@@ -51,6 +51,22 @@ def test_a_single_hot_cell_of_noise_does_not_win():
     assert (decode(heat, (256, 192))[0] - torch.tensor([20.3 * 4 + 1.5, 30.8 * 4 + 1.5])).abs().max() < 0.1
 
 
+def test_joints_that_are_not_in_the_picture_do_not_lower_a_score():
+    method = light()
+    xy = 20 + 20 * torch.rand(2, 1, 17, 2, generator=torch.Generator().manual_seed(0))
+    there = torch.ones(2, 1, 17, dtype=torch.bool)
+    there[1, 0, 11:] = False  # no hips and legs
+    heat = 0.8 * gaussians(xy, there, (64, 48), 1.1) + 0.04
+    whole, cut = (p.scores[0] for p in method.decode({"heat": heat}, (256, 192)))
+    assert cut == pytest.approx(whole, abs=0.05)
+    assert method.decode({"heat": torch.full((1, 17, 64, 48), 0.04)}, (256, 192))[0].scores[0] == 0
+
+
+def test_two_looks_at_one_person_are_one_person():
+    """Boxes of a detector overlap: what they show is compared by OKS, as published for published weights and closer for ours."""
+    assert light().same < light(decoding="published").same == 0.9
+
+
 @pytest.mark.parametrize("extend", [(1.0, 1.0), (1.09, 1.135), (1.7, 1.7)])
 @pytest.mark.parametrize("published", [False, True])
 def test_a_box_is_shown_whole_and_in_proportion(extend, published):
