@@ -58,6 +58,9 @@ def data(tmp_path, monkeypatch):
     write_coco(photos / "train2017", photos / "person_keypoints_train.json", "coco")
     sports = tmp_path / "lspet_photos"
     write_coco(sports / "images", sports / "person_keypoints.json", "coco")
+    for name in ("coco", "lspet"):
+        write_coco(photos / "train2017", tmp_path / "labelled" / f"{name}.json", "coco")
+    monkeypatch.setenv("MANYPOSE_LABELLED", str(tmp_path / "labelled"))
     write_coco(tmp_path / "backgrounds", tmp_path / "unused.json", "coco")
     write(SyntheticPeople(2, size=(96, 128)), tmp_path / "rendered")
     monkeypatch.setenv("MANYPOSE_RENDERED", str(tmp_path / "rendered"))

@@ -30,7 +30,7 @@ __all__ = [
     "to_poses",
 ]
 
-COUNTS = 0.1
+COUNTS = 0.05
 """A joint that is lower is not there, and does not lower its person's score: whoever is cut by the picture's edge is a person too."""
 
 Refinement = Literal["gaussian", "dark", "published"]
