@@ -70,7 +70,7 @@ def predict(
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
-    threshold: float = 0.1,
+    threshold: float = 0.17,
     batch_size: int = 8,
     mixed: bool = False,
     published: bool = False,
