@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from manypose.metrics.analysis import analyse
-from manypose.metrics.annotations import read_results, read_truth
-from manypose.metrics.oks_ap import oks_ap
-from manypose.metrics.report import html
-from manypose.skeleton import COCO
+from manypose.evaluation.error_analysis.analysis import analyse
+from manypose.evaluation.error_analysis.report import html
+from manypose.evaluation.metrics.annotations import read_results, read_truth
+from manypose.evaluation.metrics.oks_ap import oks_ap
+from manypose.poses.skeleton import COCO
 
 
 def made(images: int, people: int, results: int) -> tuple[dict, list]:

@@ -20,17 +20,17 @@ from typing import Any
 import yaml
 from pck import measure
 
-from manypose.cli import main as manypose
-from manypose.data.coco import coco
-from manypose.evaluate import evaluate
-from manypose.predict import load
+from manypose.cli.__main__ import main as manypose
+from manypose.data.datasets.coco import coco
+from manypose.evaluation.evaluate import evaluate
+from manypose.inference.model import load
 
 GROUND = Path(__file__).parent.parent / "configs/mspn/ingredients.yaml"
 
 
 def file(images: str, annotations: str) -> dict[str, Any]:
     """A data set of COCO's format."""
-    return made("manypose.data.coco.coco", images=images, annotations=annotations, cache="decoded")
+    return made("manypose.data.datasets.coco.coco", images=images, annotations=annotations, cache="decoded")
 
 
 def made(path: str, **arguments: Any) -> dict[str, Any]:
@@ -49,13 +49,18 @@ def sources() -> dict[str, dict[str, Any]]:
         "coco labelled": file(photos, f"{labelled}/coco.json"),
         "sports labelled": file(sports, f"{labelled}/lspet.json"),
     }
-    one = {name: made("manypose.methods.mspn.samples.EachPerson", least=3, dataset=copy.deepcopy(data)) for name, data in whole.items()}
+    one = {
+        name: made("manypose.data.augmentation.person_crops.EachPerson", least=3, dataset=copy.deepcopy(data))
+        for name, data in whole.items()
+    }
     # Of a scene that is made anew each time, a view draws one of its people.
     drawn = {"length": 2000, "seed": 0, "size": [320, 416], "backgrounds": f"{data}/backgrounds", "cache": True}
     return one | {
-        "drawn": made("manypose.data.synthetic.SyntheticPeople", **drawn),
+        "drawn": made("synthetic_people.drawn.scenes.SyntheticPeople", **drawn),
         "rendered": made("manypose.data.shards.Shards", folder=os.environ.get("MANYPOSE_RENDERED", "runs/rendered")),
-        "pasted": made("manypose.data.paste.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3]),
+        "pasted": made(
+            "manypose.data.augmentation.paste.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3]
+        ),
     }
 
 

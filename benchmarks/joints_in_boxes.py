@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 import manypose
-from manypose.data.coco import coco
-from manypose.files import write_json
-from manypose.tta import outputs, views
+from manypose.data.datasets.coco import coco
+from manypose.inference.test_time_augmentation import outputs, views
+from manypose.io.files import write_json
 
 
 def highest(heat: Float[Tensor, "k h w"], boxes: Float[np.ndarray, "n 4"], stride: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "n k 2"]:

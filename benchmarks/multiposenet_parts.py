@@ -17,14 +17,14 @@ import torch
 from tqdm import tqdm
 
 from manypose.data.photos import read_rgb
-from manypose.formats import to_coco
-from manypose.maps import gaussians
+from manypose.evaluation.metrics.annotations import read_results, read_truth
+from manypose.evaluation.metrics.oks_ap import oks_ap
+from manypose.inference.test_time_augmentation import outputs, views
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.multiposenet.decode import decode
-from manypose.metrics.annotations import read_results, read_truth
-from manypose.metrics.oks_ap import oks_ap
-from manypose.tta import outputs, views
-from manypose.weights import load
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.formats import to_coco
+from manypose.weights.files import load
 
 ROWS = {"model": (False, False), "annotated boxes": (False, True), "annotated keypoints": (True, False), "both annotated": (True, True)}
 

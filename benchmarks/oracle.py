@@ -29,14 +29,14 @@ import oracle_swahr
 import torch
 from tqdm import tqdm
 
-from manypose.data.coco import AnnotatedImage, annotated_people
-from manypose.files import write_json
-from manypose.metrics.analysis import analyse
-from manypose.metrics.annotations import read_results, read_truth
-from manypose.metrics.oks_ap import oks_ap
-from manypose.metrics.report import table
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.data.datasets.coco import AnnotatedImage, annotated_people
+from manypose.evaluation.error_analysis.analysis import analyse
+from manypose.evaluation.error_analysis.report import table
+from manypose.evaluation.metrics.annotations import read_results, read_truth
+from manypose.evaluation.metrics.oks_ap import oks_ap
+from manypose.io.files import write_json
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
 
 METHODS: dict[str, Any] = {"swahr": oracle_swahr, "simple_pose": oracle_simple_pose, **oracle_mspn.METHODS, **oracle_simple.METHODS}
 ARCHIVE = Path("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")

@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.geometry import Warp, pixel_to_cell
-from manypose.maps import gaussians
-from manypose.methods.mspn.crops import crop
 from manypose.methods.mspn.decode import decode as our_decode
 from manypose.methods.mspn.decode import published_mspn, to_poses
 from manypose.methods.mspn.targets import deviation, published_labels
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.crops import crop
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp, pixel_to_cell
 
 
 @dataclass(frozen=True)

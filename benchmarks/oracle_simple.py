@@ -16,16 +16,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.geometry import Warp, cell_to_pixel, pixel_to_cell
-from manypose.maps import gaussians, peaks, subpixel
 from manypose.methods.multiposenet.assign import Candidates, assign
 from manypose.methods.multiposenet.prn_file import BUNDLED as PRN
 from manypose.methods.multiposenet.prn_file import load_prn
 from manypose.methods.simple.decode import decode as simple_decode
 from manypose.methods.simple.grouping_file import BUNDLED, load_grouping
 from manypose.methods.simple.roi import enlarged
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.nn.heatmaps import gaussians, peaks, subpixel
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp, cell_to_pixel, pixel_to_cell
 
 SHORT, STRIDE, SIGMA = 512, 4, 2.0
 THRESHOLD, TOP = 0.1, 32  # of peaks, for all alike

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.geometry import Warp
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.decode import decode as assembly
 from manypose.methods.simple_pose.targets import heat_maps, part_maps
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 BODY = body_of(COCO)
 HEIGHT, STRIDE, CUT = 512, 4, 0.015

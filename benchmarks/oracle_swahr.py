@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from manypose.embedding.decode import decode as grouping
-from manypose.embedding.decode import published_grouping
-from manypose.geometry import Warp
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.nn.associative_embedding.decode import decode as grouping
+from manypose.nn.associative_embedding.decode import published_grouping
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 SHORT, MULTIPLE = 512, 64
 SIGMA, TAG_REACH = 2, 3

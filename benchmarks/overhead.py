@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from manypose import media
-from manypose.draw import draw
-from manypose.methods import build
-from manypose.methods.swahr.examples import examples
-from manypose.predict import Model
-from manypose.tta import views
+from manypose.inference.model import Model
+from manypose.inference.test_time_augmentation import views
+from manypose.io import photos
+from manypose.methods.catalog import build
+from manypose.methods.swahr.example_maps import examples
+from manypose.poses.drawing import draw
 
 
 def milliseconds(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
@@ -44,12 +44,12 @@ def measure(people: int, repeats: int, folder: Path) -> dict[str, tuple[float, f
     model = Model(method)
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     photo = np.repeat(np.repeat(noise, 10, 0), 10, 1)
-    path = media.write(folder / "photo.jpg", photo)
+    path = photos.write(folder / "photo.jpg", photo)
     (warp,) = views((480, 640), 512, method.stride)
     seen = torch.from_numpy(warp.image(photo))[None]
     poses = warp.back(method.decode({**maps, "tag": maps["tag"][..., None]}, warp.size)[0])
     stages: dict[str, Callable[[], Any]] = {
-        "read a JPEG": lambda: media.read(path),
+        "read a JPEG": lambda: photos.read(path),
         "scale and pad": lambda: warp.image(photo),
         "prepare (normalise)": lambda: method.prepare(seen).contiguous(memory_format=torch.channels_last),
         f"decode ({len(poses)} people)": lambda: method.decode(maps, warp.size),
@@ -57,7 +57,7 @@ def measure(people: int, repeats: int, folder: Path) -> dict[str, tuple[float, f
         "predict(array), no network": lambda: model.predict(photo),
         "predict(path), no network": lambda: model.predict(path),
         "draw": lambda: draw(photo, poses),
-        "write a JPEG": lambda: media.write(folder / "out.jpg", photo),
+        "write a JPEG": lambda: photos.write(folder / "out.jpg", photo),
     }
     with torch.inference_mode():
         return {name: milliseconds(call, repeats) for name, call in stages.items()}

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from manypose.data.coco import coco
+from manypose.data.datasets.coco import coco
 from manypose.data.photos import Photos
-from manypose.predict import load
+from manypose.inference.model import load
 
 
 def measure(method: Any, people: Photos, batch: int = 32) -> tuple[float, float, int]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from manypose.files import write_json
-from manypose.methods import build
-from manypose.predict import Model
+from manypose.inference.model import Model
+from manypose.io.files import write_json
+from manypose.methods.catalog import build
 
 
 def measure(model: Model, people: int, batches: list[int], rounds: int, flip: bool) -> list[dict[str, Any]]:

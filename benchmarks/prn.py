@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from manypose.files import write_json
+from manypose.io.files import write_json
 from manypose.methods.multiposenet.assign import Candidates, assign
 from manypose.methods.multiposenet.prn import PRN
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn, save_prn

@@ -16,16 +16,16 @@ import oracle
 import torch
 from tqdm import tqdm
 
-from manypose.data.coco import annotated_people
-from manypose.files import write_json
-from manypose.geometry import Warp
-from manypose.maps import peaks, subpixel
+from manypose.data.datasets.coco import annotated_people
+from manypose.io.files import write_json
 from manypose.methods.multiposenet.assign import Candidates, assign
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.candidates import find_joints
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.nn.heatmaps import peaks, subpixel
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 
 def candidates(method: str, maps: dict[str, torch.Tensor], warp: Warp) -> Candidates:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from manypose.files import write_json
+from manypose.evaluation.metrics.annotations import read_results, read_truth
+from manypose.evaluation.metrics.oks_ap import oks_ap
+from manypose.io.files import write_json
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.decode import decode
-from manypose.metrics.annotations import read_results, read_truth
-from manypose.metrics.oks_ap import oks_ap
-from manypose.poses import oks
-from manypose.skeleton import COCO
+from manypose.poses.oks import oks
+from manypose.poses.skeleton import COCO
 
 BODY = body_of(COCO)
 CASES = Path("parity", "simple_pose_prn", "decode")

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.files import write_json
+from manypose.io.files import write_json
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.targets import heat_maps, part_maps
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
 
 BODY = body_of(COCO)
 GRID = (128, 128)

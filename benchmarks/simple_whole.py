@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from manypose import weights
-from manypose.methods import build
+from manypose.methods.catalog import build
+from manypose.weights import files
 
 
 def main() -> None:
@@ -25,8 +25,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.manual_seed(0)
     for name in given.model.split(","):
-        bundled = (weights.BUNDLED / f"{name}.safetensors").is_file()
-        method: Any = weights.load(name, device=given.device) if bundled else build(name).to(given.device).eval()  # type: ignore[attr-defined]
+        bundled = (files.BUNDLED / f"{name}.safetensors").is_file()
+        method: Any = files.load(name, device=given.device) if bundled else build(name).to(given.device).eval()  # type: ignore[attr-defined]
         method.to(memory_format=torch.channels_last)
         for batch in map(int, given.batch_size.split(",")):
             photos = torch.randint(0, 256, (batch, given.size, given.size, 3), dtype=torch.uint8, device=given.device)

@@ -14,8 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
-
-from manypose.data.synthetic import Scene, SyntheticPeople
+from synthetic_people.drawn.scenes import Scene, SyntheticPeople
 
 COCO_JOINTS = SyntheticPeople(length=1).skeleton
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from synthetic_people.drawn.videos import Crowd, SyntheticVideo, found_in
 
-from manypose import media
-from manypose.data.posetrack_results import JOINTS, PLACES
-from manypose.data.synthetic_video import Crowd, SyntheticVideo, found_in
-from manypose.metrics.posetrack import posetrack_mot
-from manypose.poses import Poses
-from manypose.skeleton import COCO, POSETRACK
-from manypose.track import Tracker, TrackOptions
+from manypose.data.datasets.posetrack_results import JOINTS, PLACES
+from manypose.evaluation.metrics.posetrack import posetrack_mot
+from manypose.io import photos
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, POSETRACK
+from manypose.tracking.tracker import Tracker, TrackOptions
 
 NOISY: dict[str, Any] = {"noise": 0.2, "drop": 0.1, "hide": 0.5, "ghosts": 0.2}
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -120,7 +120,7 @@ def write(folder: Path, frames: int, seed: int, lanes: int) -> None:
     images, people = [], []
     for i, (picture, crowd) in enumerate(video):
         file = f"images/val/{name}/{i:06d}.jpg"
-        media.write(folder / file, picture)
+        photos.write(folder / file, picture)
         images.append({"id": 10_000 * (seed + 1) + i, "file_name": file, "is_labeled": True, "vid_id": str(seed), "nframes": frames})
         people += _annotations(crowd, images[-1]["id"])
     category = {"id": 1, "name": "person", "keypoints": list(JOINTS)}

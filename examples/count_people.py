@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import manypose
-from manypose.sources import sources
+from manypose.io.sources import sources
 
 
 def raised_hands(poses: manypose.Poses, least: float = 0.3) -> int:

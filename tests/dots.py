@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from manypose.data.sample import Batch
-from manypose.geometry import Warp, cell_to_pixel
-from manypose.methods import Field, Maps
-from manypose.poses import Poses
-from manypose.skeleton import Skeleton
+from manypose.methods.method import Field, Maps
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import Warp, cell_to_pixel
 
 FLY = Skeleton.build("fly", ["left_wing", "right_wing", "head"], [(0, 2), (1, 2)], [0.05, 0.05, 0.05])
 

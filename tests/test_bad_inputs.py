@@ -20,10 +20,12 @@ from dots import FLY, Dots, photo_of
 from PIL import Image
 from safetensors.torch import save_file
 
-from manypose import cli, media, weights
-from manypose.files import write_json
-from manypose.methods import MODELS, Named
-from manypose.skeleton import COCO, CROWDPOSE
+from manypose.cli import __main__ as cli
+from manypose.io import photos as media
+from manypose.io.files import write_json
+from manypose.methods.catalog import MODELS, ModelSpec
+from manypose.poses.skeleton import COCO, CROWDPOSE
+from manypose.weights import files as weights
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -36,7 +38,7 @@ class Fly(Dots):
         assert skeleton.joints == FLY.joints
 
 
-MODELS["fly"] = Named(f"{__name__}:Fly", {}, "for tests")
+MODELS["fly"] = ModelSpec(f"{__name__}:Fly", {}, "for tests")
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +306,7 @@ def test_a_full_disk_while_evaluating(run: Callable[..., Run], dataset: Path):
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as the authors publish theirs: a pickled state dict."""
-    from manypose.methods import build
+    from manypose.methods.catalog import build
 
     path = tmp_path_factory.mktemp("published") / "model.pth"
     torch.save({f"module.{k}": v for k, v in build("swahr-w18-small").net.state_dict().items()}, path)  # type: ignore[attr-defined]
@@ -634,7 +636,7 @@ def test_bad_benches(words: str, says: str, run: Callable[..., Run]):
 
 def test_a_file_of_the_wrong_skeleton(run: Callable[..., Run], tmp_path: Path):
     """Weights for CrowdPose's 14 joints are not those of COCO's 17."""
-    from manypose.methods import build
+    from manypose.methods.catalog import build
 
     path = weights.save(build("swahr-w18-small", skeleton=CROWDPOSE), tmp_path / "crowd.safetensors", name="swahr-w18-small")
     about, state = weights.read(path)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from shared import REPOSITORY, shared
+from synthetic_people.drawn.scenes import SyntheticPeople
 
-from manypose.arguments import configure
-from manypose.config import fill_in, read_environment
+from manypose.cli.arguments import configure
+from manypose.cli.config import fill_in, read_environment
 from manypose.data.shards import write
-from manypose.data.synthetic import SyntheticPeople
-from manypose.methods import build
-from manypose.skeleton import BUILT_IN, named
-from manypose.train import Step, train
+from manypose.methods.catalog import build
+from manypose.poses.skeleton import BUILT_IN, named
+from manypose.training.train import Step, train
 
 ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in ALL if "manypose grouping train" not in path.read_text()]  # that one is tested with its room

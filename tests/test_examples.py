@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from shared import REPOSITORY
 
-from manypose import media
-from manypose.poses import Poses
-from manypose.skeleton import COCO, named
+from manypose.io import photos
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, named
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_raised_hands(count_people):
 
 def test_a_folder_is_counted(count_people, tmp_path, capsys):
     for name in ("a.png", "b.png"):
-        media.write(tmp_path / name, np.zeros((64, 64, 3), np.uint8))
+        photos.write(tmp_path / name, np.zeros((64, 64, 3), np.uint8))
     count_people.main(tmp_path)
     assert capsys.readouterr().out.splitlines() == [f"{name}: 0 people, 0 with a raised hand" for name in ("a.png", "b.png")]
 

@@ -12,8 +12,8 @@ import pytest
 from shared import REPOSITORY
 
 import manypose
-from manypose import cli
-from manypose.methods import MODELS
+from manypose.cli import __main__ as cli
+from manypose.methods.catalog import MODELS
 
 SHELLS = ("", "bash", "sh", "console")
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -42,8 +42,8 @@ def test_importing_is_quick_and_predict_stays_a_function():
     program = """
 import sys, manypose
 assert "torch" not in sys.modules
-from manypose.predict import Model
-import manypose.predict
+from manypose.inference.model import Model
+import manypose.inference.model
 assert callable(manypose.predict) and callable(manypose.load)
 from manypose import *
 assert predict is manypose.predict

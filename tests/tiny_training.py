@@ -13,9 +13,10 @@ from torch import nn
 
 from manypose.data.loader import Source, loader
 from manypose.data.sample import Batch, Sample
-from manypose.methods import MODELS, Field, Named
-from manypose.poses import Poses
-from manypose.skeleton import COCO, CROWDPOSE, Skeleton
+from manypose.methods.catalog import MODELS, ModelSpec
+from manypose.methods.method import Field
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, CROWDPOSE, Skeleton
 
 
 class Tiny(nn.Module):
@@ -79,13 +80,13 @@ def slow(sample: Sample, rng: np.random.Generator) -> Sample:
     return Sample(sample.skeleton, sample.image // 2 + noise, sample.keypoints, sample.boxes, sample.areas, sample.mask)
 
 
-MODELS["tiny"] = Named("tiny_training:Tiny", {}, "for tests")
+MODELS["tiny"] = ModelSpec("tiny_training:Tiny", {}, "for tests")
 
 
 def run(out: Path, *, batch=4, epochs=2.0, workers=0, lr=1e-2, sgd=False, every=3, joints=17, **more) -> Path:
     """24 samples an epoch: 6 steps of 4."""
-    from manypose.schedule import Schedule
-    from manypose.train import Saving, train
+    from manypose.training.schedule import Schedule
+    from manypose.training.train import Saving, train
 
     data = loader([Source(Noise({17: COCO, 14: CROWDPOSE}[joints]))], slow, batch, length=24, seed=3, workers=workers)
 

@@ -3,36 +3,38 @@
 ``model = manypose.load()``, then ``poses = model.predict("photo.jpg")``.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-__version__ = "0.1.0"
 
 __all__ = ["Method", "Poses", "Skeleton", "load", "predict"]
 
 if TYPE_CHECKING:
-    from manypose.methods import Method
-    from manypose.poses import Poses
-    from manypose.predict import load, predict
-    from manypose.skeleton import Skeleton
+    from manypose.inference.model import load, predict
+    from manypose.methods.method import Method
+    from manypose.poses.poses import Poses
+    from manypose.poses.skeleton import Skeleton
 
-_WHERE = {"Method": "methods", "Poses": "poses", "Skeleton": "skeleton", "load": "predict", "predict": "predict"}
+    __version__: str
+
+_PLACES = {
+    "Method": "methods.method",
+    "Poses": "poses.poses",
+    "Skeleton": "poses.skeleton",
+    "load": "inference.model",
+    "predict": "inference.model",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The public names are imported when they are first used: PyTorch takes seconds, and ``manypose --help`` needs none of it."""
-    if name not in _WHERE:
+    """Import a public name when it is first used: PyTorch takes seconds, and ``manypose --help`` needs none of it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("manypose")
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 
-class _Package(ModuleType):
-    """`predict` is the function, also after Python has bound the submodule of that name here."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value.predict if name == "predict" and isinstance(value, ModuleType) else value)
-
-
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

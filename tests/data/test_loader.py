@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
+from synthetic_people.drawn.scenes import SyntheticPeople
 from torch.utils.data import DataLoader
 
-from manypose.data.augment import Augment
+from manypose.data.augmentation.mosaic import mosaic
+from manypose.data.augmentation.views import Augment
 from manypose.data.loader import Loader, Plan, Source, loader
-from manypose.data.mosaic import mosaic
 from manypose.data.sample import Sample
-from manypose.data.synthetic import SyntheticPeople
-from manypose.skeleton import COCO, CROWDPOSE
+from manypose.poses.skeleton import COCO, CROWDPOSE
 
 PEOPLE = SyntheticPeople(length=9, seed=3, size=(40, 52), people=(1, 2))
 MORE = SyntheticPeople(length=5, seed=4, size=(36, 36), people=(0, 1))
@@ -180,11 +180,11 @@ data:
   class_path: manypose.data.loader.loader
   init_args:
     sources:
-      - dataset: {class_path: manypose.data.synthetic.SyntheticPeople, init_args: {length: 8, size: [40, 40], people: [1, 2]}}
+      - dataset: {class_path: synthetic_people.drawn.scenes.SyntheticPeople, init_args: {length: 8, size: [40, 40], people: [1, 2]}}
         weight: 2
         mosaic: 0.5
-      - dataset: {class_path: manypose.data.synthetic.SyntheticPeople, init_args: {length: 4, seed: 1, size: [48, 48], people: [0, 1]}}
-    augment: {class_path: manypose.data.augment.Augment, init_args: {size: 64, scale: [0.8, 1.2], colour: {hue: 0.0}}}
+      - dataset: {class_path: synthetic_people.drawn.scenes.SyntheticPeople, init_args: {length: 4, seed: 1, size: [48, 48], people: [0, 1]}}
+    augment: {class_path: manypose.data.augmentation.views.Augment, init_args: {size: 64, scale: [0.8, 1.2], colour: {hue: 0.0}}}
     batch_size: 2
     length: 6
     seed: 1

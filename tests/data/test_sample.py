@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manypose.data.sample import Sample, collate, warp
-from manypose.geometry import Warp
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 
 def sample(n: int, planes: int = 1, size: tuple[int, int] = (40, 50), known: bool = True) -> Sample:

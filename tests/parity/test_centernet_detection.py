@@ -7,10 +7,10 @@ import pytest
 import torch
 from shared import parity
 
-from manypose.maps import gather
+from manypose.methods.simple.boxes_from_points import find, pairs
 from manypose.methods.simple.loss import corner_tags, focal, offsets
-from manypose.methods.simple.points import find, pairs
 from manypose.methods.simple.targets import SPREAD, bump_radius, bumps
+from manypose.nn.heatmaps import gather
 
 FOLDER = "simple_pose_prn"
 

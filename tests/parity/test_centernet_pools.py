@@ -5,7 +5,7 @@ import pytest
 import torch
 from shared import parity, parity_module
 
-from manypose.methods.simple.pools import PointPool, running_max
+from manypose.methods.simple.corner_pooling import PointPool, running_max
 
 FOLDER = "simple_pose_prn"
 WAYS = {"top_pool": "up", "bottom_pool": "down", "left_pool": "left", "right_pool": "right"}

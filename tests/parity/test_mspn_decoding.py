@@ -5,11 +5,11 @@ import pytest
 import torch
 from shared import parity_files, parity_module
 
-from manypose.geometry import Warp
-from manypose.maps import mirror
-from manypose.methods.mspn.crops import crop
 from manypose.methods.mspn.decode import published_mspn, to_poses
-from manypose.skeleton import COCO, MPII
+from manypose.nn.heatmaps import mirror
+from manypose.poses.crops import crop
+from manypose.poses.skeleton import COCO, MPII
+from manypose.poses.warp import Warp
 
 FAMILY = "hrnet_mspn"
 

@@ -11,7 +11,7 @@ from tiny_people import batch_of
 from manypose.methods.simple_pose.body import Body, body_of
 from manypose.methods.simple_pose.loss import focal_l2, simple_pose_loss
 from manypose.methods.simple_pose.targets import heat_maps, part_maps, pyramid, targets
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
 
 FAMILY = "simple_pose_prn"
 

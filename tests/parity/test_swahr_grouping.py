@@ -9,10 +9,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from shared import parity, parity_module
 
-from manypose.embedding.decode import decode, published_grouping
-from manypose.geometry import cell_to_pixel
-from manypose.poses import Poses, oks
-from manypose.skeleton import COCO, CROWDPOSE, Skeleton
+from manypose.nn.associative_embedding.decode import decode, published_grouping
+from manypose.poses.oks import oks
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, CROWDPOSE, Skeleton
+from manypose.poses.warp import cell_to_pixel
 
 FAMILY, MODES = "hrnet_mspn", {"e": "easy", "c": "clean", "h": "hard"}
 

@@ -9,10 +9,10 @@ from shared import parity, parity_module
 from test_swahr_networks import FAMILY, build
 from tiny_people import batch_of
 
-from manypose.embedding import associative_embedding
-from manypose.maps import gaussians
 from manypose.methods.swahr.loss import adaptive_weight, heat_loss, regularizer, scaled_target, swahr_loss
 from manypose.methods.swahr.targets import targets
+from manypose.nn.associative_embedding import associative_embedding
+from manypose.nn.heatmaps import gaussians
 
 KINDS = [pytest.param(True, id="swahr"), pytest.param(False, id="higherhrnet")]
 

@@ -6,9 +6,9 @@ import torch
 from shared import parity, parity_module
 from torch import Tensor
 
-from manypose.methods import Field, Maps
-from manypose.skeleton import COCO, CROWDPOSE
-from manypose.tta import _centred, outputs, published_views
+from manypose.inference.test_time_augmentation import _centred, outputs, published_views
+from manypose.methods.method import Field, Maps
+from manypose.poses.skeleton import COCO, CROWDPOSE
 
 FILE = np.load(parity("hrnet_mspn", "swahr_pipeline_tta.npz"))
 cases = parity_module("hrnet_mspn", "cases")

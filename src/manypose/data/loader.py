@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from manypose.data.mosaic import mosaic
+from manypose.data.augmentation.mosaic import mosaic
 from manypose.data.sample import Sample, collate
 
 __all__ = ["Augmentation", "Loader", "Mixture", "People", "Plan", "Source", "loader"]

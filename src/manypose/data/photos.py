@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from torch.utils.data import Dataset
 
-from manypose.data.check import Report
+from manypose.data.datasets.annotation_report import Report
 from manypose.data.sample import Sample
-from manypose.skeleton import Skeleton
+from manypose.poses.skeleton import Skeleton
 
 __all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "segmentation"]
 

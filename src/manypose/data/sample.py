@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
-from manypose.geometry import Warp
-from manypose.skeleton import Skeleton
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import Warp
 
 __all__ = ["Batch", "Sample", "collate", "warp"]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from synthetic_people.drawn.scenes import Scene
 from torch.utils.data import Dataset
 
 from manypose.data.sample import Sample
-from manypose.data.synthetic import Scene
-from manypose.files import atomic, write_text
-from manypose.skeleton import COCO
+from manypose.io.files import atomic, write_text
+from manypose.poses.skeleton import COCO
 
 __all__ = ["Shards", "write"]
 
@@ -105,7 +105,7 @@ class Shards(Dataset):
 
 def main() -> None:
     """The command in this module's head."""
-    from manypose.data.rendered import RenderedPeople
+    from synthetic_people.rendered.scenes import RenderedPeople
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from manypose.data.augmentation.person_crops import EachPerson, PersonView
 from manypose.data.sample import Sample, collate
-from manypose.maps import gaussians
-from manypose.methods import Method, build
-from manypose.methods.mspn.crops import crop
+from manypose.inference.model import Model
+from manypose.methods.catalog import build
+from manypose.methods.method import Method
 from manypose.methods.mspn.decode import decode
-from manypose.methods.mspn.samples import EachPerson, PersonView
 from manypose.methods.mspn.targets import ladders
-from manypose.predict import Model
-from manypose.skeleton import COCO
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.crops import crop
+from manypose.poses.skeleton import COCO
 
 
 def light(stages: int = 2, **options) -> Any:
@@ -181,15 +182,15 @@ def test_each_person_is_a_sample_and_crops_keep_their_joints():
 
 
 def test_published_files_set_the_published_rules(tmp_path):
-    from manypose import weights
+    from manypose.weights import files
 
     source = light(1, decoding="published")
     torch.save({"model": source.net.state_dict(), "iteration": 1}, tmp_path / "mspn.pth")
     small = {"trunk": "tiny", "width": 16, "input_size": [128, 96]}
-    method = weights.load("mspn-1", weights=tmp_path / "mspn.pth", device="cpu", **small)
+    method = files.load("mspn-1", weights=tmp_path / "mspn.pth", device="cpu", **small)
     assert method.decoding == "published"  # pyright: ignore[reportAttributeAccessIssue]
     assert method.extend == (1.09, 1.135)  # pyright: ignore[reportAttributeAccessIssue]
-    again = weights.load(weights.convert(tmp_path / "mspn.pth", "mspn-1", tmp_path / "x.safetensors", **small), device="cpu")
+    again = files.load(files.convert(tmp_path / "mspn.pth", "mspn-1", tmp_path / "x.safetensors", **small), device="cpu")
     assert again.decoding == "published"  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ValueError, match="does not fit mspn-2"):
-        weights.load("mspn-2", weights=tmp_path / "mspn.pth", device="cpu", **small)
+        files.load("mspn-2", weights=tmp_path / "mspn.pth", device="cpu", **small)

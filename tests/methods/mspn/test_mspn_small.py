@@ -3,9 +3,9 @@
 import numpy as np
 from shared import shared
 
-from manypose.data.coco import coco
-from manypose.predict import load
-from manypose.weights import BUNDLED
+from manypose.data.datasets.coco import coco
+from manypose.inference.model import load
+from manypose.weights.files import BUNDLED
 
 
 def test_it_comes_with_the_package_and_is_small():

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manypose.methods.multiposenet.decode import candidates, decode, ensemble, people_boxes
-from manypose.methods.multiposenet.examples import examples
-from manypose.poses import Poses
-from manypose.skeleton import COCO
+from manypose.methods.multiposenet.example_maps import examples
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO
 
 SIZE = (128, 192)
 

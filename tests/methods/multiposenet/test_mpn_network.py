@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from tiny_people import batch_of, random_people
 
 from manypose.data.sample import Batch
-from manypose.methods import Method, build
+from manypose.methods.catalog import build
+from manypose.methods.method import Method
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.multiposenet.loss import keypoint_losses, masked_l2
 from manypose.methods.multiposenet.targets import keypoint_targets
-from manypose.step import Step
+from manypose.training.step import Step
 
 LIGHT = {
     "trunk": "resnet18", "channels": [8, 8, 16, 16], "width": 16, "features": 8, "smooth": 16, "norm": True, "size": 64, "prn": None,

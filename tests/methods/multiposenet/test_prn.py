@@ -15,7 +15,7 @@ from manypose.methods.multiposenet.prn import PRN, log_share
 from manypose.methods.multiposenet.prn_file import load_prn, save_prn
 from manypose.methods.multiposenet.published_prn import PublishedPRN, load_published_prn
 from manypose.methods.multiposenet.roi import Inside, cells_of, inside, render, stamps
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
 
 SIZE = (8, 6)
 

@@ -14,8 +14,8 @@ from manypose.methods.multiposenet.prn_clusters import cluster, clusters
 from manypose.methods.multiposenet.prn_data import People, batches, order, points, ranges, read_people
 from manypose.methods.multiposenet.prn_eval import evaluate, figures, first_images, grouped
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
-from manypose.methods.multiposenet.prn_train import Course, fit, train
-from manypose.skeleton import COCO
+from manypose.methods.multiposenet.prn_train import PrnTrainingConfig, fit, train
+from manypose.poses.skeleton import COCO
 
 VAL = "data/coco_keypoints/person_keypoints_val2017_rebuilt.npz"
 
@@ -122,7 +122,7 @@ def test_training_that_is_stopped_ends_as_one_that_is_not(people, kind, tmp_path
         torch.manual_seed(0)
         return kind(**({"size": (8, 6), "nodes": 8} if kind is PRN else {"size": (4, 3), "width": 8, "layers": 1, "heads": 2})).train()
 
-    course = Course(epochs=1.5, batch_size=32, lost=0.2)
+    course = PrnTrainingConfig(epochs=1.5, batch_size=32, lost=0.2)
     whole, parts = fresh(), fresh()
     assert fit(whole, people, course, tmp_path)
     runs = 0
@@ -137,11 +137,11 @@ def test_training_that_is_stopped_ends_as_one_that_is_not(people, kind, tmp_path
 
 def test_a_training_goes_on_with_its_own_settings_alone(people, tmp_path):
     net = PRN(size=(4, 3), nodes=4)
-    assert not fit(net, people, Course(epochs=2, batch_size=32), tmp_path, max_minutes=0.0)
+    assert not fit(net, people, PrnTrainingConfig(epochs=2, batch_size=32), tmp_path, max_minutes=0.0)
     with pytest.raises(ValueError, match=r"last\.pt: is from a training with other settings"):
-        fit(net, people, Course(epochs=2, batch_size=32, lr=1e-4), tmp_path)
+        fit(net, people, PrnTrainingConfig(epochs=2, batch_size=32, lr=1e-4), tmp_path)
     with pytest.raises(ValueError, match=r"last\.pt: is from the training of another network"):
-        fit(PRN(size=(4, 3), nodes=5), people, Course(epochs=2, batch_size=32), tmp_path)
+        fit(PRN(size=(4, 3), nodes=5), people, PrnTrainingConfig(epochs=2, batch_size=32), tmp_path)
 
 
 @pytest.mark.parametrize("network", ["perceptron", "attention"])

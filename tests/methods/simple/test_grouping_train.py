@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from shared import REPOSITORY, shared
 from tiny_people import random_people
 
-from manypose.cli import main
-from manypose.data.coco import AnnotatedImage, annotated_people
+from manypose.cli.__main__ import main
+from manypose.data.datasets.coco import AnnotatedImage, annotated_people
 from manypose.methods.simple.grouping import GroupingCNN, at_points
 from manypose.methods.simple.grouping_file import load_grouping
 from manypose.methods.simple.grouping_train import drawn_examples, train
-from manypose.methods.simple.rendered import MERGED, Examples, Rendering, crowded, render
-from manypose.skeleton import COCO
+from manypose.methods.simple.training_maps import MERGED, Examples, Rendering, crowded, render
+from manypose.poses.skeleton import COCO
 
 PLAIN = Rendering(short=160, zoom=(1, 1), sigma=(2, 2), flip=0, jitter=0, spoiled=0)
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from manypose.methods.simple.grouping import GroupingCNN, at_points, grouping_loss
 from manypose.methods.simple.grouping_file import BUNDLED, load_grouping, save_grouping
-from manypose.methods.simple.persons import hand_out, odds_of_peaks
+from manypose.methods.simple.peak_assignment import hand_out, odds_of_peaks
 
 
 def small(**arguments) -> GroupingCNN:
@@ -158,7 +158,7 @@ def test_the_bundled_cnn_keeps_the_person_in_the_middle():
 
 def two_people() -> tuple[torch.Tensor, torch.Tensor]:
     """Pose maps of two standing people 60 pixels apart, and their boxes."""
-    from manypose.maps import gaussians
+    from manypose.nn.heatmaps import gaussians
 
     x = torch.tensor([0, 2, -2, 5, -5, 12, -12, 18, -18, 20, -20, 8, -8, 9, -9, 9, -9.0]) * 1.2
     y = torch.tensor([0, -3, -3, -2, -2, 18, 18, 42, 42, 62, 62, 68, 68, 105, 105, 140, 140.0]) * 1.2

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from tiny_people import batch_of, random_people
 from torch.nn.functional import conv2d
 
-from manypose.methods import MODELS, build
+from manypose.inference.test_time_augmentation import outputs
+from manypose.methods.catalog import MODELS, build
 from manypose.methods.simple import SIMPLE
+from manypose.methods.simple.corner_pooling import PointPool, running_max
 from manypose.methods.simple.network import Fuse, concatenated
-from manypose.methods.simple.pools import PointPool, running_max
-from manypose.step import Step
-from manypose.tta import outputs
+from manypose.training.step import Step
 
 SMALL = {"trunk": "hrnet_w18_small", "size": 64, "channels": 16, "inner": 8, "cnn": {"size": (32, 32), "widths": (8, 8, 8, 8)}}
 ABLATIONS = [

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from synthetic_people.drawn.scenes import SyntheticPeople
 
 from manypose.data.sample import collate
-from manypose.data.synthetic import SyntheticPeople
 from manypose.methods.simple import SIMPLE
-from manypose.methods.simple.examples import perfect
-from manypose.poses import oks
+from manypose.methods.simple.example_maps import perfect
+from manypose.poses.oks import oks
 
 SMALL = {"trunk": "hrnet_w18_small", "size": 512, "channels": 16, "inner": 8}
 

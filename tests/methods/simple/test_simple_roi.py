@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manypose.geometry import Warp, cell_to_pixel
-from manypose.maps import gaussians, subpixel
-from manypose.methods import build
-from manypose.methods.simple.mimic import crops_of
+from manypose.methods.catalog import build
+from manypose.methods.simple.distillation import crops_of
 from manypose.methods.simple.roi import enlarged, roi_align, to_roi
+from manypose.nn.heatmaps import gaussians, subpixel
+from manypose.poses.warp import Warp, cell_to_pixel
 
 EDGE = st.floats(-60, 300, width=32)
 SIDE = st.floats(4, 320, width=32)

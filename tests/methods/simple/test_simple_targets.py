@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from tiny_people import batch_of, random_people
 
 from manypose.methods.simple import SIMPLE
-from manypose.methods.simple.examples import perfect
+from manypose.methods.simple.boxes_from_points import boxes_of_points, central
+from manypose.methods.simple.corner_pooling import POINTS
+from manypose.methods.simple.example_maps import perfect
 from manypose.methods.simple.loss import simple_loss
-from manypose.methods.simple.points import boxes_of_points, central
-from manypose.methods.simple.pools import POINTS
-from manypose.methods.simple.supervision import owned_peaks
+from manypose.methods.simple.peak_owners import owned_peaks
 from manypose.methods.simple.targets import bump_radius, bumps, points_of, targets
-from manypose.poses import oks
+from manypose.poses.oks import oks
 
 SIZE = (128, 160)
 SMALL = {"trunk": "hrnet_w18_small", "size": 64, "channels": 16, "inner": 8, "cnn": {"size": (32, 32), "widths": (8, 8, 8, 8)}}

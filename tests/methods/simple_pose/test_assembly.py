@@ -6,16 +6,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manypose.geometry import Warp
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.candidates import Links, _smooth, find_joints, score_parts, smooth
 from manypose.methods.simple_pose.decode import decode
-from manypose.methods.simple_pose.examples import examples
-from manypose.methods.simple_pose.groups import Groups
-from manypose.methods.simple_pose.ridges import follow
+from manypose.methods.simple_pose.example_maps import examples
+from manypose.methods.simple_pose.follow_limbs import follow
+from manypose.methods.simple_pose.people_in_progress import Groups
 from manypose.methods.simple_pose.targets import heat_maps, paint_fields, part_maps
-from manypose.skeleton import COCO, CROWDPOSE, MPII, Skeleton
+from manypose.poses.skeleton import COCO, CROWDPOSE, MPII, Skeleton
+from manypose.poses.warp import Warp
 
 BODY = body_of(COCO)
 SIZE = (256, 256)

@@ -4,13 +4,14 @@ import pytest
 import torch
 from tiny_people import batch_of, random_people
 
-from manypose.geometry import Warp
-from manypose.methods import Method, build
+from manypose.inference.test_time_augmentation import outputs, views
+from manypose.methods.catalog import build
+from manypose.methods.method import Method
 from manypose.methods.simple_pose import SimplePose
 from manypose.methods.simple_pose.network import IMHN
 from manypose.methods.simple_pose.published import describe
-from manypose.skeleton import COCO
-from manypose.tta import outputs, views
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 TINY = {"c": 16, "n": 16, "stages": 2, "size": 128}
 SIZE = (64, 128)

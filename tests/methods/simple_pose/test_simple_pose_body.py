@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from manypose.methods.simple_pose.body import body_of, spanning_tree
-from manypose.skeleton import COCO, CROWDPOSE, MPII, POSETRACK, Skeleton
+from manypose.poses.skeleton import COCO, CROWDPOSE, MPII, POSETRACK, Skeleton
 
 
 def test_coco_has_a_neck_and_thirty_parts():

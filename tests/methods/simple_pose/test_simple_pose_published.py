@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import manypose
-from manypose.methods import MODELS, Named
+from manypose.methods.catalog import MODELS, ModelSpec
 from manypose.methods.simple_pose import SimplePose
 from manypose.methods.simple_pose.published import describe, fit, fit_trunk, load_published
 
@@ -46,9 +46,9 @@ def test_wrappers(trained, fresh, tmp_path, kind):
 
 def test_by_name_and_converted(trained, tmp_path, monkeypatch):
     """`manypose.load` and ``manypose convert`` find this room's checkpoints."""
-    from manypose.weights import convert, load
+    from manypose.weights.files import convert, load
 
-    monkeypatch.setitem(MODELS, "imhn-tiny", Named("manypose.methods.simple_pose:SimplePose", TINY, "for tests"))
+    monkeypatch.setitem(MODELS, "imhn-tiny", ModelSpec("manypose.methods.simple_pose:SimplePose", TINY, "for tests"))
     path = tmp_path / "epoch_52.pth"
     torch.save({"weights": published(trained)}, path)
     file = convert(path, "imhn-tiny", tmp_path / "tiny.safetensors")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from shared import REPOSITORY
 from tiny_people import batch_of, random_people
 
-from manypose.geometry import Warp
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.targets import paint_fields, part_maps, pyramid, targets
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp
 
 BODY = body_of(COCO)
 SIZE = (64, 96)

@@ -3,10 +3,11 @@ import pytest
 import torch
 from tiny_people import batch_of, random_people
 
-from manypose.geometry import pixel_to_cell
-from manypose.methods import Method, build
+from manypose.methods.catalog import build
+from manypose.methods.method import Method
 from manypose.methods.swahr import SWAHR
-from manypose.skeleton import COCO, CROWDPOSE, MPII
+from manypose.poses.skeleton import COCO, CROWDPOSE, MPII
+from manypose.poses.warp import pixel_to_cell
 
 
 @pytest.fixture(scope="module")

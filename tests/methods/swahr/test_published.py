@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from manypose.methods import build
+from manypose.methods.catalog import build
 from manypose.methods.swahr.published import describe, fit, fit_trunk, load_published
 
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_people import batch_of, random_people
 
-from manypose.embedding import associative_embedding
 from manypose.methods.swahr.loss import adaptive_weight, heat_loss, regularizer, scaled_target, swahr_loss
 from manypose.methods.swahr.targets import targets
+from manypose.nn.associative_embedding import associative_embedding
 
 SIZE = (64, 96)
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_people import batch_of, random_people
 
-from manypose.geometry import Warp, pixel_to_cell
-from manypose.maps import gaussians
 from manypose.methods.swahr.targets import mask_at, targets
-from manypose.skeleton import COCO
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.skeleton import COCO
+from manypose.poses.warp import Warp, pixel_to_cell
 
 SIZE = (64, 96)
 

@@ -24,15 +24,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.data.sample import Batch
-from manypose.geometry import Warp
-from manypose.methods import Field, Maps
-from manypose.methods.mspn.crops import crops
+from manypose.methods.method import Field, Maps
 from manypose.methods.mspn.hrnet import HRNetwork
 from manypose.methods.mspn.loss import hrnet_loss, mspn_loss
 from manypose.methods.mspn.network import MSPNet
 from manypose.methods.mspn.targets import PEAK, deviation, ladders, targets
-from manypose.poses import Poses
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.poses.crops import crops
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
+from manypose.poses.warp import Warp
 
 __all__ = ["MSPN", "HRNet"]
 

@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from manypose.geometry import cell_to_pixel
-from manypose.maps import gather, subpixel
-from manypose.poses import Poses
-from manypose.skeleton import Skeleton
+from manypose.nn.heatmaps import gather, subpixel
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import cell_to_pixel
 
 __all__ = [
     "COUNTS",

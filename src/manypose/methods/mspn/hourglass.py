@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from manypose.methods.mspn.trunks import Unit
+from manypose.methods.mspn.down_units import Unit
 
 __all__ = ["Hourglass"]
 

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manypose.backbones import hrnet_branches, hrnet_parts, hrnet_width
+from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 
 __all__ = ["HRNetwork"]
 

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.methods import Maps
+from manypose.methods.method import Maps
 
 __all__ = ["hrnet_loss", "mspn_loss"]
 

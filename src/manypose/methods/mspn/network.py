@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
+from manypose.methods.mspn.down_units import TRUNKS, Unit
 from manypose.methods.mspn.hourglass import Hourglass
-from manypose.methods.mspn.trunks import TRUNKS, Unit
 
 __all__ = ["MSPNet", "resized"]
 

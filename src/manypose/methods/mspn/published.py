@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from manypose.backbones import HRNET_PARTS, resnet
 from manypose.methods.mspn import MSPN, HRNet
 from manypose.methods.mspn.network import MSPNet
-from manypose.pth import fill, mismatch, read_checkpoint
+from manypose.nn.backbones import HRNET_PARTS, resnet
+from manypose.nn.checkpoint_files import fill, mismatch, read_checkpoint
 
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "imagenet", "load_published", "rename"]
 

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from manypose.data.sample import Batch
-from manypose.geometry import pixel_to_cell
-from manypose.maps import gaussians
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.warp import pixel_to_cell
 
 __all__ = ["KERNELS", "deviation", "ladders", "one_person", "published_labels", "targets"]
 

@@ -3,7 +3,7 @@
 Idea: one ResNet with two feature pyramids finds, in one pass, everybody's joints and the person mask (Section 3.2: L2 masked where people
 are not annotated, Eq. 4, at the last maps and at K2 … K5) and everybody's box (Section 3.3: RetinaNet). The Pose Residual Network then
 gives each box its joints: ``y = φ(x) + x`` on the joints cropped to the box (Section 3.4, Eq. 1). Three steps of training (Section 3.5):
-keypoint subnet; backbone frozen, person subnet (`manypose.retinanet`); PRN. Files: `network`, `targets`, `loss`, `decode`; `prn` and what
+keypoint subnet; backbone frozen, person subnet (`manypose.nn.retinanet`); PRN. Files: `network`, `targets`, `loss`, `decode`; `prn` and what
 belongs to it.
 
 We deviate: what the paper leaves open is said at each argument; D features have ReLUs; flips are left to right (the text's "vertical" is
@@ -19,17 +19,17 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from manypose.backbones import resnet
 from manypose.data.sample import Batch
-from manypose.methods import Field, Maps
+from manypose.methods.method import Field, Maps
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.loss import keypoint_losses
 from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn import PRN
 from manypose.methods.multiposenet.targets import keypoint_targets
-from manypose.poses import Poses
-from manypose.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.nn.backbones import resnet
+from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["MultiPoseNet"]
 

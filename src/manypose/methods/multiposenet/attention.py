@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from manypose.methods.multiposenet.roi import stamps
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["AttentionPRN"]
 

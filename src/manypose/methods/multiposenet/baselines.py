@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from manypose.methods.multiposenet.prn_data import People
 from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
-from manypose.skeleton import COCO, Skeleton
+from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["Baseline", "prior"]
 

@@ -10,12 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from manypose.geometry import cell_to_pixel
-from manypose.maps import peaks, subpixel_at
 from manypose.methods.multiposenet.assign import assign, match
 from manypose.methods.multiposenet.roi import Candidates, Chooser, inside
-from manypose.poses import Poses, oks_nms
-from manypose.skeleton import Skeleton
+from manypose.nn.heatmaps import peaks, subpixel_at
+from manypose.poses.oks import oks_nms
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import cell_to_pixel
 
 __all__ = ["candidates", "decode", "ensemble", "people_boxes"]
 
@@ -97,7 +98,7 @@ def candidates(
     Args:
         heat: one map a joint.
         stride: network pixels a cell, in x and y.
-        threshold, window, top: see `manypose.maps.peaks`.
+        threshold, window, top: see `manypose.nn.heatmaps.peaks`.
     """
     heights, cells = peaks(heat, window, threshold, top)
     image, joint, place = (heights > 0).nonzero(as_tuple=True)

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from manypose.methods import Maps
+from manypose.methods.method import Maps
 
 __all__ = ["keypoint_losses", "masked_l2"]
 

@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from manypose.draw import draw
-from manypose.media import write
+from manypose.io.photos import write
 from manypose.methods.multiposenet.baselines import prior
 from manypose.methods.multiposenet.prn import PRN
 from manypose.methods.multiposenet.prn_data import People, order, points, read_people
 from manypose.methods.multiposenet.prn_file import load_prn
-from manypose.poses import Poses, oks
-from manypose.skeleton import Skeleton
+from manypose.poses.drawing import draw
+from manypose.poses.oks import oks
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
 
 __all__ = ["cluster", "clusters", "configurations"]
 

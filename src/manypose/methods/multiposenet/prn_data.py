@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from manypose.data.coco import annotated_people
+from manypose.data.datasets.coco import annotated_people
 from manypose.methods.multiposenet.roi import MARGIN
-from manypose.skeleton import COCO
+from manypose.poses.skeleton import COCO
 
 __all__ = ["People", "Points", "batches", "order", "points", "ranges", "read_people"]
 
@@ -43,7 +43,7 @@ class People:
 
 
 def read_people(path: str | Path) -> People:
-    """From an annotation archive (see `manypose.data.coco.annotated_people`)."""
+    """From an annotation archive (see `manypose.data.datasets.coco.annotated_people`)."""
     images = list(annotated_people(path))
     counts = torch.tensor([len(i.keypoints) for i in images])
     first = counts.cumsum(0) - counts

@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.files import write_json
+from manypose.evaluation.metrics.annotations import read_results, read_truth
+from manypose.evaluation.metrics.oks_ap import oks_ap
+from manypose.io.files import write_json
 from manypose.methods.multiposenet.assign import Candidates, How, assign
 from manypose.methods.multiposenet.baselines import Baseline, prior
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.multiposenet.published_prn import load_published_prn
 from manypose.methods.multiposenet.roi import Chooser
-from manypose.metrics.annotations import read_results, read_truth
-from manypose.metrics.oks_ap import oks_ap
-from manypose.skeleton import Skeleton
+from manypose.poses.skeleton import Skeleton
 
 __all__ = ["evaluate", "figures", "first_images", "grouped"]
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from manypose.files import atomic
+from manypose.io.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.prn import PRN
-from manypose.skeleton import Skeleton
+from manypose.poses.skeleton import Skeleton
 
 __all__ = ["BUNDLED", "load_prn", "save_prn"]
 
-BUNDLED = Path(__file__).parents[2] / "bundled" / "prn.safetensors"
+BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "prn.safetensors"
 """The weights that come with the package."""
 
 

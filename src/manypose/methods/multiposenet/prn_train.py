@@ -10,17 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.files import atomic
+from manypose.io.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.prn import PRN, log_share
 from manypose.methods.multiposenet.prn_data import People, Points, batches, order, points, read_people
 from manypose.methods.multiposenet.prn_file import save_prn
 
-__all__ = ["Course", "fit", "loss_of", "train"]
+__all__ = ["PrnTrainingConfig", "fit", "loss_of", "train"]
 
 
 @dataclass(frozen=True)
-class Course:
+class PrnTrainingConfig:
     """How a PRN learns.
 
     Args:
@@ -122,7 +122,7 @@ def train(
         raise ValueError("attention is residual; residual False is for the perceptron")
     given = {name: value for name, value in given.items() if value is not None}
     people = read_people(data)
-    course = Course(
+    course = PrnTrainingConfig(
         epochs=epochs, batch_size=batch_size, lr=lr, jitter=jitter, lost=lost, curriculum=curriculum, least=least, skip=skip, seed=seed
     )
     torch.manual_seed(seed)
@@ -162,7 +162,7 @@ def loss_of(prn: PRN | AttentionPRN, p: Points, n: int) -> Float[Tensor, ""]:
     return -total / (n * k)
 
 
-def fit(prn: PRN | AttentionPRN, people: People, course: Course, out: Path, max_minutes: float | None = None) -> bool:
+def fit(prn: PRN | AttentionPRN, people: People, course: PrnTrainingConfig, out: Path, max_minutes: float | None = None) -> bool:
     """Train, or go on with the training that was stopped; gives whether it is done. ``out/last.pt`` is where it stands."""
     easy_first = order(people, course.least)
     easy_first = easy_first[people.image[easy_first] >= course.skip]
@@ -195,7 +195,13 @@ def fit(prn: PRN | AttentionPRN, people: People, course: Course, out: Path, max_
 
 
 def _step(
-    prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, people: People, chosen: Tensor, course: Course, step: int, total: int
+    prn: PRN | AttentionPRN,
+    optimizer: torch.optim.Optimizer,
+    people: People,
+    chosen: Tensor,
+    course: PrnTrainingConfig,
+    step: int,
+    total: int,
 ) -> float:
     torch.manual_seed(course.seed * 1_000_003 + step)  # dropout's, and what follows: resuming needs nothing stored
     share = min(1.0, (step + 1) / 50) * (0.01 + 0.99 * (1 + math.cos(math.pi * step / total)) / 2)
@@ -219,7 +225,7 @@ def _step(
     return value.item()
 
 
-def _resume(last: Path, prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, course: Course) -> int:
+def _resume(last: Path, prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, course: PrnTrainingConfig) -> int:
     saved = torch.load(last, weights_only=True, map_location="cpu")
     if saved["course"] != asdict(course):
         raise ValueError(f"{last}: is from a training with other settings; give another folder, or delete it")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from manypose.methods.multiposenet.roi import MARGIN, SIZE, render
-from manypose.pth import mismatch, read_checkpoint
-from manypose.skeleton import COCO, Skeleton
+from manypose.nn.checkpoint_files import mismatch, read_checkpoint
+from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["PublishedPRN", "authors_assign", "authors_cells", "load_published_prn"]
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manypose.skeleton import Skeleton
+from manypose.poses.skeleton import Skeleton
 
 __all__ = ["MARGIN", "SIZE", "Candidates", "Chooser", "Inside", "cells_of", "inside", "render", "stamps"]
 

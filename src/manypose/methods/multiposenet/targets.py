@@ -4,9 +4,9 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from manypose.data.sample import Batch
-from manypose.geometry import pixel_to_cell
-from manypose.maps import gaussians
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.warp import pixel_to_cell
 
 __all__ = ["keypoint_targets"]
 

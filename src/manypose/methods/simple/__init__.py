@@ -38,17 +38,17 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.data.sample import Batch
-from manypose.methods import Field, Maps
+from manypose.methods.method import Field, Maps
+from manypose.methods.simple.boxes_from_points import boxes_of_points, point_maps
+from manypose.methods.simple.distillation import Mimic
 from manypose.methods.simple.grouping import GroupingCNN
 from manypose.methods.simple.grouping_file import load_grouping
 from manypose.methods.simple.loss import simple_loss
-from manypose.methods.simple.mimic import Mimic
 from manypose.methods.simple.network import Student
-from manypose.methods.simple.points import boxes_of_points, point_maps
 from manypose.methods.simple.targets import targets
-from manypose.poses import Poses
-from manypose.retinanet import anchors, likeliest, person_targets
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.nn.retinanet import anchors, likeliest, person_targets
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["SIMPLE"]
 
@@ -77,7 +77,7 @@ class SIMPLE(nn.Module):
         cnn: arguments of `GroupingCNN`; or ``weights`` alone: a file of one that is trained already, or ``bundled``.
         supervision: arguments of `owned_peaks`.
         boxes: arguments of `boxes_of_points`.
-        people: arguments of `decode.decode`, or with ``ae`` of `manypose.embedding.decode.decode`.
+        people: arguments of `decode.decode`, or with ``ae`` of `manypose.nn.associative_embedding.decode.decode`.
         mimic: arguments of `Mimic`: learn from a top-down teacher too (Section 5). Weights files do not keep it.
 
     Raises:
@@ -177,7 +177,7 @@ class SIMPLE(nn.Module):
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``pose`` (b, k, h, w) and ``boxes`` (b, n, 5) of one or more views, or ``points`` (`point_maps`) for boxes."""
         if self.detector == "none":
-            from manypose.embedding.decode import decode as decode_tags
+            from manypose.nn.associative_embedding.decode import decode as decode_tags
 
             return decode_tags(outputs["pose"], outputs["tag"], self.skeleton, size, **self._people)
         from manypose.methods.simple.decode import decode

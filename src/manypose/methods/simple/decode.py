@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manypose.geometry import cell_to_pixel
-from manypose.maps import peaks, subpixel, subpixel_at
+from manypose.methods.simple.boxes_from_points import keep_best
 from manypose.methods.simple.grouping import GroupingCNN
-from manypose.methods.simple.persons import hand_out, odds_of_peaks
-from manypose.methods.simple.points import keep_best
+from manypose.methods.simple.peak_assignment import hand_out, odds_of_peaks
 from manypose.methods.simple.roi import enlarged
-from manypose.poses import Poses, oks_nms
-from manypose.skeleton import Skeleton
+from manypose.nn.heatmaps import peaks, subpixel, subpixel_at
+from manypose.poses.oks import oks_nms
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import cell_to_pixel
 
 __all__ = ["decode"]
 

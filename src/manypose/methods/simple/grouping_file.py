@@ -7,12 +7,12 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from manypose.files import atomic
+from manypose.io.files import atomic
 from manypose.methods.simple.grouping import GroupingCNN
 
 __all__ = ["BUNDLED", "load_grouping", "save_grouping"]
 
-BUNDLED = Path(__file__).parents[2] / "bundled" / "simple-grouping.safetensors"
+BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "simple-grouping.safetensors"
 """The weights that come with the package."""
 
 

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from manypose.data.coco import AnnotatedImage, annotated_people
-from manypose.device import choose_device
-from manypose.files import atomic
+from manypose.data.datasets.coco import AnnotatedImage, annotated_people
+from manypose.io.files import atomic
 from manypose.methods.simple.grouping import GroupingCNN, grouping_loss
 from manypose.methods.simple.grouping_file import save_grouping
-from manypose.methods.simple.rendered import Examples, Rendering, crowded, render
-from manypose.skeleton import COCO
+from manypose.methods.simple.training_maps import Examples, Rendering, crowded, render
+from manypose.nn.device import choose_device
+from manypose.poses.skeleton import COCO
 
 __all__ = ["drawn_examples", "train"]
 
@@ -49,7 +49,7 @@ def train(
     """Train the grouping CNN on rendered pose maps, or go on with a training that was stopped; gives the file of its weights.
 
     Args:
-        annotations: archive of annotated people (``.npz``; see `manypose.data.coco.annotated_people`).
+        annotations: archive of annotated people (``.npz``; see `manypose.data.datasets.coco.annotated_people`).
         out: folder for the checkpoint and the weights.
         steps: of AdamW, with a linear warm-up and a cosine decay to 2 %.
         rois: people a step (a few more, as whole photos are taken).

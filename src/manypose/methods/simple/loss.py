@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from manypose.embedding import associative_embedding
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.methods.simple.corner_pooling import POINTS
 from manypose.methods.simple.grouping import GroupingCNN, grouping_loss
-from manypose.methods.simple.pools import POINTS
-from manypose.methods.simple.supervision import owned_peaks
-from manypose.retinanet import person_losses
+from manypose.methods.simple.peak_owners import owned_peaks
+from manypose.nn.associative_embedding import associative_embedding
+from manypose.nn.retinanet import person_losses
 
 __all__ = ["at_cells", "corner_tags", "focal", "offsets", "point_losses", "pose_loss", "simple_loss"]
 

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate
 
-from manypose.backbones import hrnet_branches, hrnet_parts, hrnet_width
-from manypose.methods import Maps
-from manypose.methods.simple.pools import POINTS, Point, PointPool
-from manypose.retinanet import PersonSubnet
+from manypose.methods.method import Maps
+from manypose.methods.simple.corner_pooling import POINTS, Point, PointPool
+from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
+from manypose.nn.retinanet import PersonSubnet
 
 __all__ = ["Fuse", "Student", "concatenated"]
 

@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from manypose.data.sample import Batch
-from manypose.geometry import pixel_to_cell
-from manypose.maps import gaussians
-from manypose.methods import Maps
-from manypose.methods.simple.pools import POINTS
+from manypose.methods.method import Maps
+from manypose.methods.simple.corner_pooling import POINTS
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.warp import pixel_to_cell
 
 __all__ = ["bump_radius", "bumps", "clipped_boxes", "joint_cells", "points_of", "targets"]
 

@@ -24,13 +24,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.data.sample import Batch
-from manypose.methods import Field, Maps
+from manypose.methods.method import Field, Maps
 from manypose.methods.simple_pose.body import Body, body_of
 from manypose.methods.simple_pose.loss import LAMBDAS, simple_pose_loss
 from manypose.methods.simple_pose.network import IMHN, SCALES, Wiring
 from manypose.methods.simple_pose.targets import targets
-from manypose.poses import Poses
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["SimplePose"]
 
@@ -113,7 +113,7 @@ class SimplePose(nn.Module):
         joints, parts = len(self.body.sources), len(self.body.parts) * (2 if encoding == "fields" else 1)
         self.encoding, self._parts, self._joints = encoding, parts, joints
         if wiring == "cascade":
-            from manypose.methods.simple_pose.cascade import Cascade
+            from manypose.methods.simple_pose.cmu_baseline import Cascade
 
             self.net: nn.Module = Cascade(parts, joints + 2 * auxiliary, stages)
         else:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.skeleton import COCO, Skeleton
+from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["Body", "body_of", "spanning_tree"]
 

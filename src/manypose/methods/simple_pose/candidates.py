@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from manypose.maps import peaks, subpixel_at
 from manypose.methods.simple_pose.body import Body
+from manypose.nn.heatmaps import peaks, subpixel_at
 
 __all__ = ["Candidates", "Links", "find_joints", "read", "score_parts", "smooth"]
 

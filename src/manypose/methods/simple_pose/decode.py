@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from manypose.geometry import cell_to_pixel
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import Body, body_of
-from manypose.methods.simple_pose.build import attach, pair
 from manypose.methods.simple_pose.candidates import Candidates, Links, find_joints, score_parts
-from manypose.methods.simple_pose.groups import Groups
-from manypose.methods.simple_pose.ridges import Ridges, complete, follow, wanted
-from manypose.poses import Poses
+from manypose.methods.simple_pose.follow_limbs import Ridges, complete, follow, wanted
+from manypose.methods.simple_pose.merge_by_proportions import attach, pair
+from manypose.methods.simple_pose.people_in_progress import Groups
+from manypose.poses.poses import Poses
+from manypose.poses.warp import cell_to_pixel
 
 __all__ = ["decode"]
 

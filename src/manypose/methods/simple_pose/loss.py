@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.methods import Maps
+from manypose.methods.method import Maps
 
 __all__ = ["focal_factor", "focal_l2", "simple_pose_loss"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from manypose.methods.simple_pose import SimplePose
-from manypose.pth import fill, read_checkpoint
+from manypose.nn.checkpoint_files import fill, read_checkpoint
 
 __all__ = ["PREFIX", "describe", "fit", "fit_trunk", "load_published"]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, max_pool2d
 
 from manypose.data.sample import Batch
-from manypose.geometry import cell_to_pixel, pixel_to_cell
-from manypose.methods import Maps
+from manypose.methods.method import Maps
 from manypose.methods.simple_pose.body import Body
+from manypose.poses.warp import cell_to_pixel, pixel_to_cell
 
 __all__ = ["heat_maps", "paint_fields", "part_maps", "pyramid", "targets"]
 

@@ -3,7 +3,7 @@
 Idea: all joints of all people are painted as Gaussians of one deviation, though people are of all sizes. SAHR lets the network scale the
 deviation of each cell by s: the target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), and ``(1/s - 1)²`` under
 the Gaussians is a loss too (Eq. 7, 9). WAHR weighs cells by ``|1 - P| H^γ + |P| (1 - H^γ)``, so that easy background counts less (Eq. 13).
-Grouping: associative embedding, one tag map a joint (`manypose.embedding`). Files: `network`, `targets`, `loss`, `published`.
+Grouping: associative embedding, one tag map a joint (`manypose.nn.associative_embedding`). Files: `network`, `targets`, `loss`, `published`.
 
 We deviate: joints are drawn at their sub-pixel place instead of cut to whole cells (``published_targets=True`` is as published); an input
 side is a multiple of 32, which is all the network needs, instead of 64; the trunk starts from Kaiming instead of N(0, 0.001) where no
@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from manypose.data.sample import Batch
-from manypose.methods import Field, Maps
+from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.loss import swahr_loss
 from manypose.methods.swahr.network import HigherHRNet
 from manypose.methods.swahr.targets import targets
-from manypose.poses import Poses
-from manypose.skeleton import COCO, Skeleton, named
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["SWAHR"]
 
@@ -53,7 +53,7 @@ class SWAHR(nn.Module):
         push: factor of the loss that keeps people's tags apart.
         pull: factor of the loss that keeps a person's tags together.
         embedding: form of the push loss.
-        grouping: arguments of `manypose.embedding.decode.decode`.
+        grouping: arguments of `manypose.nn.associative_embedding.decode.decode`.
 
     Raises:
         ValueError: the loss asks for scale maps that the network does not have, or the reverse.
@@ -129,6 +129,6 @@ class SWAHR(nn.Module):
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) where flips are stacked."""
-        from manypose.embedding.decode import decode
+        from manypose.nn.associative_embedding.decode import decode
 
         return decode(outputs["heat"], outputs["tag"], self.skeleton, size, **self.grouping)

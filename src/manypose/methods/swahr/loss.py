@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manypose.embedding import associative_embedding
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.nn.associative_embedding import associative_embedding
 
 __all__ = ["adaptive_weight", "heat_loss", "regularizer", "scaled_target", "swahr_loss"]
 

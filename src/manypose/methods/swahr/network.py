@@ -4,8 +4,8 @@ from jaxtyping import Float
 from timm.models.resnet import BasicBlock
 from torch import Tensor, cat, nn
 
-from manypose.backbones import hrnet_branches, hrnet_parts, hrnet_width
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 
 __all__ = ["HigherHRNet"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from manypose.backbones import HRNET_PARTS
 from manypose.methods.swahr import SWAHR
-from manypose.pth import fill, read_checkpoint
+from manypose.nn.backbones import HRNET_PARTS
+from manypose.nn.checkpoint_files import fill, read_checkpoint
 
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "load_published"]
 

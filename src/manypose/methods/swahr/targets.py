@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from manypose.data.sample import Batch
-from manypose.geometry import pixel_to_cell
-from manypose.maps import gaussian_values, gaussians
-from manypose.methods import Maps
+from manypose.methods.method import Maps
+from manypose.nn.heatmaps import gaussian_values, gaussians
+from manypose.poses.warp import pixel_to_cell
 
 __all__ = ["cells_of", "mask_at", "tag_cells", "targets"]
 

@@ -1,0 +1,287 @@
+"""How long things take: ``manypose bench decode | network | train``. Each gives a list of rows, prints a table and may write JSON."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from manypose.data.sample import Batch
+from manypose.io.files import write_json
+from manypose.methods.catalog import MODELS, build
+from manypose.nn.device import choose_device
+from manypose.training.step import Step
+
+__all__ = ["decode", "network", "train"]
+
+Row = dict[str, Any]
+
+
+def decode(
+    *,
+    method: str | None = None,
+    model: str | None = None,
+    people: list[int] = [1, 10, 30],  # noqa: B006 - shown by --help, never changed
+    size: list[int] | None = None,
+    cases: int = 10,
+    repeats: int = 3,
+    threads: int = 1,
+    device: str = "auto",
+    json: Path | None = None,
+) -> list[Row]:
+    """How long it takes from maps to people, against the number of people. No network runs.
+
+    Args:
+        method: a method, such as swahr.
+        model: or one of its named models.
+        people: how many people are on the maps; of methods that look at one person at a time, how many crops are decoded at once.
+        size: side of the maps and of the network's input; default 512. Of one person's crop it is the height; default the model's own.
+        cases: how many different maps.
+        repeats: how often each is decoded, after one time that does not count.
+        threads: of the CPU.
+        device: where the maps lie: cpu, cuda or auto.
+        json: file for the rows.
+
+    Returns:
+        A row for each size and number: ``method, people, size, p50_ms, p95_ms, cpu_p50_ms`` (processor time, which other programs on the
+        machine disturb less) and how they were measured.
+
+    Raises:
+        ValueError: no such method, or a number makes no sense.
+    """
+    name, examples = _examples(method, model)
+    _positive(people=people, size=size or [1], cases=[cases], repeats=[repeats], threads=[threads])
+    where, rows = choose_device("cpu" if device == "auto" else device), []
+    with torch.device("meta"):
+        decoder: Any = build(name)
+    if getattr(decoder, "decodes_with_weights", False):  # else decoding needs none
+        decoder = _module(name).to(where).eval()
+    with _threads(threads), torch.inference_mode():
+        for side in size or [getattr(decoder, "input_size", (512, 512))[0]]:
+            shape = _shape(side, decoder)
+            for n in people:
+                times = []
+                for seed in range(cases):
+                    maps = {k: v.to(where) for k, v in examples(decoder.skeleton, n, side, seed).items()}
+                    times += _times(lambda m=maps, s=shape: decoder.decode(m, s), repeats, where)
+                how = {"cases": cases, "repeats": repeats, "threads": threads, "device": str(where)}
+                rows.append({"method": _room(name), "people": n, "size": side, **_summary(times), **how})
+    return _report(rows, ("method", "people", "size", "p50_ms", "p95_ms", "cpu_p50_ms"), json)
+
+
+def network(
+    *,
+    model: str,
+    size: list[int] | None = None,
+    batch_size: list[int] = [1],  # noqa: B006
+    repeats: int = 10,
+    threads: int = 1,
+    device: str = "auto",
+    json: Path | None = None,
+) -> list[Row]:
+    """How long the network of a model takes; decoding does not count.
+
+    Args:
+        model: a named model.
+        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
+        batch_size: photos, or people, at once.
+        repeats: how often each is measured, after one time that does not count.
+        threads: of the CPU.
+        device: cpu, cuda or auto.
+        json: file for the rows.
+
+    Returns:
+        A row for each size and batch: ``model, size, batch_size, ms_per_image, cpu_ms_per_image, images_per_s``; other programs
+        on the machine disturb processor time less.
+
+    Raises:
+        ValueError: no such model or device, or a number makes no sense.
+    """
+    _positive(batch_size=batch_size, size=size or [1], repeats=[repeats], threads=[threads])
+    where, rows = choose_device(device), []
+    net: Any = _module(model).to(where).eval()
+    with _threads(threads), torch.inference_mode():
+        for side in size or [_own(net)]:
+            height, width = _fits(_shape(side, net), net)
+            for n in batch_size:
+                images = net.prepare(torch.randint(256, (n, height, width, 3), dtype=torch.uint8, device=where))
+                ms, busy = np.median(_times(lambda x=images: net.network(x), repeats, where), 0).tolist()
+                row = {
+                    "model": model,
+                    "size": side,
+                    "batch_size": n,
+                    "ms_per_image": round(ms / n, 3),
+                    "cpu_ms_per_image": round(busy / n, 3),
+                    "images_per_s": round(1e3 * n / ms, 3),
+                }
+                rows.append({**row, "repeats": repeats, "threads": threads, "device": str(where)})
+    return _report(rows, ("model", "size", "batch_size", "ms_per_image", "cpu_ms_per_image", "images_per_s"), json)
+
+
+def train(
+    *,
+    model: str,
+    size: list[int] | None = None,
+    batch_size: list[int] = [2],  # noqa: B006
+    people: int = 3,
+    repeats: int = 5,
+    threads: int = 1,
+    device: str = "auto",
+    json: Path | None = None,
+) -> list[Row]:
+    """How long a training step takes: targets, network, loss, gradients and Adam; loading photos does not count.
+
+    Args:
+        model: a named model.
+        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
+        batch_size: photos, or people, in a step.
+        people: how many people are in each.
+        repeats: how many steps are measured, after one that does not count.
+        threads: of the CPU.
+        device: cpu, cuda or auto.
+        json: file for the rows.
+
+    Returns:
+        A row for each size and batch: ``model, size, batch_size, ms_per_step, images_per_s``.
+
+    Raises:
+        ValueError: no such model or device, or a number makes no sense.
+    """
+    _positive(batch_size=batch_size, size=size or [1], people=[people], repeats=[repeats], threads=[threads])
+    where, rows = choose_device(device), []
+    net: Any = _module(model).to(where).train()
+    step, optimizer = Step(net), torch.optim.Adam(net.parameters(), lr=1e-4)
+    with _threads(threads):
+        for side in size or [_own(net)]:
+            shape = _fits(_shape(side, net), net)
+            for n in batch_size:
+                batch = _batch(n, people, shape, net).to(where)
+                ms = float(np.median(_times(lambda b=batch: _one_step(step, optimizer, b), repeats, where), 0)[0])
+                row = {"model": model, "size": side, "batch_size": n, "ms_per_step": round(ms, 3), "images_per_s": round(1e3 * n / ms, 3)}
+                rows.append({**row, "people": people, "repeats": repeats, "threads": threads, "device": str(where)})
+    return _report(rows, ("model", "size", "batch_size", "ms_per_step", "images_per_s"), json)
+
+
+# ── what is measured ──
+
+
+def _room(model: str) -> str:
+    return MODELS[model].factory.partition(":")[0].rpartition(".")[2]
+
+
+def _examples(method: str | None, model: str | None) -> tuple[str, Callable[..., dict[str, torch.Tensor]]]:
+    """A named model, and its room's maker of maps: ``example_maps.examples(skeleton, people, size, seed)``."""
+    if (method is None) == (model is None):
+        raise ValueError("give a method or a model, such as --method swahr")
+    rooms = sorted({_room(name) for name in MODELS})
+    if method is not None and method not in rooms:
+        raise ValueError(f"no method {method!r}; there are {', '.join(rooms)}")
+    if model is not None and model not in MODELS:
+        raise ValueError(f"no model {model!r}; there are {', '.join(MODELS)}")
+    name = model or next(name for name in MODELS if _room(name) == method)
+    module = f"{MODELS[name].factory.partition(':')[0]}.example_maps"
+    if util.find_spec(module) is None:
+        raise ValueError(f"the method {_room(name)!r} has no example maps to decode")
+    return name, import_module(module).examples
+
+
+def _module(model: str) -> nn.Module:
+    net = build(model)
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"the model {model!r} is no torch.nn.Module")
+    return net
+
+
+def _own(net: Any) -> int:
+    """The model's own size: the side of a square, or the height of a person's crop."""
+    return getattr(net, "input_size", (net.size,))[0]
+
+
+def _shape(side: int, net: Any) -> tuple[int, int]:
+    """Height and width of an input: a square, or a crop of the model's proportions."""
+    height, width = getattr(net, "input_size", (1, 1))
+    return side, round(side * width / height)
+
+
+def _fits(shape: tuple[int, int], net: Any) -> tuple[int, int]:
+    if any(s % net.stride for s in shape):
+        given = shape[0] if shape[0] == shape[1] else f"{shape[0]} ({shape[0]} x {shape[1]})"
+        raise ValueError(f"the size must be a multiple of the model's stride {net.stride}, got {given}")
+    return shape
+
+
+def _batch(n: int, people: int, size: tuple[int, int], net: Any) -> Batch:
+    """Noise with people in it."""
+    random = torch.Generator().manual_seed(0)
+    height, width = size
+    keypoints = torch.rand((n, people, len(net.skeleton), 3), generator=random) * torch.tensor([width - 1, height - 1, 1])
+    keypoints[..., 2] = 2
+    low, high = keypoints[..., :2].amin(2), keypoints[..., :2].amax(2)
+    return Batch(
+        images=torch.randint(256, (n, height, width, 3), dtype=torch.uint8, generator=random),
+        keypoints=keypoints,
+        boxes=torch.cat([low, high], -1),
+        areas=(high - low).prod(-1),
+        there=torch.ones(n, people, dtype=torch.bool),
+        mask=torch.ones(n, 1, height, width, dtype=torch.uint8),
+        segmentation=torch.full((n, height, width), 255, dtype=torch.uint8),
+    )
+
+
+def _one_step(step: Step, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(step(batch).values())).sum().backward()
+    optimizer.step()
+
+
+# ── measuring and telling ──
+
+
+def _positive(**numbers: list[int]) -> None:
+    for name, values in numbers.items():
+        if not values or min(values) < 1:
+            raise ValueError(f"{name.replace('_', ' ')} must be 1 or more, got {', '.join(map(str, values)) or 'nothing'}")
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _times(call: Callable[[], Any], repeats: int, device: torch.device) -> list[tuple[float, float]]:
+    """Milliseconds of each repetition, by the clock and of the processor; one before them warms up."""
+    out = []
+    for _ in range(repeats + 1):
+        start, busy = time.perf_counter(), time.process_time()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        out.append(((time.perf_counter() - start) * 1e3, (time.process_time() - busy) * 1e3))
+    return out[1:]
+
+
+def _summary(times: list[tuple[float, float]]) -> Row:
+    clock, processor = np.transpose(times)
+    p50, p95, busy = (*np.percentile(clock, [50, 95]), np.median(processor))
+    return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3), "cpu_p50_ms": round(float(busy), 3)}
+
+
+def _report(rows: list[Row], columns: tuple[str, ...], json: Path | None) -> list[Row]:
+    """Print the rows as a table and, where a file is named, write them."""
+    table = [columns, *(tuple(f"{row[c]:.1f}" if isinstance(row[c], float) else str(row[c]) for c in columns) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+    if json is not None:
+        write_json(json, rows)
+    return rows

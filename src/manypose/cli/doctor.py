@@ -1,0 +1,150 @@
+"""What is installed and whether it works; what is wrong with a data set."""
+
+import logging
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from manypose.methods.catalog import build
+from manypose.nn.device import choose_device
+from manypose.weights import files as weights
+
+__all__ = ["EXTRAS", "READERS", "data", "doctor"]
+
+EXTRAS = {
+    "train": ("accelerate", "tensorboard", "pycocotools"),
+    "eval": ("faster_coco_eval",),
+    "video": ("av",),
+    "interop": ("supervision",),
+    "synth": ("anny", "moderngl"),
+}
+"""The modules that each extra of the package brings."""
+
+READERS = {
+    "coco": "manypose.data.datasets.coco:coco",
+    "crowdpose": "manypose.data.datasets.crowdpose:crowdpose",
+    "mpii": "manypose.data.datasets.mpii:mpii",
+    "posetrack": "manypose.data.datasets.posetrack:posetrack",
+    "ochuman": "manypose.data.datasets.ochuman:ochuman",
+    "lspet": "manypose.data.datasets.lspet:lspet",
+}
+"""Who reads which data set."""
+
+
+def doctor(*, device: str = "auto") -> int:
+    """Say what is installed, try the bundled model on a picture, and name what is missing.
+
+    Args:
+        device: where to try it: auto, cpu, cuda or cuda:N.
+    """
+    print(f"manypose     {version('manypose')}, {Path(__file__).parent}")
+    print(f"Python       {platform.python_version()}, {platform.platform()}")
+    print(f"torch        {torch.__version__}")
+    for package in ("torchvision", "timm", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
+        print(f"{package.removesuffix('-python-headless'):<12} {_version(package)}")
+    gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    print(f"GPUs         {gpus or 'none that PyTorch sees'}")
+    for extra, modules in EXTRAS.items():
+        missing = [m for m in modules if find_spec(m) is None]
+        cure = f"{', '.join(missing)} missing: pip install 'manypose[{extra}]'"
+        print(f"{f'[{extra}]':<12} {cure if missing else 'installed'}")
+    bundled = sorted(p.stem for p in weights.BUNDLED.glob("*.safetensors"))
+    print(f"weights      {', '.join(bundled) or 'none come with this package'}")
+    print(f"self-test    {_self_test(device)}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _self_test(device: str) -> str:
+    """Maps and people of a picture, as prediction gets them; an error passes through."""
+    target = choose_device(device)
+    bundled = (weights.BUNDLED / f"{weights.DEFAULT}.safetensors").is_file()
+    method: Any = weights.load(device=device) if bundled else build(weights.DEFAULT).to(target).eval()  # type: ignore[attr-defined]
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    began = time.perf_counter()
+    with torch.inference_mode():
+        outputs = method.readout(method.network(method.prepare(torch.from_numpy(picture).to(target))))
+        poses = method.decode(outputs, (256, 256))[0]
+    if not all(o.isfinite().all() for o in outputs.values()) or not np.isfinite(poses.keypoints).all():
+        raise ValueError(f"self-test: the network's outputs on {target} are not finite; try --device cpu, or reinstall PyTorch")
+    state = "" if bundled else ", untrained"
+    return f"{weights.DEFAULT}{state} on {target}: works, {1000 * (time.perf_counter() - began):.0f} ms"
+
+
+def data(
+    *,
+    annotations: Path,
+    images: Path | None = None,
+    dataset: Literal["coco", "crowdpose", "mpii", "posetrack", "ochuman", "lspet", "custom"] = "coco",
+    skeleton: str = "coco",
+    decode: bool = False,
+) -> int:
+    """Check a data set and say what is wrong with it, by id; the exit code is 1 if anything of it cannot be used.
+
+    Args:
+        annotations: the annotation file (or folder of files, or the YAML that describes a custom data set).
+        images: folder of the photos; a custom data set's YAML says where they are.
+        dataset: how the annotations are written.
+        skeleton: of a file in COCO's format: a built-in name or a skeleton YAML.
+        decode: read every photo too; this takes its time.
+    """
+    with _silent("manypose.data"):  # the readers log what is printed here
+        photos = _read(dataset, annotations, images, skeleton)
+        unreadable = _unreadable(photos) if decode else []
+    found = str(photos.report).splitlines()
+    nothing = "  nothing wrong" + ("" if decode else "; --decode reads the photos too")
+    print("\n".join([*found, *unreadable] if found[1:] or unreadable else [*found, nothing]))
+    return int(bool(unreadable) or any(problem.dropped for problem in photos.report.problems))
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -> Any:
+    if dataset == "custom":
+        from manypose.data.datasets.custom import custom
+
+        return custom(annotations, unreadable="skip")
+    if images is None:
+        raise ValueError(f"the photos of {annotations} are needed: give their folder with --images")
+    module, _, name = READERS[dataset].partition(":")
+    reader: Callable[..., Any] = getattr(import_module(module), name)
+    options = {"skeleton": skeleton} if dataset == "coco" else {}
+    return reader(images, annotations, unreadable="skip", **options)
+
+
+def _unreadable(photos: Any) -> list[str]:
+    """The photos, with their people and masks, that cannot be read."""
+    wrong = []
+    for i in range(len(photos)):
+        try:
+            photos[i]
+        except Exception as e:  # whatever is wrong with a photo or a mask, the others are still to be looked at
+            wrong.append(f"  photo {photos.photos[i].image_id}: {type(e).__name__}: {' '.join(str(e).split())}")
+        if sys.stderr.isatty() and i % 50 == 0:
+            print(f"\r{i}/{len(photos)} photos", end="", file=sys.stderr)
+    return wrong + [f"  {said}" for said in photos.skipped.values()]

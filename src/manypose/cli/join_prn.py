@@ -1,0 +1,39 @@
+"""The three steps' results in one file: a network's weights with a PRN's (Section 3.5: each is trained by itself)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from manypose.methods.multiposenet import MultiPoseNet
+from manypose.methods.multiposenet.prn_file import load_prn
+from manypose.weights.files import load, read, save
+
+__all__ = ["join"]
+
+
+def join(
+    network: Path, prn: Path, out: Path, *, dtype: Literal["float32", "float16"] = "float16", note: str = "", measured: str = ""
+) -> Path:
+    """Write a MultiPoseNet that has everything: ready for ``manypose predict --model OUT``.
+
+    Args:
+        network: weights of the keypoint and person subnets (``manypose train``).
+        prn: weights of a Pose Residual Network.
+        out: file to write.
+        dtype: float16 stores matrices in half precision.
+        note: on what both were trained, under which licence; default: the network's note.
+        measured: what the whole reaches, for the table of models.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing, is no MultiPoseNet or PRN, or their skeletons differ.
+    """
+    about, chooser = read(network)[0], load_prn(prn)
+    kept = {k: v for k, v in about.get("kwargs", {}).items() if k != "step"}
+    arguments: dict[str, Any] = {**kept, "prn": {"kind": type(chooser).__name__, **chooser.arguments}}
+    method = load(network, device="cpu")
+    if not isinstance(method, MultiPoseNet):
+        raise ValueError(f"{network}: holds {about.get('model', 'no model')!r}, not a MultiPoseNet")
+    if chooser.skeleton.joints != method.skeleton.joints:
+        raise ValueError(f"{prn}: is for the skeleton {chooser.skeleton.name!r}, {network} for {method.skeleton.name!r}")
+    method.prn = chooser
+    more = {"measured": measured} if measured else {}
+    return save(method, out, name=about["model"], kwargs=arguments, dtype=dtype, note=note or about.get("note", ""), **more)

@@ -1,0 +1,1 @@
+"""Random views of photos and people for training."""

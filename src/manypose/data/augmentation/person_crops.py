@@ -1,0 +1,129 @@
+"""Training views for top-down methods: a sample a person, and a random crop of that person (MSPN, Section 4.2, "Training")."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from manypose.data.augmentation.views import Colour
+from manypose.data.loader import People
+from manypose.data.sample import Sample, warp
+from manypose.poses.crops import aspect_box
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import Warp
+
+__all__ = ["EachPerson", "PersonView", "lower_body"]
+
+LOWER = ("pelvis", "hip", "knee", "ankle")
+
+
+@dataclass(eq=False)
+class EachPerson:
+    """A data set of people from one of photos: item i is the photo of person i, with that person alone.
+
+    Args:
+        dataset: of `Sample`s; where it has ``photos`` (as all of `manypose.data` have), their pictures are not read to count the people.
+        least: people with fewer labelled joints are left out.
+
+    Raises:
+        ValueError: nobody is left.
+    """
+
+    dataset: People
+    least: int = 1
+    index: list[tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        photos = getattr(self.dataset, "photos", None)
+        people = (photos[i].keypoints if photos is not None else self.dataset[i].keypoints for i in range(len(self.dataset)))
+        self.index = [(i, int(j)) for i, k in enumerate(people) for j in np.flatnonzero((k[..., 2] > 0).sum(1) >= self.least)]
+        if not self.index:
+            raise ValueError(f"nobody in the {len(self.dataset)} photos has {self.least} labelled joints")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> Sample:
+        photo, person = self.index[i]
+        sample = self.dataset[photo]
+        return _only(sample, person) if person < len(sample.boxes) else sample  # a photo that could not be read has nobody
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """A random crop of one person: ``view(sample, rng) -> Sample``. Of several people one is drawn; of a photo without any, all is shown.
+
+    Args:
+        size: height and width of the crop.
+        extend: factors by which a box's width and height grow, as at test time.
+        scale: a further factor, drawn from this range.
+        shift: of the crop's middle, drawn from ± this part of its sides.
+        rotation: degrees, drawn from ± this.
+        rotated: chance of a rotation.
+        flip: chance of mirroring.
+        half_body: chance that only the upper or the lower body is shown, of a person with more than `half_body_joints` labelled joints.
+        half_body_joints: the paper's eight.
+        colour: changes of colour; None leaves colours alone, as published.
+    """
+
+    size: tuple[int, int] = (256, 192)
+    extend: tuple[float, float] = (1.7, 1.7)
+    scale: tuple[float, float] = (0.75, 1.25)
+    shift: float = 0.0
+    rotation: float = 45.0
+    rotated: float = 0.5
+    flip: float = 0.5
+    half_body: float = 0.3
+    half_body_joints: int = 8
+    colour: Colour | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or not 0 < self.scale[0] <= self.scale[1] or min(self.extend) <= 0:
+            raise ValueError(f"PersonView needs positive sizes, factors and 0 < scale[0] <= scale[1], got {self}")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """One person (or nobody) in a crop; joints that leave the crop become unlabelled."""
+        labelled = np.flatnonzero((sample.keypoints[..., 2] > 0).any(1))
+        if len(labelled):
+            sample = _only(sample, int(labelled[rng.integers(len(labelled))]))
+            box = self._box(sample, rng)
+        else:
+            sample = replace(sample, keypoints=sample.keypoints[:0], boxes=sample.boxes[:0], areas=sample.areas[:0])
+            h, w = sample.image.shape[:2]
+            box = np.array([0.0, 0.0, w - 1, h - 1])
+        seen = warp(replace(sample, segmentation=None), self._warp(box, rng))
+        return seen if self.colour is None else replace(seen, image=self.colour(seen.image, rng))
+
+    def _box(self, sample: Sample, rng: np.random.Generator) -> Float[np.ndarray, "4"]:
+        """The person's box, or that of half the body."""
+        labelled = sample.keypoints[0, :, 2] > 0
+        if labelled.sum() > self.half_body_joints and rng.random() < self.half_body:
+            lower = lower_body(sample.skeleton)
+            half = labelled & (lower if rng.random() < 0.5 else ~lower)
+            if half.sum() >= 3:
+                xy = sample.keypoints[0, half, :2].astype(np.float64)
+                return _with_area(np.concatenate([xy.min(0), xy.max(0)]))
+        return _with_area(sample.boxes[0].astype(np.float64))
+
+    def _warp(self, box: Float[np.ndarray, "4"], rng: np.random.Generator) -> Warp:
+        around = aspect_box(box, self.size, self.extend)
+        sides = (around[2:] - around[:2]) * rng.uniform(*self.scale)
+        x, y = (around[:2] + around[2:]) / 2 + rng.uniform(-self.shift, self.shift, 2) * sides
+        degrees = rng.uniform(-self.rotation, self.rotation) if rng.random() < self.rotated else 0.0
+        return Warp.similarity((float(x), float(y)), float(sides[0]), self.size, float(degrees), bool(rng.random() < self.flip))
+
+
+def lower_body(skeleton: Skeleton) -> Bool[np.ndarray, " k"]:
+    """Which joints are those of hips and legs, by their names."""
+    return np.array([any(part in joint for part in LOWER) for joint in skeleton.joints])
+
+
+def _only(sample: Sample, person: int) -> Sample:
+    one = slice(person, person + 1)
+    return replace(sample, keypoints=sample.keypoints[one], boxes=sample.boxes[one], areas=sample.areas[one])
+
+
+def _with_area(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+    """A box at least eight pixels wide and high: annotated ones may be a line."""
+    middle, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 4.0)
+    return np.concatenate([middle - half, middle + half])

@@ -1,0 +1,158 @@
+"""Random views of a photo for training: one affine for everything geometric, then colours.
+
+Geometry follows SWAHR Section 4.1 and HigherHRNet: rotation ±30°, a square of the short side × 0.75 … 1.5, shifted by ±40 px of 200,
+mirrored half of the time.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from manypose.data.sample import Sample, warp
+from manypose.poses.warp import Warp
+
+__all__ = ["Augment", "Colour", "colour_matrix"]
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Random colours and damage; every strength 0 leaves a picture as it is.
+
+    Args:
+        brightness: factor drawn from 1 ± this.
+        contrast: factor around the mean grey, drawn from 1 ± this.
+        saturation: factor drawn from 1 ± this.
+        hue: turn of the colour wheel, drawn from ± this part of a full turn.
+        grey: chance of a picture without colour.
+        blur: chance of a Gaussian blur with a deviation of 0.3 … 2 px.
+        jpeg: chance of JPEG damage at quality 30 … 90.
+        noise: chance of Gaussian noise with a deviation of 2 … 12 grey levels.
+        erase: chance of one to three flat rectangles of 5 … 20 % of the side: hidden joints stay labelled, as behind an object.
+        chance: how often colours are changed at all.
+    """
+
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.3
+    hue: float = 0.03
+    grey: float = 0.05
+    blur: float = 0.1
+    jpeg: float = 0.1
+    noise: float = 0.1
+    erase: float = 0.1
+    chance: float = 0.8
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+        """A changed copy of an RGB picture (or the same array where nothing was to be changed)."""
+        if rng.random() < self.chance:
+            strengths = (self.brightness, self.contrast, self.saturation)
+            brightness, contrast, saturation = (float(1 + s * rng.uniform(-1, 1)) for s in strengths)
+            saturation *= rng.random() >= self.grey
+            image = cv2.transform(
+                image, colour_matrix(brightness, contrast, saturation, rng.uniform(-self.hue, self.hue), mean=float(image[::8, ::8].mean()))
+            )
+        if rng.random() < self.blur:
+            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.0))
+        if rng.random() < self.noise:
+            image = _noisy(image, rng.uniform(2, 12), rng)
+        if rng.random() < self.jpeg:
+            _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))])
+            image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # three planes in, the same three out: their order does not matter
+        if rng.random() < self.erase:
+            image = _erased(image, rng)
+        return image
+
+
+# Rows: luma as in BT.601 and two chroma axes (YIQ), in which saturation is a scale and hue a rotation.
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+def colour_matrix(brightness: float, contrast: float, saturation: float, hue: float, mean: float = 128.0) -> Float[np.ndarray, "3 4"]:
+    """All four changes as one affine map of RGB: brightness and contrast (around `mean`), saturation, hue (part of a full turn)."""
+    angle = 2 * np.pi * hue
+    cos, sin = saturation * np.cos(angle), saturation * np.sin(angle)
+    turn = np.linalg.inv(_YIQ) @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
+    linear = brightness * contrast * turn
+    return np.column_stack([linear, np.full(3, brightness * (1 - contrast) * mean)])
+
+
+def _noisy(image: UInt8[np.ndarray, "H W 3"], deviation: float, rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+    noise = rng.standard_normal(image.shape, np.float32) * deviation
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def _erased(image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+    image, (h, w) = image.copy(), image.shape[:2]
+    for _ in range(rng.integers(1, 4)):
+        eh, ew = (rng.uniform(0.05, 0.2, 2) * (h, w)).astype(int) + 1
+        y, x = int(rng.integers(0, h - eh + 1)), int(rng.integers(0, w - ew + 1))
+        image[y : y + eh, x : x + ew] = rng.integers(0, 256, 3)
+    return image
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A random square view of a sample: ``augment(sample, rng) -> Sample``.
+
+    Args:
+        size: side of the result in pixels.
+        rotation: degrees, drawn from ± this.
+        scale: the view's side as a factor of the photo's short side, drawn from this range.
+        shift: of the view's centre, drawn from ± this part of the view's side (40 of 200 px).
+        flip: chance of mirroring.
+        colour: see `Colour`; None leaves colours alone.
+        near: chance that the view is centred at a random labelled person (and then shifted) instead of at the photo's middle.
+        share: of a view centred at a person, how much of its side that person's box takes (drawn from this range, by ratio), instead
+            of `scale`; None keeps `scale`. So people of all sizes in the photos are learnt at the sizes that matter.
+        smallest: people whose area falls below this many square pixels are masked and dropped: too small to be told apart.
+    """
+
+    size: int = 512
+    rotation: float = 30.0
+    scale: tuple[float, float] = (0.75, 1.5)
+    shift: float = 0.2
+    flip: float = 0.5
+    colour: Colour | None = field(default_factory=Colour)
+    near: float = 0.0
+    share: tuple[float, float] | None = None
+    smallest: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"Augment needs a positive size and 0 < scale[0] <= scale[1], got size {self.size}, scale {self.scale}")
+        if self.share is not None and not 0 < self.share[0] <= self.share[1]:
+            raise ValueError(f"Augment needs 0 < share[0] <= share[1], got share {self.share}")
+
+    def view(self, sample: Sample, rng: np.random.Generator) -> Warp:
+        """The random map from the sample's pixels to the result's."""
+        h, w = sample.image.shape[:2]
+        side = min(h, w) * rng.uniform(*self.scale)
+        centre = np.array([(w - 1) / 2, (h - 1) / 2])
+        if len(sample.boxes) and rng.random() < self.near:
+            box = sample.boxes[rng.integers(len(sample.boxes))]
+            centre = (box[:2] + box[2:]) / 2
+            if self.share is not None:
+                side = max(1.0, *(box[2:] - box[:2])) / np.exp(rng.uniform(*np.log(self.share)))
+        x, y = centre + rng.uniform(-self.shift, self.shift, 2) * side
+        degrees = rng.uniform(-self.rotation, self.rotation)
+        return Warp.similarity((float(x), float(y)), side, (self.size, self.size), degrees, bool(rng.random() < self.flip))
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The view of the sample, colours changed; people with no labelled joint left in it are dropped."""
+        seen = _present(warp(sample, self.view(sample, rng)), self.smallest)
+        return seen if self.colour is None else replace(seen, image=self.colour(seen.image, rng))
+
+
+def _present(sample: Sample, smallest: float) -> Sample:
+    """Without the people who left the picture, and without those too small, who are masked."""
+    inside = (sample.keypoints[..., 2] > 0).any(1)
+    tiny = inside & (sample.areas < smallest)
+    if tiny.any():
+        mask = sample.mask.copy()
+        for x0, y0, x1, y1 in np.clip(sample.boxes[tiny], 0, None).astype(int):
+            mask[:, y0 : y1 + 1, x0 : x1 + 1] = 0
+        sample = replace(sample, mask=mask)
+    keep = inside & ~tiny
+    return replace(sample, keypoints=sample.keypoints[keep], boxes=sample.boxes[keep], areas=sample.areas[keep])

@@ -1,0 +1,95 @@
+"""The truth as evaluation by head size takes it: MPII and PoseTrack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["HeadScaledTruth", "head_size", "outside", "without_ignored"]
+
+OF_HEAD_BOX = 0.6
+"""The head's size as a part of its box's diagonal (MPII's evaluation)."""
+
+
+def head_size(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+    """What distances are measured in, from head boxes (xyxy): 0.6 of the diagonal.
+
+    >>> head_size(np.array([[0.0, 0.0, 30.0, 40.0]])).tolist()
+    [30.0]
+    """
+    return OF_HEAD_BOX * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1)
+
+
+@dataclass(frozen=True)
+class HeadScaledTruth:
+    """The annotated people of one photo, video frame or MPII group. Coordinates are pixels, integers are pixel centres.
+
+    Args:
+        skeleton: what the k joints are.
+        image_id: the data set's.
+        keypoints: x, y, visibility (0 not labelled).
+        head_sizes: 0.6 of the head box's diagonal, in pixels; NaN where the file gives no head box.
+        ids: track ids, where the data set has them.
+        ignored: polygons in which neither joints nor predictions count.
+        sequence: the video; frames of one video follow one another.
+    """
+
+    skeleton: Skeleton
+    image_id: int
+    keypoints: Float[np.ndarray, "n k 3"]
+    head_sizes: Float[np.ndarray, " n"]
+    ids: Int[np.ndarray, " n"] | None = None
+    ignored: Sequence[Float[np.ndarray, "_ 2"]] = ()
+    sequence: str = ""
+
+    def __post_init__(self) -> None:
+        n, k = len(self.keypoints), len(self.skeleton)
+        if self.keypoints.shape != (n, k, 3) or self.head_sizes.shape != (n,) or (self.ids is not None and len(self.ids) != n):
+            raise ValueError(
+                f"image {self.image_id}: {n} people of skeleton {self.skeleton.name!r} need keypoints ({n},{k},3) and {n} head sizes"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def labelled(self) -> Bool[np.ndarray, "n k"]:
+        """Which joints count."""
+        return self.keypoints[..., 2] > 0
+
+
+def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarray, "_ 2"]]) -> Bool[np.ndarray, "*n"]:
+    """Which points lie in none of the polygons (even-odd rule).
+
+    >>> square = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+    >>> outside(np.array([[1.0, 1.0], [5.0, 1.0]]), [square]).tolist()
+    [False, True]
+    """
+    x, y = points[..., 0, None], points[..., 1, None]
+    inside = np.zeros(points.shape[:-1], bool)
+    for polygon in polygons:
+        (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
+        crosses = (y0 > y) != (y1 > y)  # edges that a ray to the right may meet
+        with np.errstate(divide="ignore", invalid="ignore"):
+            meets = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
+        inside |= (crosses & meets).sum(-1) % 2 == 1
+    return ~inside
+
+
+def without_ignored(poses: Poses, truth: HeadScaledTruth) -> tuple[Poses, HeadScaledTruth]:
+    """Both without the joints in ignored regions, and without people who then have no joint left.
+
+    Where a frame has no such region nothing changes.
+    """
+    if not truth.ignored:
+        return poses, truth
+    scores = np.where(outside(poses.keypoints, truth.ignored), poses.keypoint_scores, 0).astype(poses.keypoint_scores.dtype)
+    keypoints = truth.keypoints.copy()
+    keypoints[~outside(keypoints[..., :2], truth.ignored)] = 0
+    left = (keypoints[..., 2] > 0).any(1)
+    kept = replace(truth, keypoints=keypoints[left], head_sizes=truth.head_sizes[left], ids=None if truth.ids is None else truth.ids[left])
+    return replace(poses, keypoint_scores=scores)[np.flatnonzero((scores > 0).any(1))], kept

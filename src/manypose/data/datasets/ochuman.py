@@ -1,0 +1,49 @@
+"""OCHuman: heavily hidden people, COCO's joints, outlines; for validation and testing.
+
+Source: Zhang et al., Pose2Seg: Detection Free Human Instance Segmentation, CVPR 2019. Read are its COCO-format files
+(``ochuman_coco_format_val_range_0.00_1.00.json`` and the like). People who are not hidden by others are not annotated, so nothing can be
+learned outside the annotated ones, and precision reads low for a method that finds the others too. ``area`` is the whole box there.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from manypose.data.datasets.annotation_report import Report, load_json
+from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.photos import Photo, Photos
+from manypose.poses.skeleton import COCO
+
+__all__ = ["ochuman", "read_ochuman"]
+
+
+def ochuman(
+    images: str | Path,
+    annotations: str | Path,
+    keep: Literal["people", "annotated", "all"] = "annotated",
+    margin: float = 0.15,
+    cache: Literal["none", "encoded", "decoded"] = "none",
+    unreadable: Literal["raise", "skip"] = "raise",
+) -> Photos:
+    """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments as of `manypose.data.datasets.coco.coco`.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: the file cannot be used at all, or is ``ochuman.json`` itself; the message names it.
+    """
+    photos, report = read_ochuman(images, annotations, keep)
+    return dataset(photos, COCO, report, margin, cache, unreadable)
+
+
+def read_ochuman(
+    images: str | Path, annotations: str | Path, keep: Literal["people", "annotated", "all"] = "annotated"
+) -> tuple[list[Photo], Report]:
+    """Read and check an OCHuman file in COCO's format."""
+    given = load_json(annotations, ("images",))
+    if "annotations" not in given and any("annotations" in image for image in given["images"] if isinstance(image, dict)):
+        raise ValueError(
+            f"{annotations}: this is OCHuman's own format with 19 joints; give the COCO-format file that OCHuman publishes beside it "
+            "(ochuman_coco_format_val_range_0.00_1.00.json or …_test_…)"
+        )
+    given, report = load_json(annotations), Report(str(annotations))
+    listed = [{"all_persons_labelled": False, **image} if isinstance(image, dict) else image for image in given["images"]]
+    return photos_of({**given, "images": listed}, Path(images), COCO, report, keep), report

@@ -1,0 +1,1 @@
+"""Measures of models and of result files on data sets."""

@@ -1,0 +1,1 @@
+"""Why the AP is what it is: errors by kind, and a report."""

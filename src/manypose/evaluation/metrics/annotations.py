@@ -1,0 +1,275 @@
+"""Annotated people and results as arrays, read from COCO-style files and checked: every metric starts from these two.
+
+Data sets in the wild lack areas or counts, and results name images or categories that are not there; public tools then print 0 or -1.
+Here each such fault is one error that names the file and the entry.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from manypose.evaluation.metrics.checks import (
+    annotation_faults,
+    check,
+    name_of,
+    namer,
+    number,
+    numbers,
+    result_faults,
+    shown,
+    unique,
+    whole,
+)
+from manypose.poses.skeleton import COCO, Skeleton
+
+__all__ = ["Results", "Truth", "read_results", "read_truth"]
+
+AREA_OF_BOX = 0.53
+"""Area of a person as a part of the box, by CrowdPose's rule."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The annotated people of a data set. Images go by rising id, people by image and then in the file's order.
+
+    Args:
+        skeleton: what the k joints are.
+        name: the file, for messages and protocols.
+        category: the file's id of the category person.
+        image_ids: the images that are evaluated.
+        sizes: their heights and widths; 0 where the file does not say.
+        files: their file names; empty where the file does not say.
+        crowd_index: CrowdPose's measure of crowding, NaN where the file does not say.
+        ids: the people's annotation ids.
+        image: for each person the place of the image in `image_ids`.
+        keypoints: x, y, visibility (0 not labelled, 1 hidden, 2 visible).
+        boxes: xywh, as in the file.
+        areas: square pixels.
+        crowd: a region with many people, which any number of results may match.
+        ignored: takes no part in AP: crowds and people without a labelled joint.
+        other: ids of images that the file has but that are not evaluated.
+        partial: in how many images not everybody is annotated (``all_persons_labelled: false``).
+        estimated: how many people who count have an area that is not the data set's own (``area_source`` other than ``coco``).
+    """
+
+    skeleton: Skeleton
+    name: str
+    category: int
+    image_ids: Int[np.ndarray, " i"]
+    sizes: Int[np.ndarray, "i 2"]
+    files: tuple[str, ...]
+    crowd_index: Float[np.ndarray, " i"]
+    ids: Int[np.ndarray, " n"]
+    image: Int[np.ndarray, " n"]
+    keypoints: Float[np.ndarray, "n k 3"]
+    boxes: Float[np.ndarray, "n 4"]
+    areas: Float[np.ndarray, " n"]
+    crowd: Bool[np.ndarray, " n"]
+    ignored: Bool[np.ndarray, " n"]
+    other: frozenset[int] = frozenset()
+    partial: int = 0
+    estimated: int = 0
+
+    @property
+    def people(self) -> int:
+        """How many people count."""
+        return int((~self.ignored).sum())
+
+    @property
+    def with_people(self) -> Bool[np.ndarray, " i"]:
+        """Which images have a person that counts."""
+        return np.bincount(self.image[~self.ignored], minlength=len(self.image_ids)) > 0
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a program found, in the order it gave.
+
+    Args:
+        name: the file, for messages.
+        image: for each person the place of the image in `Truth.image_ids`.
+        keypoints: x, y, and the third number as the program gave it.
+        scores: confidence of the person.
+        boxes: xywh, where every result has one.
+        place: the place of the result in the file, from 0.
+    """
+
+    name: str
+    image: Int[np.ndarray, " m"]
+    keypoints: Float[np.ndarray, "m k 3"]
+    scores: Float[np.ndarray, " m"]
+    boxes: Float[np.ndarray, "m 4"] | None
+    place: Int[np.ndarray, " m"]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def read_truth(
+    source: str | Path | Mapping[str, Any],
+    skeleton: Skeleton | None = None,
+    area: Literal["annotated", "box"] = "annotated",
+    images: Literal["all", "people"] | Sequence[int] = "all",
+) -> Truth:
+    """Annotated people from a COCO-style file.
+
+    Args:
+        source: the JSON file, or what it holds.
+        skeleton: the people's joints; by default what the file's category says (COCO's where it says nothing).
+        area: the file's, or 0.53 · width · height of the box (CrowdPose).
+        images: which are evaluated: all, those with at least one labelled person, or those with these ids.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file cannot be evaluated on; the message names the file and the first bad entry.
+    """
+    given, where = _load(source, "annotation")
+    given = {**given, "annotations": given.get("annotations", [])} if isinstance(given, Mapping) else given  # test sets have none
+    if not isinstance(given, Mapping) or not all(isinstance(given.get(key), list) for key in ("images", "annotations")):
+        raise ValueError(f"{where}: an annotation file is a JSON object with the lists 'images' and 'annotations'; is it a result file?")
+    listed = _images(given["images"], where)
+    category, skeleton = _category(given, skeleton, where)
+    rows = [a for a in given["annotations"] if not isinstance(a, Mapping) or a.get("category_id", category) == category]
+    check(rows, annotation_faults(listed, area), namer(rows, "annotation"), where)
+    unique([a["id"] for a in rows], "annotation", where)
+    k = len(skeleton)
+    keypoints = numbers([a.get("keypoints") or [0] * 3 * k for a in rows], 3 * k, namer(rows, "annotation"), "keypoints", where)
+    keypoints = keypoints.reshape(-1, k, 3)
+    labelled = (keypoints[..., 2] > 0).sum(1)
+    bad = ~np.isin(keypoints[..., 2], (0, 1, 2)).all(1)
+    if bad.any():
+        a = rows[int(bad.argmax())]
+        raise ValueError(f"{where}: annotation {a['id']}: a visibility is 0, 1 or 2, got {sorted(set(a['keypoints'][2::3]))}")
+    boxes = numbers([a["bbox"] for a in rows], 4, namer(rows, "annotation"), "bbox", where)
+    areas = boxes[:, 3] * boxes[:, 2] * AREA_OF_BOX if area == "box" else np.array([a["area"] for a in rows], np.float64)
+    crowd = np.array([bool(a.get("iscrowd", 0)) for a in rows], bool)
+    counted = np.array([a.get("num_keypoints", n) for a, n in zip(rows, labelled, strict=True)], np.int64)
+    if ((areas <= 0) & ~crowd & (counted > 0)).any():
+        i = int(((areas <= 0) & ~crowd & (counted > 0)).argmax())
+        raise ValueError(f"{where}: annotation {rows[i]['id']}: its area is {areas[i]:g}; OKS needs a positive area")
+    all_ids = np.array(sorted(listed), np.int64)
+    place = np.searchsorted(all_ids, np.array([a["image_id"] for a in rows], np.int64))
+    chosen = _chosen(images, all_ids, place[(counted > 0) & ~crowd], where)
+    order = np.argsort(place, kind="stable")
+    order = order[chosen[place[order]]]
+    kept = all_ids[chosen]
+    entries = [listed[int(i)] for i in kept]
+    return Truth(
+        skeleton,
+        where,
+        category,
+        kept,
+        np.array([(e.get("height", 0), e.get("width", 0)) for e in entries], np.int64).reshape(-1, 2),
+        tuple(str(e.get("file_name", "")) for e in entries),
+        np.array([e.get("crowdIndex", np.nan) for e in entries], np.float64),
+        np.array([a["id"] for a in rows], np.int64)[order],
+        (np.cumsum(chosen) - 1)[place[order]],
+        keypoints[order],
+        boxes[order],
+        areas[order],
+        crowd[order],
+        ((counted == 0) | crowd)[order],
+        frozenset(int(i) for i in all_ids[~chosen]),
+        sum(e.get("all_persons_labelled", True) is False for e in entries),
+        sum(rows[i].get("area_source", "coco") != "coco" for i in order if counted[i] and not crowd[i]) if area == "annotated" else 0,
+    )
+
+
+def read_results(source: str | Path | Sequence[Any], truth: Truth, needs: Literal["keypoints", "bbox"] = "keypoints") -> Results:
+    """Results from a COCO result file (a JSON list), checked against the data set; those of images that are not evaluated are left out.
+
+    Args:
+        source: the file, or what it holds.
+        truth: the data set.
+        needs: what every result must have. With ``bbox``, results of a plain detector are read too; their joints are then zeros.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a result cannot be evaluated; the message names the file, the result's place from 0 and its image.
+    """
+    given, where = _load(source, "result")
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise ValueError(f"{where}: a result file is a JSON list of people; is it an annotation file?")
+    known = set(truth.image_ids.tolist())
+    label = namer(given, "result")
+    check(given, result_faults(known | truth.other, truth.category, needs), label, where)
+    unique([r["id"] for r in given if "id" in r], "result", where)
+    keep = [i for i, r in enumerate(given) if r["image_id"] in known]
+    rows = [given[i] for i in keep]
+    k = len(truth.skeleton)
+    blank = [0] * 3 * k if needs == "bbox" else []
+    keypoints = numbers([r.get("keypoints") or blank for r in rows], 3 * k, lambda i, _: label(keep[i], rows[i]), "keypoints", where)
+    # The COCO API looks at the first result alone: where it has a box, all sizes come from boxes.
+    boxed = bool(rows) and bool(rows[0].get("bbox"))
+    boxes = numbers([r.get("bbox") or [] for r in rows], 4, lambda i, _: label(keep[i], rows[i]), "bbox", where) if boxed else None
+    image = np.searchsorted(truth.image_ids, np.array([r["image_id"] for r in rows], np.int64))
+    scores = np.array([r["score"] for r in rows], np.float64)
+    return Results(where, image, keypoints.reshape(-1, k, 3), scores, boxes, np.array(keep, np.int64))
+
+
+def _load(source: Any, kind: str) -> tuple[Any, str]:
+    if not isinstance(source, (str, Path)):
+        return source, f"{kind}s"
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such {kind} file")
+    try:
+        return json.loads(path.read_bytes()), str(path)
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path}: not a JSON file ({str(e)[:100]}); write it again") from None
+
+
+def _images(entries: Sequence[Any], where: str) -> dict[int, Mapping]:
+    def fault(e: Any) -> str | None:
+        if not isinstance(e, Mapping) or "id" not in e:
+            return "an image needs an 'id'"
+        if not whole(e["id"]):
+            return f"its id is {shown(e['id'])}; ids are whole numbers"
+        odd = [key for key in ("height", "width") if not whole(e.get(key, 0))]
+        if odd:
+            return f"its {odd[0]} is {shown(e[odd[0]])}; it is a whole number"
+        return None if number(e.get("crowdIndex", 0.0)) else f"its crowdIndex is {shown(e['crowdIndex'])}; it is a number"
+
+    check(entries, fault, lambda i, e: f"image {name_of(e, i)}", where)
+    unique([e["id"] for e in entries], "image", where)
+    if not entries:
+        raise ValueError(f"{where}: the list 'images' is empty")
+    return {int(e["id"]): e for e in entries}
+
+
+def _category(given: Mapping, skeleton: Skeleton | None, where: str) -> tuple[int, Skeleton]:
+    """The category whose keypoints are evaluated, and its joints."""
+    listed = [c for c in given.get("categories") or () if isinstance(c, Mapping) and whole(c.get("id"))]
+    posed = [c for c in listed if c.get("keypoints")] or listed
+    persons = [c for c in posed if c.get("name") == "person"] or posed
+    if len(persons) > 1:
+        raise ValueError(f"{where}: which category is meant? None of {[c.get('name') for c in persons]} is called 'person'")
+    category: Mapping[str, Any] = persons[0] if persons else {"id": 1}
+    named: tuple[str, ...] = tuple(category.get("keypoints") or ())
+    if skeleton is None:
+        if named:
+            return category["id"], Skeleton.from_coco_category(category, where=where)
+        return category["id"], COCO
+    if named and len(named) != len(skeleton):
+        raise ValueError(
+            f"{where}: its people have {len(named)} joints, skeleton {skeleton.name!r} has {len(skeleton)}; give the right one"
+        )
+    return category["id"], skeleton
+
+
+def _chosen(
+    images: str | Sequence[int], all_ids: Int[np.ndarray, " i"], occupied: Int[np.ndarray, " n"], where: str
+) -> Bool[np.ndarray, " i"]:
+    if isinstance(images, str):
+        if images not in ("all", "people"):
+            raise ValueError(f"images must be 'all', 'people' or a list of ids, got {images!r}")
+        return np.ones(len(all_ids), bool) if images == "all" else np.isin(np.arange(len(all_ids)), occupied)
+    unknown = sorted(set(images) - set(all_ids.tolist()))
+    if unknown:
+        raise ValueError(f"{where}: has no image with id {unknown[0]}")
+    return np.isin(all_ids, np.asarray(images, np.int64))

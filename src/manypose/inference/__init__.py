@@ -1,0 +1,1 @@
+"""From photos to `Poses` with any model."""

@@ -1,0 +1,179 @@
+"""Test-time augmentation, once for all methods: a photo at several scales and mirrored, its maps merged as the method's fields say.
+
+A *view* is the photo as the network sees it at one scale. Its `Warp` says where each map cell lies in the photo, so maps of
+different scales meet cell by cell although their padding differs.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from manypose.methods.method import Field, Maps, Method
+from manypose.poses.warp import Warp
+
+__all__ = ["align", "base_scale", "outputs", "published_views", "views"]
+
+Grid = Literal["base", "largest", "input"]
+"""Which cells merged maps have: those of the base view's maps, of the largest view's, or one a pixel of the base view."""
+
+
+def base_scale(scales: Sequence[float]) -> int:
+    """Which of the scales is the base, whose pixels people are decoded in: the one nearest to 1."""
+    return min(range(len(scales)), key=lambda i: abs(np.log(scales[i])))
+
+
+def views(photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
+    """One `Warp` a scale for a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
+
+    The factor from the base view to another is the same for every photo, so photos whose views have equal sizes form a batch.
+    """
+    return tuple(Warp.fit(photo, max(1, round(size * s)), stride) for s in scales)
+
+
+def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
+    """As `views`, by the rule of HigherHRNet's and SWAHR's authors, for their figures.
+
+    The photo's middle is put in the middle. At the smallest scale both sides become multiples of 64, and the other scales' sides are in
+    proportion to those: so a photo of 480 × 640 at 512 px is seen at 512 × 704 alone, but at 512 × 768 when 0.5 is among the scales.
+    """
+    h, w = photo
+    smallest = min(1.0, *scales)
+    short = (int(smallest * size) + 63) // 64 * 64
+    long = int((short * max(h, w) / min(h, w) + 63) // 64 * 64)
+    middle = np.array([int(w / 2 + 0.5), int(h / 2 + 0.5)], np.float64)
+    warps = []
+    for s in scales:
+        a, b = int(short * s / smallest), int(long * s / smallest)
+        warps.append(_centred(middle, a / min(h, w), (a, b) if h < w else (b, a)))
+    return tuple(warps)
+
+
+def _centred(middle: Float[np.ndarray, "2"], factor: float, size: tuple[int, int]) -> Warp:
+    """Scale about a photo point that comes to lie at half the size (in index coordinates, as the authors' programs have it)."""
+    shift = np.array(size[::-1]) / 2 - factor * middle
+    return Warp(np.column_stack([np.eye(2) * factor, shift]), size)
+
+
+def outputs(
+    method: Method,
+    images: Sequence[UInt8[Tensor, "b _h _w 3"]],
+    zooms: Sequence[float],
+    base: int,
+    *,
+    flip: bool = False,
+    grid: Grid = "base",
+    mixed: bool = False,
+) -> Maps:
+    """The method's merged maps of a batch, ready for `Method.decode` with the size of ``images[base]``.
+
+    Args:
+        method: on the images' device.
+        images: each view of the batch.
+        zooms: pixels of each view that span one pixel of the base view.
+        base: which view is the base; fields that take part at the base scale only come from it.
+        flip: the mirrored views take part too.
+        grid: which cells the result has.
+        mixed: half precision where PyTorch thinks it safe; for GPUs.
+    """
+    first = max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base  # the one whose cells the others are read at
+    order = [first, *(i for i in range(len(images)) if i != first)]
+    span = _hw(images[base], 1)
+    cells = span if grid == "input" else None
+    parts: dict[str, dict[int, Tensor]] = {name: {} for name in method.fields}
+    for i in order:
+        # Views whose every output would be dropped are not computed.
+        wanted = {n: f for n, f in method.fields.items() if f.scales == "all" or i == base}
+        if not wanted:
+            continue
+        maps = _read(method, images[i], mixed)
+        cells = cells or _hw(maps[next(n for n, f in wanted.items() if f.merge != "boxes")], 2)
+        view = _hw(images[i], 1)
+        pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields, view[1])] if flip else [maps]
+        for name, field in wanted.items():
+            if field.merge == "boxes":
+                aligned = [_zoomed(m[name], 1 / zooms[i]) for m in pair]
+            else:
+                aligned = [align(m[name], view, zooms[i], cells, span) for m in pair]
+            parts[name][i] = _join(aligned, field)
+    return {name: _join([part[i] for i in sorted(part)], method.fields[name], again=True) for name, part in parts.items()}
+
+
+def _hw(tensor: Tensor, at: int) -> tuple[int, int]:
+    return int(tensor.shape[at]), int(tensor.shape[at + 1])
+
+
+def _read(method: Method, images: UInt8[Tensor, "b _h _w 3"], mixed: bool) -> Maps:
+    with torch.autocast(images.device.type, enabled=mixed):
+        prepared = method.prepare(images).contiguous(memory_format=torch.channels_last)
+        maps = method.readout(method.network(prepared))
+    return {name: maps[name].float() for name in method.fields}
+
+
+def _mirrored(maps: Maps, fields: dict[str, Field], width: int) -> Maps:
+    """A view's maps of the mirrored picture, mirrored back: cells and, where a field says so, channels; boxes within `width`."""
+    back = {
+        name: _mirrored_boxes(m, width) if fields[name].merge == "boxes" else _shifted(m.flip(3), fields[name].shift)
+        for name, m in maps.items()
+    }
+    return {n: m if fields[n].mirror is None else m[:, list(fields[n].mirror or ())] for n, m in back.items()}
+
+
+def _mirrored_boxes(boxes: Float[Tensor, "b n 5"], width: int) -> Float[Tensor, "b n 5"]:
+    x0, y0, x1, y1, score = boxes.unbind(2)
+    return torch.stack([width - 1 - x1, y0, width - 1 - x0, y1, score], 2)
+
+
+def _zoomed(boxes: Float[Tensor, "b n 5"], factor: float) -> Float[Tensor, "b n 5"]:
+    """Boxes of a view in the base view's pixels; both views begin at the same corner of the photo."""
+    if factor == 1:
+        return boxes
+    return torch.cat([boxes[..., :4] * factor + (factor - 1) / 2, boxes[..., 4:]], 2)
+
+
+def _shifted(maps: Tensor, cells: int) -> Tensor:
+    """Moved to the right; the first columns stay as they are."""
+    return maps if cells == 0 else torch.cat([maps[..., :cells], maps[..., :-cells]], -1)
+
+
+def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:
+    """The mean of several maps, or all side by side in a new last dimension (`again`: in the one that there is); boxes in one row."""
+    if field.merge == "boxes":
+        return torch.cat(parts, 1)
+    if len(parts) == 1:  # nothing is copied
+        return parts[0] if again or field.merge == "mean" else parts[0][..., None]
+    if field.merge == "mean":
+        return torch.stack(parts).mean(0)
+    return torch.cat(parts, -1) if again else torch.stack(parts, -1)
+
+
+def align(
+    maps: Float[Tensor, "b c h w"], view: tuple[int, int], zoom: float, cells: tuple[int, int], span: tuple[int, int]
+) -> Float[Tensor, "b c h2 w2"]:
+    """A view's maps, read bilinearly at the cells of another grid; beyond the last cell its value is repeated.
+
+    Args:
+        maps: maps of a view.
+        view: the view's size in pixels, all of which the maps cover.
+        zoom: the view's pixels a pixel of the base view.
+        cells: how many cells the result has.
+        span: the size in pixels of the base view, all of which the result covers.
+    """
+    h, w = maps.shape[2:]
+    # Cells of `maps` a cell of the result; both grids begin at the same corner of the photo, so cell i lies at (i + 1/2) step - 1/2.
+    step = [zoom * big / cell * small / side for big, cell, small, side in zip(span, cells, (h, w), view, strict=True)]
+    if all(abs(s * c - n) < 1e-6 for s, c, n in zip(step, cells, (h, w), strict=True)):
+        return maps if (h, w) == cells else interpolate(maps, size=cells, mode="bilinear", align_corners=False)
+    need = [ceil(s * c) + 2 for s, c in zip(step, cells, strict=True)]
+    part = maps[:, :, : need[0], : need[1]]
+    short = [n - p for n, p in zip(need, part.shape[2:], strict=True)]
+    part = pad(part, (0, short[1], 0, short[0]), mode="replicate") if any(short) else part
+    factors = [1 / s for s in step]
+    return interpolate(part, scale_factor=factors, mode="bilinear", align_corners=False, recompute_scale_factor=False)[
+        :, :, : cells[0], : cells[1]
+    ]

@@ -1,0 +1,1 @@
+"""Bytes in and out, safely: photos, videos, files. Knows nothing of people."""

@@ -1,0 +1,278 @@
+"""Photos in and out: one safe reader for files, and one way to pixels for arrays, PIL images and tensors.
+
+Everything becomes RGB, uint8, (H, W, 3), as seen (EXIF orientation applied). Transparent parts become white. Of an animated picture
+the first frame is taken, with a warning. A file's kind is told by its content, never by its name.
+"""
+
+import io
+import os
+import stat
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from jaxtyping import Shaped, UInt8
+from PIL import Image, ImageOps
+
+from manypose.io.files import write_bytes
+
+__all__ = [
+    "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_video", "max_pixels", "pixels", "read", "write",
+]  # fmt: skip
+
+MAX_PIXELS = 100_000_000
+"""The largest photo or video frame that is decoded, in pixels, unless ``MANYPOSE_MAX_PIXELS`` or an argument says otherwise."""
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif", ".mpo", ".jfif")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts")
+
+# Pillow knows more kinds; those that run other programs (EPS) or are no photos are left out.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+_ORIENTATION = 0x0112  # EXIF's tag
+_lock = threading.Lock()  # Pillow's own size limit and the warning filter are global
+
+
+def max_pixels() -> int:
+    """The limit in force: ``MANYPOSE_MAX_PIXELS``, else `MAX_PIXELS`."""
+    given = os.environ.get("MANYPOSE_MAX_PIXELS", "")
+    if not given:
+        return MAX_PIXELS
+    if not given.replace("_", "").isdigit():
+        raise ValueError(f"MANYPOSE_MAX_PIXELS must be a whole number of pixels, got {given!r}")
+    return int(given)
+
+
+def check_size(path: str | Path, w: int, h: int, limit: int | None = None) -> None:
+    """Refuse a picture that would take too much memory; called before anything is decoded."""
+    limit = max_pixels() if limit is None else limit
+    if w * h > limit:
+        raise ValueError(
+            f"{path}: {w}x{h} is {w * h / 1e6:.0f} megapixels, more than the limit of {limit / 1e6:g}; "
+            f"if you trust it, raise the limit: MANYPOSE_MAX_PIXELS={w * h}"
+        )
+
+
+def read(path: str | Path, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """A photo file as RGB.
+
+    Args:
+        path: JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000 or AVIF, by content.
+        limit: the most pixels that are decoded; default `max_pixels`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a folder, no photo, empty, truncated, too large or unreadable; one line that names the file.
+    """
+    try:
+        with _opened(Path(path)) as file:
+            with _lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of broken metadata, which we do not need
+                image, frames = _header(file, path, limit)
+            image.load()
+            with _lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image = _upright(image)
+            rgb = from_pil(image)
+    except _Refused as e:
+        raise ValueError(str(e)) from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except MemoryError:
+        raise ValueError(f"{path}: not enough memory to decode it") from None
+    except Exception as e:  # decoders fail in a dozen ways on broken files: OSError, SyntaxError, struct.error, EOFError …
+        raise ValueError(f"{path}: a damaged photo ({_line(e)}); fetch it again") from None
+    if frames > 1:
+        warnings.warn(f"{path}: an animated picture, its first of {frames} frames is used; save it as a video to use all", stacklevel=2)
+    return rgb
+
+
+class _Refused(ValueError):
+    """Our own refusal, said in full already."""
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise _Refused(f"{path}: a folder, not a photo")
+        if not stat.S_ISREG(about.st_mode):
+            raise _Refused(f"{path}: not a regular file")
+        if not about.st_size:
+            raise _Refused(f"{path}: an empty file")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        raise _Refused(f"{path}: cannot be read ({e.strerror or e})") from None
+
+
+def _header(file: BinaryIO, path: str | Path, limit: int | None) -> tuple[Image.Image, int]:
+    """The header only: nothing is decoded yet. Also the number of frames (1 for multi-picture JPEG and TIFF, whose first is the photo)."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.init()
+    try:
+        Image.MAX_IMAGE_PIXELS = None  # our own limit, below, replaces Pillow's
+        image = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
+    except Image.UnidentifiedImageError:
+        what = "a video, not a photo" if is_video(path) else "not a photo of a kind that can be read, or its start is damaged"
+        raise _Refused(f"{path}: {what}") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+    try:
+        check_size(path, *image.size, limit)
+    except ValueError as e:
+        raise _Refused(str(e)) from None
+    return image, getattr(image, "n_frames", 1) if image.format in ("GIF", "PNG", "WEBP", "AVIF") else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        # Without orientation `exif_transpose` would copy the picture.
+        return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+    except Exception:  # broken EXIF: the picture is shown as stored, as viewers do
+        return image
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+# ── other things that hold pixels ──
+
+
+def from_pil(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """A PIL image of any mode as RGB: 16 bits become 8, transparent parts white, CMYK is converted.
+
+    Raises:
+        ValueError: it has no pixels, or a float image is not in 0 … 1.
+    """
+    if 0 in image.size:
+        raise ValueError(f"a picture without pixels: {image.size[0]}x{image.size[1]}")
+    if image.mode.startswith("I;16") or image.mode == "I":  # "I": how Pillow shows 16-bit PNGs and PGMs at times
+        return from_array(np.clip(np.asarray(image).astype(np.int64), 0, 65535).astype(np.uint16))
+    if image.mode == "F":
+        return from_array(np.asarray(image))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return _on_white(np.asarray(image.convert("RGBA")))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def from_array(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W 3"]:
+    """An array (H, W), (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) as RGB.
+
+    Args:
+        array: uint8; uint16; other integers in 0 … 255; or floats in 0 … 1.
+
+    Raises:
+        ValueError: another shape, kind or range; the message says what is expected.
+    """
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ValueError(f"a photo as an array is (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, got the shape {array.shape}")
+    pixels = _to_uint8(array)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] == 4:
+        return _on_white(pixels)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def from_tensor(tensor: torch.Tensor) -> UInt8[np.ndarray, "H W 3"]:
+    """A tensor (3, H, W), (1, H, W), (H, W, 3) or (H, W) as RGB; values as in `from_array`. (3, H, 3) is read channels first."""
+    array = tensor.detach().cpu()
+    array = (array.float() if array.dtype in (torch.bfloat16, torch.float16) else array).numpy()
+    channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+    return from_array(array.transpose(1, 2, 0) if channels_first else array)
+
+
+def _to_uint8(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    number = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
+    low, high = (array.min(), array.max()) if number else (0, 0)
+    if np.issubdtype(array.dtype, np.floating):
+        if not (low >= 0 and high <= 1):  # also where one is NaN
+            raise ValueError(f"a photo of floats must be in 0 … 1, got {low:g} … {high:g}; give uint8 pixels or undo the normalisation")
+        return np.round(array * 255.0).astype(np.uint8)
+    if not number or low < 0 or high > 255:
+        raise ValueError(f"a photo's pixels are uint8, uint16 or floats in 0 … 1, got {array.dtype} in {low} … {high}")
+    return array.astype(np.uint8)
+
+
+def _on_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """One photo, however it is given: a path, an array, a PIL image or a tensor.
+
+    Raises:
+        TypeError: something else.
+    """
+    if isinstance(thing, (str, Path)):
+        return read(thing, limit)
+    if isinstance(thing, np.ndarray):
+        return from_array(thing)
+    if isinstance(thing, torch.Tensor):
+        return from_tensor(thing)
+    if isinstance(thing, Image.Image):
+        return from_pil(_upright(thing))
+    raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(thing).__name__}")
+
+
+def write(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> Path:
+    """Write a picture (JPEG, PNG, WebP … by the suffix), whole or not at all.
+
+    Raises:
+        ValueError: the suffix names no kind of picture.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    Image.init()
+    kind = Image.EXTENSION.get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ValueError(f"{path}: {path.suffix or 'no suffix'} is no kind of picture; use .jpg or .png")
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
+    return write_bytes(path, out.getvalue())
+
+
+# ── what a file is, by its first bytes ──
+
+
+def _head(path: str | Path) -> bytes:
+    try:
+        if not Path(path).is_file():  # opening a pipe would wait for ever
+            return b""
+        with open(path, "rb") as file:
+            return file.read(64)
+    except (OSError, ValueError):  # ValueError: a name with a null byte
+        return b""
+
+
+def _photo(head: bytes) -> bool:
+    riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    avif = head[4:12] in (b"ftypavif", b"ftypavis")
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"P5\n", b"P6\n")
+    return riff or avif or head.startswith(starts)
+
+
+def _video(head: bytes) -> bool:
+    boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") and head[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    return boxes or riff or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u\x8ef\xcf\x11"))
+
+
+def is_photo(path: str | Path) -> bool:
+    """Whether a file begins as a photo does."""
+    return _photo(_head(path))
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a video: by its content, and where that tells nothing, by its suffix."""
+    head = _head(path)
+    return _video(head) or (not _photo(head) and Path(path).suffix.lower() in VIDEOS)

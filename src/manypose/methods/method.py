@@ -1,0 +1,80 @@
+"""The contract of a method (`Method`).
+
+A method is four verbs, a skeleton and a stride. Everything above — prediction, training, evaluation, drawing — speaks to methods
+through this protocol alone, and no method's room knows another's.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from manypose.data.sample import Batch
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["Field", "Maps", "Method"]
+
+Maps = dict[str, Tensor]
+"""Named tensors, batch first: network outputs, or targets."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one network output is mirrored and merged, so that test-time augmentation is written once for all methods.
+
+    Args:
+        mirror: the channel order of the mirrored picture's output, or None where channels do not change.
+        merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags); ``boxes``: no maps
+            but boxes (b, n, 5), xyxy in the view's pixels and score; those of all views are put one after the other.
+        scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
+        shift: cells by which the mirrored picture's output is moved to the right once it is mirrored back; 1 for weights of programs that
+            place cell i at pixel ``i · stride``, as the published top-down HRNets.
+    """
+
+    mirror: tuple[int, ...] | None
+    merge: Literal["mean", "stack", "boxes"] = "mean"
+    scales: Literal["all", "base"] = "all"
+    shift: int = 0
+
+
+@runtime_checkable
+class Method(Protocol):
+    """The contract of a system that finds people; implementations are `torch.nn.Module`s.
+
+    Attributes:
+        skeleton: the people's joints.
+        stride: both sides of a network input are multiples of it.
+        size: the short side of the input it is tested at, in pixels.
+        fields: how each output that `readout` gives is mirrored and merged.
+    """
+
+    skeleton: Skeleton
+    stride: int
+    size: int
+    fields: dict[str, Field]
+
+    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+        """RGB pixels to what the network was trained on (channel order, mean, deviation)."""
+        ...
+
+    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """All outputs of the network, as `loss` takes them."""
+        ...
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+        """What the outputs should be for a network input of `size`, rendered on the batch's device."""
+        ...
+
+    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+        """Named scalars; training minimises their sum."""
+        ...
+
+    def readout(self, outputs: Maps) -> Maps:
+        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one size; flips and scales merge on these."""
+        ...
+
+    def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
+        """The people of each image in network pixels, from `readout`'s outputs, perhaps merged; `size` of the input."""
+        ...

@@ -1,0 +1,307 @@
+"""Learning from a top-down teacher (Section 5, Equations 11 to 15, Algorithm 1): any top-down model of the house, through the protocol
+alone.
+
+On the boxes that the student finds, the teacher looks at crops of the picture; the student's pose maps are read there by RoIAlign on the
+teacher's grid, cell upon cell. Two adapters, one for the annotated and one for the teacher's maps, say what the student's should look
+like. Stage 1 of Algorithm 1 is a training without `Mimic`, stage 2 one that starts from its weights with `Mimic`.
+
+The paper leaves open, and we decide, each an argument: the teacher's own crop rule says what of a box is seen; a box is learnt from where
+it overlaps an annotated person by an IoU of 0.5, as in Mask R-CNN (a top-down teacher finds a person in any box); sums over cells, means
+over boxes and joints, as Equations 14 and 15 are written; adapters are convolutions that begin as the identity and learn with the
+student. Where another annotated person's joint lies in a box, nothing is asked of the student's map of that joint (`others`): a bottom-up
+map must show everybody's joints, the teacher's shows one person's.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from manypose.data.sample import Batch
+from manypose.methods.catalog import build
+from manypose.methods.method import Maps, Method
+from manypose.methods.simple.roi import roi_align, to_roi
+from manypose.nn.heatmaps import gaussians
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["Mimic", "Teacher", "crops_of", "matched", "read_teacher"]
+
+
+class Mimic(nn.Module):
+    """The transfer module and its losses.
+
+    Args:
+        skeleton: of the student; the teacher's must have the same joints.
+        teacher: a top-down line of the table of models.
+        weights: the teacher's, ``.safetensors``; None: it has learnt nothing (to measure cost).
+        teacher_args: arguments of the teacher's line that its weights do not say.
+        truth: the annotated maps as a term (Equation 14; Table 3 b and e).
+        soft: what of the teacher's is a term: ``heat``, its maps (Equation 15; Table 3 d and e), ``features`` (c), or
+            ``none`` (b).
+        beta: weight of the sum of the terms (1 in the paper).
+        boxes: ``detected`` by the student (the paper), ``annotated``, or ``both``.
+        most: boxes a picture, the best first.
+        overlap: the IoU with an annotated box from which on a box is that person's.
+        sigma: of the annotated maps' Gaussians, in cells of the teacher's map.
+        others: ``spared``: see above; ``suppressed``: other people's joints in a box are held against the student, as the formulas read.
+        kernel: of the adapters.
+        adapt: adapters learn; otherwise they stay the identity.
+        tap: with ``features`` the name of the teacher's submodule whose input they are: ``net.final_layer`` of an HRNet,
+            ``net.stage1.upsample.up4.res_conv1`` of a two-stage MSPN.
+        widths: with ``features`` the channels of the teacher's and of the student's.
+        half: the teacher looks in bfloat16.
+
+    Raises:
+        ValueError: arguments that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        teacher: str = "hrnet-w32",
+        weights: str | Path | None = None,
+        teacher_args: Mapping[str, Any] | None = None,
+        truth: bool = True,
+        soft: Literal["heat", "features", "none"] = "heat",
+        beta: float = 1.0,
+        boxes: Literal["detected", "annotated", "both"] = "detected",
+        most: int = 32,
+        overlap: float = 0.5,
+        sigma: float = 2.0,
+        others: Literal["spared", "suppressed"] = "spared",
+        kernel: int = 1,
+        adapt: bool = True,
+        tap: str = "",
+        widths: tuple[int, int] = (0, 0),
+        half: bool = False,
+    ) -> None:
+        super().__init__()
+        if soft not in ("heat", "features", "none") or boxes not in ("detected", "annotated", "both"):
+            raise ValueError(f"soft is heat, features or none, boxes is detected, annotated or both; got {soft!r} and {boxes!r}")
+        if others not in ("spared", "suppressed"):
+            raise ValueError(f"others is spared or suppressed, got {others!r}")
+        if not truth and soft == "none":
+            raise ValueError("mimicking needs a term: truth, or soft heat or features")
+        if soft == "features" and (not tap or min(widths) < 1):
+            raise ValueError("soft features need tap, the teacher's submodule that takes them, and widths, the channels of both")
+        self.named: dict[str, Any] = {"name": teacher, "weights": weights, "arguments": dict(teacher_args or {})}
+        self.skeleton, self.truth, self.soft, self.beta, self.boxes = skeleton, truth, soft, beta, boxes
+        self.most, self.overlap, self.sigma, self.others, self.tap, self.coarse = most, overlap, sigma, others, tap, half
+        k = len(skeleton)
+        self.adapter1 = _identity(k, k, kernel) if truth else None
+        shapes = {"heat": (k, k), "features": (int(widths[0]), int(widths[1]))}
+        self.adapter2 = _identity(*shapes[soft], kernel) if soft != "none" else None
+        self.requires_grad_(adapt)
+        # Outside the modules' tree: neither trained nor saved, and there only once training has begun.
+        self._teacher: list[Teacher] = []
+
+    def teacher(self, device: torch.device) -> "Teacher":
+        """Read when first needed."""
+        if not self._teacher:
+            method = read_teacher(self.named["name"], self.named["weights"], self.named["arguments"])
+            self._teacher.append(Teacher(method, self.skeleton, self.tap if self.soft == "features" else "", self.coarse))
+        module = cast(nn.Module, self._teacher[0].method)
+        module.to(device)
+        return self._teacher[0]
+
+    def targets(self, people: Batch) -> Maps:
+        """What the losses need of a batch."""
+        return {
+            "mimic_images": people.images,
+            "mimic_keypoints": people.keypoints,
+            "mimic_boxes": people.boxes,
+            "mimic_there": people.there,
+        }
+
+    def forward(self, outputs: Maps, targets: Maps, boxes: Float[Tensor, "b n 5"]) -> dict[str, Tensor]:
+        """``mimic_truth`` (Equation 14) and ``mimic_soft`` (Equation 15).
+
+        Args:
+            outputs: the student's ``pose``, perhaps ``features``.
+            targets: with those of `Mimic.targets`.
+            boxes: found by the student, xyxy in network pixels and a score, best first; score 0: no box.
+        """
+        pose = outputs["pose"]
+        zero = pose.sum() * 0 + sum(p.sum() * 0 for p in self.parameters())
+        terms = {"mimic_truth": zero} if self.truth else {}
+        terms |= {"mimic_soft": zero} if self.soft != "none" else {}
+        chosen, image, person = self._chosen(boxes.detach(), targets)
+        if not len(chosen):
+            return terms
+        teacher = self.teacher(pose.device)
+        crop_boxes, image, person = crops_of(teacher.method, chosen, image, person, targets["mimic_images"].shape[1:3])
+        if not len(crop_boxes):
+            return terms
+        heat, features = teacher.look(targets["mimic_images"], crop_boxes, image)
+        grid, n = (heat.shape[2], heat.shape[3]), len(crop_boxes)
+        truth, others = self._annotated(targets, crop_boxes, image, person, grid)
+        seen = roi_align(pose, crop_boxes, image, grid, targets["mimic_images"].shape[1] / pose.shape[2])
+        counts = 1 - others if self.others == "spared" else torch.ones_like(others)
+        if self.adapter1 is not None:
+            known = roi_align(targets["mask"].expand(-1, len(self.skeleton), -1, -1), crop_boxes, image, grid) > 0.5
+            terms["mimic_truth"] = zero + self.beta * _squares(seen, self.adapter1(truth), counts * known) / n
+        if self.adapter2 is not None and features is None:
+            terms["mimic_soft"] = zero + self.beta * _squares(seen, self.adapter2(heat), counts) / n
+        elif self.adapter2 is not None and features is not None:
+            mine = roi_align(outputs["features"], crop_boxes, image, (features.shape[2], features.shape[3]))
+            whole = mine.new_ones((1, 1, 1, 1))
+            terms["mimic_soft"] = zero + self.beta * _squares(mine, self.adapter2(features), whole) / n
+        return terms
+
+    def _chosen(self, boxes: Float[Tensor, "b n 5"], targets: Maps) -> tuple[Float[Tensor, "r 4"], Int[Tensor, " r"], Int[Tensor, " r"]]:
+        """Boxes to look at, their pictures, and whose they are."""
+        annotated, there = targets["mimic_boxes"], targets["mimic_there"]
+        labelled = there & (targets["mimic_keypoints"][..., 2] > 0).any(2)
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for i in range(len(boxes)):
+            mine = boxes[i][boxes[i, :, 4] > 0, :4][: self.most]
+            whose = matched(mine, annotated[i], labelled[i], self.overlap)
+            if self.boxes != "detected":
+                people = labelled[i].nonzero()[:, 0]
+                given = annotated[i][people]
+                mine, whose = (given, people) if self.boxes == "annotated" else (torch.cat([mine, given]), torch.cat([whose, people]))
+            keep = whose >= 0
+            found.append((mine[keep], torch.full_like(whose[keep], i), whose[keep]))
+        joined = [torch.cat(parts) for parts in zip(*found, strict=True)]
+        return joined[0], joined[1], joined[2]
+
+    def _annotated(
+        self, targets: Maps, boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], person: Int[Tensor, " r"], grid: tuple[int, int]
+    ) -> tuple[Float[Tensor, "r k h w"], Float[Tensor, "r k h w"]]:
+        """Each box's person's annotated maps, and where other people's joints are."""
+        keypoints = targets["mimic_keypoints"][image]
+        cells = to_roi(keypoints[..., :2], boxes, grid)
+        limit = cells.new_tensor([grid[1] - 0.5, grid[0] - 0.5])
+        drawn = (keypoints[..., 2] > 0) & targets["mimic_there"][image][..., None] & ((cells >= -0.5) & (cells < limit)).all(-1)
+        own = torch.arange(keypoints.shape[1], device=boxes.device) == person[:, None]
+        truth = gaussians(cells, drawn & own[..., None], grid, self.sigma)
+        others = gaussians(cells, drawn & ~own[..., None], grid, 1.5 * self.sigma)
+        # An own joint counts even where somebody else's is near.
+        return truth, ((others > 0.1) & (truth < 0.1)).to(truth.dtype)
+
+
+class Teacher:
+    """A top-down method that only looks.
+
+    Args:
+        method: with `people` and `input_size`, in eval mode.
+        skeleton: the student's.
+        tap: a submodule whose input is wanted too; empty: none.
+        half: look in bfloat16.
+
+    Raises:
+        ValueError: it is not top-down, has other joints, or no such submodule.
+    """
+
+    def __init__(self, method: Method, skeleton: Skeleton, tap: str = "", half: bool = False) -> None:
+        if not hasattr(method, "people") or not hasattr(method, "input_size"):
+            raise ValueError(f"a teacher looks at one person at a time, as mspn and hrnet models do; {type(method).__name__} does not")
+        if method.skeleton.joints != skeleton.joints:
+            raise ValueError(f"the teacher's skeleton {method.skeleton.name!r} has other joints than the student's {skeleton.name!r}")
+        self.method, self.half, self.tapped = method, half, bool(tap)
+        self._features: list[Tensor] = []
+        if tap:
+            modules = dict(cast(nn.Module, method).named_modules())
+            if tap not in modules:
+                raise ValueError(f"the teacher has no submodule {tap!r}; the last ones are {', '.join(list(modules)[-6:])}")
+            modules[tap].register_forward_pre_hook(lambda _, given: self._features.append(given[0]))
+
+    @torch.no_grad()
+    def look(
+        self, images: UInt8[Tensor, "b H W 3"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"]
+    ) -> tuple[Float[Tensor, "r k h w"], Float[Tensor, "r c _h _w"] | None]:
+        """Its maps (and features) of what the boxes show, in their own proportions: see `crops_of`."""
+        method: Any = self.method
+        self._features.clear()
+        crops = roi_align(images.permute(0, 3, 1, 2).float(), boxes, image, tuple(method.input_size), 1.0)
+        pixels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half):
+            outputs = method.readout(method.network(method.prepare(pixels)))
+        features = self._features[-1].float() if self.tapped else None
+        self._features.clear()
+        return next(iter(outputs.values())).float(), features
+
+
+def crops_of(
+    teacher: Any, boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], person: Int[Tensor, " r"], size: tuple[int, int] | torch.Size
+) -> tuple[Float[Tensor, "s 4"], Int[Tensor, " s"], Int[Tensor, " s"]]:
+    """What the teacher sees of each box by its own rule, as a box (edges of its crop) in network pixels; boxes without an area drop out.
+
+    Args:
+        teacher: its `people` is asked.
+        boxes: xyxy in network pixels.
+        image, person: come out as they come in, for the boxes that are left.
+        size: height and width of the pictures.
+    """
+    h, w = int(size[0]), int(size[1])
+    inside = (boxes[:, :2] < boxes.new_tensor([w, h])).all(1) & (boxes[:, 2:] > -1).all(1)
+    sound = inside & boxes.isfinite().all(1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
+    blank = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (h, w, 3))
+    views = teacher.people(blank, boxes[sound].double().cpu().numpy()) if bool(sound.any()) else []
+    rows = []
+    for view in views:
+        corners = np.array([[-0.5, -0.5], [view.size[1] - 0.5, view.size[0] - 0.5]]) @ view.inverse[:, :2].T + view.inverse[:, 2]
+        rows.append(corners.ravel())
+    edges = torch.tensor(np.array(rows).reshape(-1, 4), dtype=boxes.dtype, device=boxes.device)
+    return edges, image[sound], person[sound]
+
+
+def matched(boxes: Float[Tensor, "n 4"], annotated: Float[Tensor, "m 4"], there: Bool[Tensor, " m"], overlap: float) -> Int[Tensor, " n"]:
+    """For each box the annotated one it overlaps most; -1 where none by `overlap`."""
+    if not len(annotated) or not len(boxes):
+        return torch.full((len(boxes),), -1, dtype=torch.long, device=boxes.device)
+    best = (box_iou(boxes, annotated) * there).max(1)
+    return best.indices.where(best.values >= overlap, torch.full_like(best.indices, -1))
+
+
+def read_teacher(name: str, weights: str | Path | None, arguments: Mapping[str, Any]) -> Method:
+    """A top-down model ready to look.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such model, or weights that are not its.
+    """
+    about: dict[str, Any] = {}
+    state: dict[str, Tensor] | None = None
+    if weights is not None:
+        path = Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such weights of a teacher")
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {}).get("manypose", "{}"))
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as e:
+            raise ValueError(f"{path}: not a whole safetensors file ({e})") from None
+        if about.get("model", name) != name:
+            raise ValueError(f"{path}: holds the model {about['model']!r}, not the teacher {name!r}")
+    skeleton = {"skeleton": Skeleton.from_mapping(about["skeleton"], str(weights))} if "skeleton" in about else {}
+    method = build(name, **{**about.get("kwargs", {}), **skeleton, **arguments})
+    module = cast(nn.Module, method)
+    if state is not None:
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as e:
+            raise ValueError(f"{weights}: does not fit the teacher {name!r} ({str(e).splitlines()[-1].strip()})") from None
+    module.eval().requires_grad_(False)
+    return method
+
+
+def _identity(before: int, after: int, kernel: int) -> nn.Conv2d:
+    """A convolution that begins as the identity, channel by channel as far as there are channels."""
+    conv = nn.Conv2d(before, after, kernel, padding=kernel // 2)
+    nn.init.dirac_(conv.weight)
+    nn.init.zeros_(conv.get_parameter("bias"))
+    return conv
+
+
+def _squares(seen: Float[Tensor, "r k h w"], wanted: Float[Tensor, "r k h w"], counts: Tensor) -> Float[Tensor, ""]:
+    """Squared errors, summed over cells and boxes, mean over joints."""
+    return ((seen - wanted) ** 2 * counts).sum((2, 3)).mean(1).sum()

@@ -1,0 +1,121 @@
+"""Groups that no part joins: joined by build, that is, joints lie where joints of a person of that size lie."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from manypose.methods.simple_pose.body import Body
+from manypose.methods.simple_pose.people_in_progress import Groups
+
+__all__ = ["attach", "pair"]
+
+
+def attach(
+    groups: Groups, body: Body, limit: float = 10.0, small: int = 6, ratio: float = 3.3, variance: float = 0.3, firm: float = 0.1
+) -> None:
+    """Join small groups to the person whose build they fit best.
+
+    From the nearest joint that a person has, a small group's joint is looked for where it would be in a person of that size. How large a
+    person is follows from the distances between its joints.
+
+    Args:
+        groups: changed in place.
+        body: its mean places and variances.
+        limit: squared distance from there, in deviations.
+        small: a group of more joints is a person of its own.
+        ratio: two groups that are larger and smaller by more are two people.
+        variance: no joint is looked for where its place is less certain, see `body.Body`.
+        firm: how many joints it takes to believe that a person is turned, see `_turns`.
+    """
+    while len(groups.xy) > 1:
+        count = groups.there.sum(1)
+        few = np.flatnonzero(count <= small)
+        value = _fit(groups, few, body, limit, ratio, variance, firm)
+        larger = (count > count[few][:, None]) | ((count == count[few][:, None]) & (np.arange(len(count)) < few[:, None]))
+        value = np.where(larger, value, -np.inf)
+        choice = value.argmax(1) if len(few) else few
+        pairs: list[tuple[int, int]] = []
+        used: set[int] = set()
+        for f in np.argsort(-value[np.arange(len(few)), choice], kind="stable"):
+            a, b = int(choice[f]), int(few[f])
+            if value[f, a] > -np.inf and a not in used and b not in used:
+                pairs.append((a, b))
+                used |= {a, b}
+        if not pairs:
+            return
+        groups.merge(pairs)
+
+
+def _fit(
+    groups: Groups, few: Int[np.ndarray, " f"], body: Body, limit: float, ratio: float, variance: float, firm: float
+) -> Float[np.ndarray, "f g"]:
+    """How well each of `few` fits each group, the logarithm of a density; -inf where they are not one person."""
+    there, own = groups.there, np.arange(len(few))[:, None]
+    size = _sizes(groups, body)
+    # For each joint k of a person, the joint of the small group whose place follows best from it; then the best k.
+    from_k = np.where(there[few][:, None], body.variance, np.inf)
+    spread = np.where(there, from_k.min(2)[:, None], np.inf)
+    k = spread.argmin(2)
+    j = np.take_along_axis(from_k.argmin(2), k, 1)
+    spread = np.take_along_axis(spread, k[..., None], 2)[..., 0]
+    expected = np.einsum("gxy,fgy->fgx", _turns(groups, body, size, firm), body.place[j] - body.place[k])
+    offset = groups.xy[few[own], j] - groups.xy[np.arange(len(size)), k] - expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = size**2 * spread
+        distance = (offset**2).sum(2) / deviation
+        value = -distance / 2 - np.log(deviation)
+        other_size = np.abs(np.log(size[few][:, None] / size)) > np.log(ratio)  # never where a size is not known
+    apart = there[few].astype(float) @ there.T == 0
+    return np.where((distance < limit) & (spread <= variance) & ~other_size & apart, value, -np.inf)
+
+
+def pair(groups: Groups, body: Body, largest: float) -> None:
+    """Join single joints that are left over, two by two, the nearest by build first, where a person no larger than `largest` has them so.
+
+    Args:
+        groups: changed in place.
+        body: its mean places and variances.
+        largest: size of a person in cells, as `body.Body` has it: the root of its area.
+    """
+    single = np.flatnonzero(groups.there.sum(1) == 1)
+    if len(single) < 2:
+        return
+    joint = groups.there[single].argmax(1)
+    xy = groups.xy[single, joint]
+    expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
+    with np.errstate(invalid="ignore"):
+        size = np.sqrt(((xy[:, None] - xy) ** 2).sum(2) / np.where(joint[:, None] == joint, np.nan, expected[joint][:, joint]))
+    first, second = np.triu_indices(len(single), 1)
+    size = np.nan_to_num(size[first, second], nan=np.inf)
+    pairs, used = [], set()
+    for i in np.argsort(size, kind="stable"):
+        a, b = int(single[first[i]]), int(single[second[i]])
+        if size[i] <= largest and not {a, b} & used:
+            pairs.append((a, b))
+            used |= {a, b}
+    groups.merge(pairs)
+
+
+def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
+    """Of each group, in cells: its joints' distances relative to those of a person of unit size; NaN for a single joint."""
+    expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
+    known = np.isfinite(np.diagonal(expected))
+    there = (groups.there & known).astype(float)
+    norm = ((there @ np.where(np.isfinite(expected), expected, 0)) * there).sum(1)
+    # The sum of all squared distances between points follows from their moments.
+    squared = there.sum(1) * ((groups.xy**2).sum(2) * there).sum(1) - ((groups.xy * there[..., None]).sum(1) ** 2).sum(1)
+    return np.sqrt(np.where(norm > 0, 2 * squared.clip(min=0) / np.where(norm > 0, norm, 1), np.nan))
+
+
+def _turns(groups: Groups, body: Body, size: Float[np.ndarray, " g"], firm: float) -> Float[np.ndarray, "g 2 2"]:
+    """How each person is turned: the linear map from mean places to its joints, in cells; an upright person half facing us where unknown.
+
+    By ridge regression: the fewer the joints, and the less spread, the nearer to that person (`firm`).
+    """
+    place = np.where(np.isnan(body.place), 0, body.place)
+    weight = (groups.there & ~np.isnan(body.place[:, 0]))[..., None].astype(float)
+    count = np.maximum(weight.sum(1, keepdims=True), 1)
+    from_mean = (place - (weight * place).sum(1, keepdims=True) / count) * weight
+    to_mean = (groups.xy - (weight * groups.xy).sum(1, keepdims=True) / count) * weight
+    first = np.diag([0.5, 1.0]) * np.where(np.isnan(size), 0, size)[:, None, None]
+    moments = np.einsum("gjx,gjy->gxy", from_mean, from_mean) + firm * np.eye(2)
+    return (np.einsum("gjx,gjy->gxy", to_mean, from_mean) + firm * first) @ np.linalg.inv(moments)

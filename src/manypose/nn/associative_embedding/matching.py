@@ -1,0 +1,131 @@
+"""Which peaks belong to one person: matching on associative embedding tags (Newell et al. 2017; SWAHR, Section 3.5).
+
+Joint after joint, peaks are given to the people found so far whose mean tag is near, one peak a person, by an optimal assignment; peaks
+that fit nobody start people. Only some hundred peaks are looked at, so this runs on the CPU.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["joint_order", "match_rounded", "match_strong", "published_order"]
+
+PUBLISHED_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
+FIRST, LAST = ("neck", "shoulder", "hip", "thorax", "pelvis"), ("wrist", "ankle")
+
+
+def published_order(joints: int) -> tuple[int, ...]:
+    """The authors' order, made for COCO; for CrowdPose's 14 joints they take its first 14 entries, though these then mean other joints."""
+    if joints == 14:
+        return PUBLISHED_ORDER[:14]
+    return (*(j for j in PUBLISHED_ORDER if j < joints), *range(17, joints))
+
+
+def joint_order(skeleton: Skeleton) -> tuple[int, ...]:
+    """Joints that are found most surely first: the torso, then the rest as the skeleton lists them, wrists and ankles last."""
+
+    def rank(j: int) -> int:
+        name = skeleton.joints[j]
+        return 0 if any(part in name for part in FIRST) else 2 if any(part in name for part in LAST) else 1
+
+    return tuple(sorted(range(len(skeleton)), key=rank))
+
+
+def match_strong(
+    heights: Float[np.ndarray, "k n"],
+    tags: Float[np.ndarray, "k n t"],
+    order: Sequence[int],
+    tag_threshold: float = 1.0,
+    rounds: int = 2,
+) -> Int[np.ndarray, "p k"]:
+    """Ours: near tags are worth more, and strong peaks go to strong people.
+
+    A peak of height v at tag distance d from a person whose peaks are m high on average is worth ``(1 - (d / threshold)²)² v m``. A sum of
+    products is largest when large meets large: so a weak spurious peak, or a person that one started, does not take a real one's place.
+    A person's tag is the mean of its peaks' tags, weighted by their heights.
+
+    Args:
+        heights: peaks; 0 where there is none.
+        tags: their tags.
+        order: in which the joints are gone through.
+        tag_threshold: at this distance and beyond a peak and a person do not match.
+        rounds: how often; from the second time on, a joint is matched with what the other joints have made of the people.
+
+    Returns:
+        For each person and joint which of the n peaks it has, or -1.
+    """
+    found = [np.flatnonzero(row > 0) for row in heights]
+    # As many rows as there are peaks: room for everybody, even if each peak were a person.
+    people = np.full((sum(map(len, found)), len(heights)), -1)
+    sums, weights, counts = np.zeros((len(people), tags.shape[2])), np.zeros(len(people)), np.zeros(len(people))
+    for j in [j for _ in range(rounds) for j in order if len(found[j])]:
+        v, tag = heights[j, found[j]].astype(np.float64), tags[j, found[j]].astype(np.float64)
+        if (had := np.flatnonzero(people[:, j] >= 0)).size:
+            at = np.searchsorted(found[j], people[had, j])
+            sums[had] -= tag[at] * v[at, None]
+            weights[had] -= v[at]
+            counts[had] -= 1
+            people[had, j] = -1
+        there = np.flatnonzero(counts)
+        which = np.full(len(v), -1)
+        if len(there):
+            d2 = ((tag[:, None] - sums[there] / weights[there, None]) ** 2).sum(2) / tag_threshold**2
+            worth = np.maximum(1 - d2, 0) ** 2 * v[:, None] * (weights[there] / counts[there])
+            rows, columns = linear_sum_assignment(worth, maximize=True)
+            near = worth[rows, columns] > 0
+            which[rows[near]] = there[columns[near]]
+        starts = np.flatnonzero(which < 0)
+        which[starts] = np.flatnonzero(counts == 0)[: len(starts)]
+        people[which, j] = found[j]
+        # People who are empty are written anew, so that no rounding error of former members is left.
+        empty = counts[which] == 0
+        sums[which[empty]], weights[which[empty]] = 0, 0
+        sums[which] += tag * v[:, None]
+        weights[which] += v
+        counts[which] += 1
+    return people[counts > 0]
+
+
+def match_rounded(
+    heights: Float[np.ndarray, "k n"], tags: Float[np.ndarray, "k n t"], order: Sequence[int], tag_threshold: float = 1.0
+) -> Int[np.ndarray, "p k"]:
+    """As published: the cost is ``100 round(d) - v``, an assignment counts where d is below the threshold.
+
+    Only the first n people take part. Many assignments cost exactly the same, so the authors' result also depends on their solver; where
+    each peak has its person without doubt, ours is the same. Arguments and result as in `match_strong`.
+    """
+    heights, tags = heights.astype(np.float64), tags.astype(np.float64)  # single precision would break ties of its own
+    people: list[np.ndarray] = []
+    members: list[list[np.ndarray]] = []
+    keys: dict[float, int] = {}
+    for j in order:
+        index = np.flatnonzero(heights[j] > 0)
+        which = np.full(len(index), -1)
+        if people and len(index):
+            means = np.stack([np.mean(m, axis=0) for m in members[: heights.shape[1]]])
+            distance = np.linalg.norm(tags[j, index, None] - means, axis=2)
+            cost = np.round(distance) * 100 - heights[j, index, None]
+            # Padded as published: it changes no cost, but which of several equally good assignments comes out.
+            spare = max(0, len(index) - cost.shape[1])
+            rows, columns = linear_sum_assignment(np.pad(cost, ((0, 0), (0, spare)), constant_values=1e10))
+            real = columns < distance.shape[1]
+            rows, columns = rows[real], columns[real]
+            near = distance[rows, columns] < tag_threshold
+            which[rows[near]] = columns[near]
+        for i, person in zip(index, which, strict=True):
+            tag = tags[j, i]
+            if person >= 0:
+                members[person].append(tag)
+            elif float(tag[0]) in keys:  # people are told apart by their first tag alone
+                person = keys[float(tag[0])]
+                members[person] = [tag]
+            else:
+                keys[float(tag[0])] = person = len(people)
+                people.append(np.full(len(heights), -1))
+                members.append([tag])
+            people[person][j] = i
+    return np.stack(people) if people else np.zeros((0, len(heights)), np.int64)

@@ -1,0 +1,158 @@
+"""Joints that a person lacks, looked for once its tag is known (SWAHR follows HigherHRNet's refinement step here).
+
+Both rules run on the maps' device, for all people and joints together.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from manypose.nn.heatmaps import subpixel_at
+
+__all__ = ["refill_evidence", "refill_highest"]
+
+FLOORS = (0.1, 0.02)  # heights down to which the published rule looks before it looks everywhere
+SAME = 0.25  # squared tag distance up to which a distance rounds to 0
+
+
+def refill_highest(
+    heat: Float[Tensor, "c h w"], tag: Float[Tensor, "c h w t"], planes: Int[Tensor, " m"], means: Float[Tensor, "m t"]
+) -> tuple[Int[Tensor, "m 2"], Float[Tensor, " m"]]:
+    """As published: the cell where ``heat - round(tag distance)`` is highest, if the heat there is positive.
+
+    Arguments as in `refill_evidence`.
+
+    Returns:
+        Cells and the heat there; height 0 where nothing was found.
+    """
+    best = torch.zeros_like(planes)
+    for plane in planes.unique():
+        rows = (planes == plane).nonzero()[:, 0]
+        best[rows] = _highest(heat[plane].flatten(), tag[plane].flatten(0, 1), means[rows])
+    height = heat.flatten(1)[planes, best].clamp(min=0)
+    return torch.stack([best % heat.shape[2], best // heat.shape[2]], -1), height
+
+
+def _highest(heat: Float[Tensor, " n"], tag: Float[Tensor, "n t"], means: Float[Tensor, "m t"]) -> Int[Tensor, " m"]:
+    """A cell's value is never above its heat: the hot cells alone are enough for whoever finds a value above all other cells' heat."""
+    best = heat.new_zeros(len(means), dtype=torch.long)
+    rows = torch.arange(len(means), device=heat.device)
+    for floor in (*FLOORS, -torch.inf):
+        cells = (heat > floor).nonzero()[:, 0]
+        if not len(rows) or not len(cells):
+            continue
+        d2 = sum((tag[cells, i] - means[rows, i, None]) ** 2 for i in range(tag.shape[1]))
+        value, at = (heat[cells] - torch.as_tensor(d2).sqrt().round()).max(1)
+        best[rows] = cells[at]
+        rows = rows[value <= floor]
+    return best
+
+
+def refill_evidence(
+    heat: Float[Tensor, "c h w"],
+    tag: Float[Tensor, "c h w t"],
+    planes: Int[Tensor, " m"],
+    means: Float[Tensor, "m t"],
+    stride: float,
+    seen: float = 0.2,
+    tag_radius: float = 0.7,
+    side: float = 22.0,
+) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
+    """Ours: the highest cell that has the person's tag; if that is low, the centre of the square where most heat speaks for the person.
+
+    A cell speaks for a person with ``sqrt(heat) (1 - (d / tag_radius)²)``, d the distance of its tag to the person's. Where no peak stands
+    out, a region wins over single cells of noise and over cells on the seam between two people's tags, which have anybody's tag.
+
+    Args:
+        heat: maps of any joints and images.
+        tag: their tags.
+        planes: for each of m questions which of the c maps to look at.
+        means: and the tag to look for.
+        stride: network pixels a cell.
+        seen: how high a cell must be to be taken for itself.
+        tag_radius: cells whose tags are further off do not count.
+        side: of the square, in network pixels.
+
+    Returns:
+        xy on the map and the heat there; height 0 where nothing was found.
+    """
+    # Tags are predicted at stride 4: a finer search finds no more, unless the map is small.
+    step = max(1, min(round(4 / stride), min(heat.shape[1:]) // 128))
+    high, most = _rough(heat, tag, planes, means, step, max(1, round(side / stride / step / 2)), tag_radius)
+    found = torch.where((high[:, 2] > seen)[:, None], high, most)
+    x, y, inside = _square(found[:, :2].long(), round(side / stride / 2), (heat.shape[1], heat.shape[2]))
+    index = (planes[:, None] * heat.shape[1] + y) * heat.shape[2] + x
+    heats = heat.flatten()[index].clamp(min=0) * inside
+    d2 = ((tag.flatten(0, 2)[index] - means[:, None]) ** 2).sum(2)
+    # The centre of what speaks for the person …
+    weight = heats.sqrt() * (1 - d2 / tag_radius**2).clamp(min=0)
+    total = weight.sum(1).clamp(min=torch.finfo(heat.dtype).tiny)
+    centre = torch.stack([(weight * x).sum(1), (weight * y).sum(1)], -1) / total[:, None]
+    # … or the highest cell that has its tag.
+    own = heats * (d2 <= SAME)
+    top = own.argmax(1, keepdim=True)
+    height = own.gather(1, top)[:, 0]
+    peak = subpixel_at(heat, planes, torch.cat([x.gather(1, top), y.gather(1, top)], 1))
+    xy = torch.where((height > seen)[:, None], peak, centre)
+    return xy, torch.where(weight.amax(1) > 0, height.clamp(min=1e-6), 0)
+
+
+def _rough(
+    heat: Tensor, tag: Tensor, planes: Tensor, means: Tensor, step: int, radius: int, tag_radius: float
+) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
+    """On every step-th cell: the highest that has the person's tag, and the middle of the square that speaks most for it; x, y, value."""
+    first, high, most = step // 2, means.new_empty(len(means), 3), means.new_empty(len(means), 3)
+    for plane in planes.unique().tolist():  # map by map, so that each is read once and all stays in the cache
+        rows = (planes == plane).nonzero()[:, 0]
+        heats = heat[plane, first::step, first::step].clamp(min=0)
+        tags = tag[plane, first::step, first::step].movedim(2, 0).contiguous()
+        mean = means[rows, :, None, None]
+        d2 = (tags[0] - mean[:, 0]).square_()
+        for i in range(1, len(tags)):
+            d2 += (tags[i] - mean[:, i]).square_()
+        high[rows] = _highest_cells(heats * (d2 <= SAME))
+        speaks = d2.mul_(-1 / tag_radius**2).add_(1).clamp_(min=0).mul_(heats.sqrt())
+        most[rows] = _highest_cells(_window_sums(speaks, radius))
+    scale = means.new_tensor([step, step, 1])
+    offset = means.new_tensor([first, first, 0])
+    return high * scale + offset, most * scale + offset
+
+
+def _highest_cells(maps: Float[Tensor, "m h w"]) -> Float[Tensor, "m 3"]:
+    """x, y and value of each map's highest cell; row maxima first, which PyTorch computes many times faster than an argmax."""
+    value, y = maps.amax(2).max(1)
+    x = maps[torch.arange(len(maps), device=maps.device), y].argmax(1)
+    return torch.stack([x.to(value), y.to(value), value], 1)
+
+
+def _square(cells: Int[Tensor, "m 2"], reach: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y and whether on the map, of all cells of the squares around `cells`; those off the map are moved to its edge."""
+    h, w = size
+    step = torch.arange(-reach, reach + 1, device=cells.device)
+    x, y = (cells[:, :1] + step)[:, None, :], (cells[:, 1:] + step)[:, :, None]
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    x, y = torch.broadcast_tensors(x.clamp(0, w - 1), y.clamp(0, h - 1))
+    return x.flatten(1), y.flatten(1), inside.flatten(1)
+
+
+def _window_sums(values: Float[Tensor, "m h w"], radius: int) -> Float[Tensor, "m h w"]:
+    """Sums over squares of side 2 radius + 1, by shifted additions (on a CPU 10 times faster than pooling)."""
+    padded = pad(values, (radius,) * 4)
+    return _runs(_runs(padded, 2 * radius + 1, 1), 2 * radius + 1, 2)
+
+
+def _runs(values: Tensor, length: int, dim: int) -> Tensor:
+    """Sums of `length` neighbours along a dimension, put together from sums of 1, 2, 4, 8 … of them."""
+    n = values.shape[dim] - length + 1
+    out, start, power = None, 0, 1
+    while power <= length:
+        if length & power:
+            part = values.narrow(dim, start, n)
+            out, start = (part.clone() if out is None else out.add_(part)), start + power
+        power *= 2
+        if power <= length:
+            half = values.shape[dim] - power // 2
+            values = values.narrow(dim, 0, half) + values.narrow(dim, power // 2, half)
+    assert out is not None
+    return out

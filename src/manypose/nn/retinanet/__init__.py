@@ -1,0 +1,127 @@
+"""RetinaNet's detector of people (Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017): boxes by regression, on any trunk.
+
+`PersonSubnet` makes logits and shifts for each anchor, `person_targets` and `person_losses` train it, `likeliest` reads boxes.
+"""
+
+import math
+from collections import OrderedDict
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import smooth_l1_loss
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.ops import FeaturePyramidNetwork, box_iou, sigmoid_focal_loss
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from manypose.data.sample import Batch
+from manypose.nn.retinanet.anchors import ANCHORS, anchors, assign_anchors, from_shifts, to_shifts
+
+__all__ = ["PersonSubnet", "anchors", "likeliest", "person_losses", "person_targets"]
+
+
+class PersonSubnet(nn.Module):
+    """RetinaNet's pyramid P3 … P7 and heads, for the one class person.
+
+    Args:
+        channels: of C3 … C5.
+        width: of the pyramid and the heads (256).
+        norm: batch normalisation in the pyramid (the paper has none).
+        prior: score of every anchor before training.
+    """
+
+    def __init__(self, channels: list[int], width: int = 256, norm: bool = False, prior: float = 0.01) -> None:
+        super().__init__()
+        top = LastLevelP6P7(channels[-1], width)
+        self.pyramid = FeaturePyramidNetwork(channels, width, top, norm_layer=nn.BatchNorm2d if norm else None)
+        self.head = RetinaNetHead(width, ANCHORS, 1)
+        nn.init.constant_(self.head.classification_head.cls_logits.bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type]
+        for tower in (self.head.classification_head.conv, self.head.regression_head.conv):
+            for conv in tower.modules():
+                if isinstance(conv, nn.Conv2d):
+                    # RetinaNet's N(0, 0.01) fades out in towers narrower than its own 256 channels.
+                    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+
+    def forward(self, trunk: list[Tensor]) -> dict[str, Tensor]:
+        """``person``: (b, a) logits, ``shift``: (b, a, 4) boxes relative to the anchors of `manypose.nn.retinanet.anchors`."""
+        found = self.head(list(self.pyramid(OrderedDict((str(i), c) for i, c in enumerate(trunk))).values()))
+        return {"person": found["cls_logits"][..., 0], "shift": found["bbox_regression"]}
+
+
+def person_targets(people: Batch, at: Float[Tensor, "a 4"]) -> dict[str, Tensor]:
+    """Labels and shifts of all anchors.
+
+    Boxes are cut at the picture's edge; an anchor whose middle lies where the loss may not look is left out.
+
+    Args:
+        people: boxes in network pixels.
+        at: anchors.
+
+    Returns:
+        ``label`` (b, a): 1 a person's, 0 background, -1 left out. ``shift`` (b, a, 4): the person's box relative to the anchor.
+    """
+    h, w = people.mask.shape[-2:]
+    limit = people.boxes.new_tensor([w, h, w, h])
+    boxes = people.boxes.clamp(min=-0.5).minimum(limit - 0.5)
+    there = people.there & (boxes[..., 2] - boxes[..., 0] > 1) & (boxes[..., 3] - boxes[..., 1] > 1)
+    b, n = there.shape
+    iou = box_iou(boxes.flatten(0, 1), at).view(b, n, len(at))
+    owner, between = assign_anchors(iou, there)
+    unseen = (owner < 0) & _hidden(people, at)
+    label = torch.where(owner >= 0, 1, torch.where(between | unseen, -1, 0))
+    own = boxes.gather(1, owner.clamp(min=0)[..., None].expand(-1, -1, 4))
+    shift = to_shifts(own.where(owner[..., None] >= 0, at).flatten(0, 1), at.repeat(b, 1)).view(b, len(at), 4)
+    return {"label": label, "shift": shift}
+
+
+def _hidden(people: Batch, at: Float[Tensor, "a 4"]) -> Int[Tensor, "b a"] | Tensor:
+    """Whether no loss may look at an anchor's middle, for any joint; middles beyond the picture count as at its edge."""
+    h, w = people.mask.shape[-2:]
+    middle = ((at[:, :2] + at[:, 2:]) / 2).round().long()
+    x, y = middle[:, 0].clamp(0, w - 1), middle[:, 1].clamp(0, h - 1)
+    return people.mask.amax(1)[:, y, x] == 0
+
+
+def person_losses(
+    logits: Float[Tensor, "b a"],
+    shifts: Float[Tensor, "b a 4"],
+    label: Int[Tensor, "b a"],
+    target: Float[Tensor, "b a 4"],
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    beta: float = 1 / 9,
+) -> dict[str, Tensor]:
+    """``person``: focal loss, ``box``: smooth L1; of each picture the sum over its number of person anchors, then the mean.
+
+    Args:
+        logits: of the anchors.
+        shifts: predicted boxes, relative to the anchors.
+        label: 1 person, 0 background, -1 left out.
+        target: the people's boxes, relative to the anchors.
+        alpha, gamma: of the focal loss.
+        beta: where the smooth L1 turns from square to straight.
+    """
+    own = (label == 1).float()
+    count = own.sum(1).clamp(min=1)
+    focal = sigmoid_focal_loss(logits, own, alpha, gamma) * (label >= 0)
+    box = smooth_l1_loss(shifts, target, beta=beta, reduction="none").sum(2) * own
+    return {"person": (focal.sum(1) / count).mean(), "box": (box.sum(1) / count).mean()}
+
+
+def likeliest(
+    logits: Float[Tensor, "b a"], shifts: Float[Tensor, "b a 4"], at: Float[Tensor, "a 4"], size: tuple[int, int], most: int = 100
+) -> Float[Tensor, "b n 5"]:
+    """The likeliest boxes, xyxy in the input's pixels and cut at its edges, and their scores, by falling score.
+
+    Args:
+        logits: of the anchors.
+        shifts: predicted boxes, relative to the anchors.
+        at: the anchors.
+        size: height and width of the input.
+        most: n, where there are so many anchors.
+    """
+    best, which = logits.float().topk(min(most, len(at)), 1)
+    chosen = shifts.float().gather(1, which[..., None].expand(-1, -1, 4))
+    boxes = from_shifts(chosen.flatten(0, 1), at[which.flatten()]).unflatten(0, which.shape)
+    limit = boxes.new_tensor([size[1], size[0]] * 2) - 0.5
+    return torch.cat([boxes.clamp(min=-0.5).minimum(limit), best.sigmoid()[..., None]], 2)

@@ -1,0 +1,106 @@
+"""Boxes of people, for methods that look at one person at a time."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+__all__ = ["LEAST", "boxes_of", "read_boxes", "skipped_text", "usable", "with_scores"]
+
+LEAST = 0.1
+"""Pixels: a box that is narrower or lower has no area to look at."""
+
+
+def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
+    """A boxes file: xyxy and score of the people of each photo, by file name.
+
+    Two forms of JSON: ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
+    (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out). There an image id stands for the
+    photo whose file name is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is
+    no box (an infinity, no area) stays, and is left out and counted when its photo is looked at: see `usable`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: neither form; the message names the file and the entry.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such boxes file") from None
+    except (OSError, ValueError) as e:
+        raise ValueError(f"{path}: not JSON ({e})") from None
+    boxes: dict[str, list[list[float]]] = {}
+    try:
+        if isinstance(content, dict):
+            boxes = {name: [[*map(float, b), 1.0][:5] for b in rows] for name, rows in content.items()}
+        else:
+            for row in content:
+                if row.get("category_id", 1) == 1:
+                    x, y, w, h = map(float, row["bbox"])
+                    name = str(row.get("file_name", row.get("image_id")))
+                    boxes.setdefault(name, []).append([x, y, x + w, y + h, float(row.get("score", 1.0))])
+        arrays = {name: np.array(rows, np.float32).reshape(-1, 5) for name, rows in boxes.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise ValueError(
+            f"{path}: not a boxes file ({type(e).__name__}: {e}); see manypose.poses.boxes.read_boxes for its two forms"
+        ) from None
+    return arrays
+
+
+def boxes_of(boxes: Mapping[str, Any], path: Path) -> Any | None:
+    """The boxes of a photo from a mapping by name: its path, its file name, its stem, or its stem as a number (COCO's image id)."""
+    names = [str(path), path.name, path.stem, *([str(int(path.stem))] if path.stem.isdecimal() else [])]
+    return next((boxes[n] for n in names if n in boxes), None)
+
+
+def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:
+    """Boxes (n, 4) or (n, 5), an array or lists, as xyxy and score; a score that is not given is 1.
+
+    Raises:
+        ValueError: not numbers, or another shape.
+    """
+    if boxes is None:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            rows = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError("boxes must be numbers, (n, 4) as x0, y0, x1, y1 or (n, 5) with a score") from None
+    rows = rows.reshape(0, 5) if rows.size == 0 else rows
+    if rows.ndim != 2 or rows.shape[1] not in (4, 5):
+        raise ValueError(f"boxes must be (n, 4) as x0, y0, x1, y1 or (n, 5) with a score, got the shape {rows.shape}")
+    return rows if rows.shape[1] == 5 else np.concatenate([rows, np.ones((len(rows), 1), np.float32)], 1)
+
+
+def usable(boxes: Float[np.ndarray, "n 5"], photo: tuple[int, int]) -> tuple[Bool[np.ndarray, " n"], dict[str, int]]:
+    """Which boxes can be looked at in a photo of that height and width, and how many cannot for which reason.
+
+    A box that reaches beyond the photo is one; one that is not finite, has no area, or lies outside the photo altogether is not.
+    """
+    h, w = photo
+    finite = np.isfinite(boxes).all(1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = (boxes[:, 2:4] - boxes[:, :2] >= LEAST).all(1)
+        touching = (boxes[:, 0] < w) & (boxes[:, 1] < h) & (boxes[:, 2] > -1) & (boxes[:, 3] > -1)
+    sound = finite & area & touching
+    reasons = {"not finite": ~finite, "without an area": finite & ~area, "outside the photo": finite & area & ~touching}
+    return sound, {reason: int(bad.sum()) for reason, bad in reasons.items() if bad.any()}
+
+
+def skipped_text(skipped: Mapping[str, int]) -> str:
+    """Such as: 3 boxes were left out (2 not finite, 1 without an area)."""
+    n = sum(skipped.values())
+    return f"{n} box{'es were' if n != 1 else ' was'} left out ({', '.join(f'{count} {reason}' for reason, count in skipped.items())})"
+
+
+def boxes_around(keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n 4"]:
+    """The xyxy box around each person's joints that are there; zeros where there is none."""
+    low = np.where(there[..., None], keypoints, np.inf).min(1, initial=np.inf)
+    high = np.where(there[..., None], keypoints, -np.inf).max(1, initial=-np.inf)
+    boxes = np.concatenate([low, high], 1)
+    boxes[~there.any(1)] = 0
+    return boxes.astype(keypoints.dtype)

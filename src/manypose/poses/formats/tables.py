@@ -1,0 +1,124 @@
+"""CSV (one line a joint) and JSON Lines (one line an image)."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from manypose.poses.formats.triples import from_triples, px, score, triples
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
+
+__all__ = ["CSV_HEADER", "from_csv", "from_jsonl", "to_csv", "to_csv_rows", "to_jsonl"]
+
+# ── CSV: one line a joint ──
+
+CSV_HEADER = ("image", "person", "joint", "x", "y", "score", "id")
+
+
+def to_csv_rows(poses: Poses, image: str = "") -> list[tuple]:
+    """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked."""
+    rows = []
+    for person, flat in enumerate(triples(poses)):
+        name = int(poses.ids[person]) if poses.ids is not None else ""
+        joints = zip(poses.skeleton.joints, flat[::3], flat[1::3], flat[2::3], strict=True)
+        rows += [(image, person, joint, x, y, s, name) for joint, x, y, s in joints if s > 0]
+    return rows
+
+
+def to_csv(images: Iterable[tuple[str, Poses]]) -> str:
+    """A whole CSV file of several images."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for name, poses in images:
+        writer.writerows(to_csv_rows(poses, name))
+    return out.getvalue()
+
+
+def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, Poses]:
+    """Such a CSV file as Poses of each image that has people; a person's score, which it lacks, is the mean of the found joints'.
+
+    Raises:
+        ValueError: another header, an unknown joint or no number; the message gives the line.
+    """
+    reader = csv.reader(lines)
+    if tuple(next(reader, ()))[:6] != CSV_HEADER[:6]:
+        raise ValueError(f"line 1: the header must be {','.join(CSV_HEADER)}")
+    images: dict[str, dict[str, tuple[list[float], str]]] = {}
+    for number, row in enumerate(reader, 2):
+        try:
+            image, person, joint, *values = row
+            x, y, s = (float(v) for v in values[:3])
+            at = 3 * skeleton.index(joint)
+        except ValueError as e:
+            raise ValueError(f"line {number}: {e}") from None
+        flat, _ = images.setdefault(image, {}).setdefault(person, ([0.0] * 3 * len(skeleton), values[3] if len(values) > 3 else ""))
+        flat[at : at + 3] = x, y, s
+    return {image: _from_rows(people, skeleton) for image, people in images.items()}
+
+
+def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton) -> Poses:
+    flat = [f for f, _ in people.values()]
+    scores = [sum(f[2::3]) / max(1, sum(s > 0 for s in f[2::3])) for f in flat]
+    ids = [i for _, i in people.values()]
+    return from_triples(skeleton, flat, scores, "CSV file", ids=np.array([int(i) for i in ids], np.int64) if all(ids) else None)
+
+
+# ── JSON Lines: one line an image ──
+
+
+def to_jsonl(poses: Poses, image: str = "", size: tuple[int, int] | None = None, **more: Any) -> str:
+    """One line (without its end) with everything a `Poses` holds but masks.
+
+    Args:
+        poses: the people.
+        image: its file name.
+        size: height and width.
+        more: further entries, such as a video's frame number.
+    """
+    known = BUILT_IN.get(poses.skeleton.name) == poses.skeleton
+    line: dict[str, Any] = {"image": image, **more}
+    if size is not None:
+        line |= {"height": size[0], "width": size[1]}
+    line["skeleton"] = poses.skeleton.name if known else poses.skeleton.to_mapping()
+    line["people"] = []
+    for i, flat in enumerate(triples(poses)):
+        keypoints = [flat[j : j + 3] for j in range(0, len(flat), 3)]
+        person = {"score": score(poses.scores[i]), "box": [px(v) for v in poses.boxes[i]], "keypoints": keypoints}
+        line["people"].append(person if poses.ids is None else {"id": int(poses.ids[i]), **person})
+    return json.dumps(line, allow_nan=False, ensure_ascii=False)
+
+
+def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, Poses]]:
+    """The image and people of each line.
+
+    Raises:
+        ValueError: a line is not what `to_jsonl` writes; the message gives its number.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+            image, poses = content["image"], _from_line(content)
+        except (KeyError, TypeError, ValueError) as e:
+            raise ValueError(f"line {number}: not a line of people ({type(e).__name__}: {e})") from None
+        yield image, poses
+
+
+def _from_line(content: Mapping[str, Any]) -> Poses:
+    given, people = content["skeleton"], content["people"]
+    skeleton = BUILT_IN[given] if isinstance(given, str) else Skeleton.from_mapping(given, "skeleton")
+    ids = [p.get("id") for p in people]
+    return from_triples(
+        skeleton,
+        [[v for triple in p["keypoints"] for v in triple] for p in people],
+        [p["score"] for p in people],
+        "people",
+        boxes=np.array([p["box"] for p in people], np.float32).reshape(-1, 4),
+        ids=np.array(ids, np.int64) if ids and None not in ids else None,
+    )

@@ -1,0 +1,1 @@
+"""People of a video over time."""

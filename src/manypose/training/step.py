@@ -1,0 +1,48 @@
+"""One step of training, for any method: what `train` repeats."""
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from manypose.data.loader import Loader
+from manypose.data.sample import Batch
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["Step", "batches"]
+
+
+class Step(nn.Module):
+    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out."""
+
+    def __init__(self, method: nn.Module, channels_last: bool = False):
+        super().__init__()
+        self.method = method
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses in single precision, whatever the network computes in."""
+        method: Any = self.method
+        images = method.prepare(batch.images).contiguous(memory_format=self.layout)
+        outputs = method.network(images)
+        h, w = batch.images.shape[1:3]
+        with torch.autocast(images.device.type, enabled=False):
+            outputs = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in outputs.items()}
+            return method.loss(outputs, method.targets(batch, (h, w)))
+
+
+def batches(data: Loader, skeleton: Skeleton, start: int, process: int, processes: int) -> Iterator[Batch]:
+    """This process's batches without end, from its `start`-th on; what an epoch has left over for some processes only is dropped."""
+    each = len(data) // processes
+    data.generator = torch.Generator()  # iterators draw a seed; it must not come from the generator that a checkpoint stores
+    for epoch in count(start // each):
+        skipped = start % each if epoch == start // each else 0
+        data.set_epoch(epoch, skipped * processes, process, processes)
+        for batch in islice(data, each - skipped):
+            if batch.keypoints.shape[2] != len(skeleton):
+                raise ValueError(
+                    f"the data have {batch.keypoints.shape[2]} joints, the model's skeleton {skeleton.name!r} has {len(skeleton)}"
+                )
+            yield batch

@@ -1,0 +1,292 @@
+"""Weights: one ``.safetensors`` file holds a method's tensors and, as JSON, all that is needed to build it again.
+
+Published ``.pth`` files are read through the ``published.py`` of the method's room, which never runs code from a file.
+"""
+
+import json
+from collections.abc import Mapping
+from errno import EIO
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from manypose.io.files import atomic
+from manypose.methods.catalog import MODELS, build
+from manypose.methods.method import Method
+from manypose.nn.device import choose_device
+from manypose.poses.skeleton import Skeleton, named
+
+__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "about", "convert", "line_of", "load", "read", "save", "transfer"]
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""Weights that come with the package, one file a model."""
+
+DEFAULT = "mspn-medium"
+"""What `load()` gives."""
+
+CHOICES = {"default": DEFAULT, "fast": "mspn-small"}
+"""Two of the models that come with the package, by what they are good for: ``load("fast")``."""
+
+_PUBLISHED = (".pth", ".pt", ".tar", ".bin")
+
+
+def save(
+    method: Method,
+    path: str | Path,
+    *,
+    name: str,
+    kwargs: Mapping[str, Any] | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    note: str = "",
+    **more: Any,
+) -> Path:
+    """Write a method to one ``.safetensors`` file, whole or not at all.
+
+    Args:
+        method: what to write.
+        path: where to.
+        name: its line in the table of models.
+        kwargs: what its factory was given besides that line's own arguments (the skeleton is kept anyway).
+        dtype: ``float16`` stores the big tensors in half precision; vectors (biases, normalisation) stay as they are.
+        note: how it was trained, on what, under which licence.
+        more: further facts for the file's metadata; must fit JSON.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: weights are written as .safetensors")
+    if name not in MODELS:
+        raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
+    arguments = {**MODELS[name].kwargs, **(kwargs or {})}
+    # A file holds all weights, so nothing is to be fetched when it is loaded; and nothing that only training needs (a teacher) is kept.
+    only = getattr(method, "training_only", ())
+    for dropped in ("pretrained", *only):
+        arguments.pop(dropped, None)
+    about = {
+        "model": name,
+        "kwargs": arguments,
+        "skeleton": method.skeleton.to_mapping(),
+        "version": version("manypose"),
+        "note": note,
+        **more,
+    }
+    half = dtype == "float16"
+    state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items() if k.split(".")[0] not in only}
+    state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
+    with atomic(path) as temporary:
+        try:
+            save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
+        except SafetensorError as e:
+            raise OSError(EIO, str(e), str(temporary)) from None
+    return path
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a ``.safetensors`` file says about itself (empty where it is not manypose's), and its tensors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no safetensors file, or a truncated one.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, "pt") as file:
+            about = (file.metadata() or {}).get("manypose", "{}")
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return json.loads(about), state
+    except (SafetensorError, OSError, ValueError) as e:
+        raise ValueError(f"{path}: not a whole safetensors file ({e}); download or convert it again") from None
+
+
+def load(source: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Method:
+    """A method ready to predict.
+
+    Args:
+        source: a model's name, a name of `CHOICES`, a ``.safetensors`` file, or None for the model that comes with the package.
+        weights: a file for a named model: ``.safetensors`` or published ``.pth``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: arguments of the model's factory, such as ``skeleton``.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model, file or device, no weights for it, or weights that do not fit;
+            one line says what and how to mend it.
+    """
+    target = choose_device(device)
+    name = None if source is None or _is_file(source) else CHOICES.get(str(source), str(source))
+    if name is not None and name not in MODELS:
+        raise ValueError(f"no model and no file {name!r}; there are the models {', '.join([*CHOICES, *MODELS])}")
+    if name is None and weights is not None:
+        raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
+    path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
+    method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
+    _module(method).to(target).eval()
+    return method
+
+
+def line_of(source: str | Path | None) -> str:
+    """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
+    if source is None or not _is_file(source):
+        return DEFAULT if source is None else CHOICES.get(str(source), str(source))
+    return "" if _published(Path(source)) else str(about(Path(source)).get("model", ""))
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a ``.safetensors`` file says about itself (empty where it is not manypose's); its tensors are not read."""
+    with safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get("manypose", "{}"))
+
+
+def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
+    """A published ``.pth`` of the model `name` as ``.safetensors``."""
+    method = load(name, weights=published, device="cpu", **overrides)
+    kwargs = {k: v for k, v in overrides.items() if k != "skeleton"}
+    kwargs = {**_published_arguments(name, Path(published)), **kwargs}
+    return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(published).name}")
+
+
+def transfer(method: Method, path: str | Path, name: str) -> str:
+    """Start `method` (a `name`) from a file: every tensor whose name and shape fit, or a published file's trunk.
+
+    Returns:
+        a line that says what was taken.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: less than half of the tensors fit: it is the file of another network.
+    """
+    path = Path(path)
+    if _published(path):
+        room = _room(name, path)
+        state = room.load_published(path)
+        try:
+            room.fit(method, state, str(path))
+        except ValueError:
+            room.fit_trunk(method, state, str(path))
+            return f"started from the trunk of {path}"
+        return f"started from {path}"
+    state, own = read(path)[1], _module(method).state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if 2 * len(fitting) < len(own):
+        raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {_differences(own, state)}")
+    _module(method).load_state_dict(fitting, strict=False)
+    return f"started from {path}: {len(fitting)} of {len(own)} tensors"
+
+
+# ── one kind of file each ──
+
+
+def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
+    about, state = read(path)
+    if not about and name is None:
+        raise ValueError(f"{path}: does not say which model it is; name it, as in load('swahr-w32', weights={str(path)!r})")
+    if about.get("model", name) not in MODELS:
+        raise ValueError(f"{path}: holds the model {about['model']!r}, which this version does not know; there are {', '.join(MODELS)}")
+    if name is not None and about.get("model", name) != name:
+        raise ValueError(f"{path}: holds the model {about['model']!r}, not {name!r}")
+    kwargs = dict(about.get("kwargs", {}))
+    if "skeleton" in about:
+        own = Skeleton.from_mapping(about["skeleton"], str(path))
+        asked = overrides.get("skeleton", own)
+        asked = named(asked) if isinstance(asked, str) else asked
+        if asked.joints != own.joints:
+            raise ValueError(f"{path}: holds the skeleton {own.name!r} of {len(own)} joints, not {asked.name!r} of {len(asked)}")
+        kwargs["skeleton"] = overrides["skeleton"] = own
+    return _fill(_build(about.get("model", name), {**kwargs, **overrides}), state, path)
+
+
+def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
+    path = _existing(path)
+    if name is None:
+        raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
+    room = _room(name, path)
+    method = _build(name, {**_published_arguments(name, path), **overrides})
+    room.fit(method, room.load_published(path), str(path))
+    return method
+
+
+def _room(name: str, path: Path) -> ModuleType:
+    """The module that reads published files of a model."""
+    module = MODELS[name].factory.partition(":")[0] + ".published"
+    if find_spec(module) is None:
+        raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
+    return import_module(module)
+
+
+def _published_arguments(name: str, path: Path) -> dict[str, Any]:
+    """What a model is to be built with to hold a published file, where its room says so (`ARGUMENTS`)."""
+    return dict(getattr(_room(name, path), "ARGUMENTS", {})) if _published(path) else {}
+
+
+def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:
+    own = _module(method).state_dict()
+    wrong = _differences(own, state)
+    if wrong:
+        raise ValueError(f"{path}: does not fit the model: {wrong}")
+    _module(method).load_state_dict(state)
+    return method
+
+
+def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """How the file's tensors differ from the model's, in one line; empty where they agree."""
+    missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    said = []
+    if shapes:
+        k = shapes[0]
+        said.append(f"{len(shapes)} of another shape (first {k}: expected {list(own[k].shape)}, found {list(state[k].shape)})")
+    if missing:
+        said.append(f"{len(missing)} of {len(own)} missing (first {missing[0]})")
+    if extra:
+        said.append(f"{len(extra)} not expected (first {extra[0]})")
+    return "tensors: " + ", ".join(said) + "; another size, skeleton or kind of network?" if said else ""
+
+
+# ── small matters ──
+
+
+def _build(name: str, kwargs: dict[str, Any]) -> Method:
+    try:
+        return build(name, **kwargs)
+    except TypeError as e:
+        raise ValueError(f"model {name!r} cannot be built with {sorted(kwargs)}: {e}") from None
+
+
+def _bundled(name: str | None) -> Path:
+    path = BUNDLED / f"{name or DEFAULT}.safetensors"
+    if not path.is_file():
+        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are of a model's part
+        raise ValueError(
+            f"no weights for {name or DEFAULT!r}: give some, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
+            f"weights come with the package for: {', '.join(there) or 'no model'}"
+        )
+    return path
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    return path
+
+
+def _is_file(source: str | Path) -> bool:
+    return isinstance(source, Path) or Path(source).suffix in (".safetensors", *_PUBLISHED)
+
+
+def _published(path: Path) -> bool:
+    return path.suffix in _PUBLISHED
+
+
+def _module(method: Method) -> nn.Module:
+    if not isinstance(method, nn.Module):
+        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
+    return method

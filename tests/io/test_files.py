@@ -1,0 +1,68 @@
+"""Files are written whole or not at all."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from manypose.io.files import atomic, write_bytes, write_json, write_text
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path):
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "first")
+    write_text(path, "второй")
+    assert path.read_text(encoding="utf-8") == "второй"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(KeyError), atomic(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path):
+    target = write_text(tmp_path / "target.txt", "old")
+    link = tmp_path / "link.txt"
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full and fifos")
+def test_devices_are_written_to_and_stay(tmp_path: Path):
+    with pytest.raises(OSError, match="No space left") as e:
+        write_text("/dev/full", "text")
+    assert e.value.filename == "/dev/full"
+    assert Path("/dev/full").is_char_device()
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(fifo, b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert fifo.is_fifo()
+
+
+@pytest.mark.parametrize("where", ["is a folder", "file/below", "nul\0byte"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, where: str):
+    (tmp_path / "is a folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises((OSError, ValueError)):
+        write_text(tmp_path / where, "text")
+    assert sorted(os.listdir(tmp_path)) == ["file", "is a folder"]
+
+
+def test_json(tmp_path: Path):
+    path = write_json(tmp_path / "a.json", {"é": [1.5, None]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1.5, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1.5, None]}

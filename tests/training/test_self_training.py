@@ -1,0 +1,157 @@
+"""Self-training: what a teacher adds to an annotation file, and what it leaves alone."""
+
+import json
+
+import numpy as np
+import pytest
+from dots import FLY, BoxDots, photo_of
+
+from manypose.cli.__main__ import main
+from manypose.data.datasets.coco import coco
+from manypose.inference.model import Model
+from manypose.inference.pipeline import Options
+from manypose.io import photos as media
+from manypose.methods.catalog import build
+from manypose.training.self_training import Labelled, Rules, label, labelled
+from manypose.weights.files import save
+
+HERE = np.array([[30.0, 40.0], [65.0, 50.0], [40.0, 80.0]])
+THERE = HERE + np.array([110, 20])
+BOX, OTHER = [15, 25, 80, 95], [125, 45, 190, 115]
+RULES = Rules(sure=0.3, faint=0.05, joint_threshold=0.3, joints=3, by="teacher")
+
+
+def picture() -> np.ndarray:
+    """Two flies."""
+    photo = photo_of((140, 220), HERE).astype(int)
+    return np.clip(photo + photo_of((140, 220), THERE).astype(int) - 60, 0, 255).astype(np.uint8)
+
+
+def row(joints: np.ndarray, box: list[int], seen=(2, 2, 2), **more) -> dict:
+    flat = [v for (x, y), s in zip(joints, seen, strict=True) for v in ((float(x), float(y), s) if s else (0, 0, 0))]
+    xywh = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+    return {
+        "id": 7,
+        "image_id": 3,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": xywh,
+        "keypoints": flat,
+        "num_keypoints": sum(seen) // 2,
+        **more,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    media.write(tmp_path / "photos" / "flies.png", picture())
+    return tmp_path
+
+
+def file(*rows: dict, complete: bool = False) -> dict:
+    image = {"id": 3, "file_name": "flies.png", "height": 140, "width": 220, "all_persons_labelled": complete}
+    return {"images": [image], "annotations": list(rows), "categories": [{"id": 1, "name": "person"}], "info": {"mine": 1}}
+
+
+def run(folder, given: dict, score: float = 0.9) -> tuple[dict, Labelled]:
+    boxes = [[*BOX, 0.95], [*OTHER, score]]
+    return labelled(given, folder / "photos", Model(BoxDots()), lambda photos: [boxes] * len(photos), Options(), RULES)
+
+
+def test_a_stranger_becomes_a_person_and_the_annotated_one_stays(folder):
+    given = file(row(HERE, BOX))
+    before = json.dumps(given)
+    done, count = run(folder, given)
+    assert json.dumps(given) == before
+    assert count == Labelled(photos=1, people=1)
+    first, new = done["annotations"]
+    assert first == given["annotations"][0]
+    assert (new["id"], new["image_id"], new["category_id"], new["iscrowd"], new["labelled_by"]) == (8, 3, 1, 0, "teacher")
+    joints = np.reshape(new["keypoints"], (3, 3))
+    assert np.abs(joints[:, :2] - THERE).max() < 1.5
+    assert (joints[:, 2] == 2).all()
+    assert new["bbox"] == [OTHER[0], OTHER[1], 65, 70]
+    assert done["images"][0]["all_persons_labelled"] is True
+    assert done["info"] == {"mine": 1}
+
+
+def test_whoever_is_faint_becomes_a_region_and_the_rest_of_the_photo_is_learnt_from(folder):
+    done, count = run(folder, file(row(HERE, BOX)), score=0.2)
+    assert count == Labelled(photos=1, regions=1)
+    assert done["annotations"][1]["iscrowd"] == 1
+    assert not any(done["annotations"][1]["keypoints"])
+    (folder / "done.json").write_text(json.dumps(done))
+    (folder / "given.json").write_text(json.dumps(file(row(HERE, BOX))))
+    before, after = (coco(folder / "photos", folder / f"{name}.json", FLY)[0] for name in ("given", "done"))
+    assert before.mask[0, 5, 5] == 0
+    assert after.mask[0, 5, 5] == 1
+    assert after.mask[0, BOX[1] + 5, BOX[0] + 5] == 1
+    assert not after.mask[0, OTHER[1] + 1 : OTHER[3] - 1, OTHER[0] + 1 : OTHER[2] - 1].any()
+    assert len(after.keypoints) == 1
+
+
+def test_fainter_still_is_nobody_and_nobody_is_found_twice(folder):
+    assert run(folder, file(row(HERE, BOX)), score=0.01)[1] == Labelled(photos=1)
+    assert run(folder, file(row(HERE, BOX), row(THERE, OTHER, id=8)))[1] == Labelled(photos=1)
+    crowd = row(THERE, OTHER, id=8, iscrowd=1)
+    assert run(folder, file(row(HERE, BOX), crowd))[1] == Labelled(photos=1)
+
+
+def test_joints_that_nobody_in_the_file_has_are_added(folder):
+    done, count = run(folder, file(row(HERE, BOX, seen=(2, 2, 0))))
+    assert (count.joints, count.people) == (1, 1)
+    joints = np.reshape(done["annotations"][0]["keypoints"], (3, 3))
+    assert np.abs(joints[2, :2] - HERE[2]).max() < 1.5
+    assert joints[2, 2] == 2
+    assert done["annotations"][0]["num_keypoints"] == 3
+    assert joints[:2, :2].tolist() == HERE[:2].tolist()  # what was annotated is not moved
+    # Somebody has the joint: then a person without it lacks it for a reason.
+    assert run(folder, file(row(HERE, BOX, seen=(2, 2, 0)), row(THERE, OTHER, id=8)))[1].joints == 0
+
+
+def test_what_cannot_be_done_is_one_clear_error(folder, capsys):
+    with pytest.raises(ValueError, match="everybody is annotated"):
+        run(folder, file(row(HERE, BOX), complete=True))
+    with pytest.raises(ValueError, match="annotation 7 has 6 numbers"):
+        run(folder, file({**row(HERE, BOX), "keypoints": [1, 2, 2] * 2}))
+    source = folder / "given.json"
+    source.write_text(json.dumps(file(row(HERE, BOX))))
+    with pytest.raises(ValueError, match="is the file that is read"):
+        label(images=folder / "photos", annotations=source, out=source)
+    with pytest.raises(ValueError, match=r"faint 0\.5, sure 0\.2"):
+        label(images=folder, annotations=source, out=folder / "x.json", faint=0.5, sure=0.2)
+    (folder / "photos" / "flies.png").unlink()
+    with pytest.raises(ValueError, match=r"flies\.png"):
+        run(folder, file(row(HERE, BOX)))
+    assert main(["label", "--images", str(folder), "--annotations", str(folder / "no.json"), "--out", str(folder / "x.json")]) == 1
+    assert "no such annotation file" in capsys.readouterr().err
+    assert not (folder / "x.json").exists()
+
+
+def test_the_command_writes_a_file_that_trainings_read(tmp_path, capsys):
+    joints = np.random.default_rng(0).uniform(20, 100, (17, 2))
+    media.write(tmp_path / "a.png", np.full((120, 130, 3), 90, np.uint8))
+    people = row(joints, [10, 10, 110, 110], seen=(2,) * 17)
+    image = {"id": 3, "file_name": "a.png", "height": 120, "width": 130, "all_persons_labelled": False}
+    source = tmp_path / "given.json"
+    source.write_text(json.dumps({"images": [image], "annotations": [people], "categories": [{"id": 1, "name": "person"}]}))
+    small = {"trunk": "hrnet_w18_small", "size": 64}
+    weights = save(build("swahr-w32", **small), tmp_path / "t.safetensors", name="swahr-w32", kwargs=small)
+    out = tmp_path / "new" / "labelled.json"
+    words = [
+        "label",
+        "--images",
+        str(tmp_path),
+        "--annotations",
+        str(source),
+        "--out",
+        str(out),
+        "--model",
+        str(weights),
+        "--device",
+        "cpu",
+    ]
+    assert main(words) == 0
+    assert "in 1 photos" in capsys.readouterr().out
+    assert json.loads(out.read_text())["annotations"][0] == people
+    assert len(coco(tmp_path, out)) == 1

@@ -1,0 +1,1 @@
+"""Drawn and rendered people, written as ordinary COCO data sets."""

@@ -1,0 +1,1 @@
+"""Drawn people: jointed figures over photos."""

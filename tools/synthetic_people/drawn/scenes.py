@@ -1,0 +1,227 @@
+"""Synthetic people: drawn, jointed bodies over any background, with exact joints, visibility, boxes and masks; nothing to download.
+
+Everything about a scene follows from (seed, index): poses, looks, places, who stands before whom, light and background.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from torch.utils.data import Dataset
+
+from manypose.data.photos import read_rgb
+from manypose.data.sample import Sample
+from manypose.poses.skeleton import COCO
+from synthetic_people.drawn.backdrop import backdrop, patch, shape
+from synthetic_people.drawn.draw_person import Drawn, draw_person, turned_away
+from synthetic_people.drawn.figure import Figure, random_figure
+from synthetic_people.drawn.look import random_look
+
+__all__ = ["Scene", "SyntheticPeople", "finished", "photo_files"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A sample and who is seen in each of its pixels.
+
+    Args:
+        sample: as a data set gives it.
+        owner: index of the person in the sample's arrays; -1 nobody, -2 a person of whom too little is seen to be labelled.
+    """
+
+    sample: Sample
+    owner: Int[np.ndarray, "H W"]
+
+    @property
+    def masks(self) -> Bool[np.ndarray, "n H W"]:
+        """What is seen of each person."""
+        return self.owner[None] == np.arange(len(self.sample.boxes))[:, None, None]
+
+
+@dataclass(eq=False)
+class SyntheticPeople(Dataset):
+    """A map-style data set of drawn scenes with COCO's joints; sample i of a seed is always the same.
+
+    Args:
+        length: how many scenes.
+        seed: of all of them.
+        size: height and width in pixels.
+        people: least and most people in a scene.
+        height: least and most pixels a standing person measures, as parts of the picture's height.
+        crowd: chance that a person stands close to the one before, and partly behind or before them; 0 scatters, 1 crowds everybody.
+        truncate: chance that a person may reach beyond the picture's edge although there would be room.
+        objects: most things (boxes, boards, posts) in front of people.
+        backgrounds: folder of photos without people; None draws backgrounds too.
+        far_face: visibility of face points on the far side of the head: 1 as any hidden joint, or 0, as COCO's annotators did.
+        cache: keep every scene that was drawn once in memory; drawing one takes longer than a small network needs to learn from it.
+
+    Raises:
+        ValueError: ranges that are empty or negative, or a background folder without pictures.
+    """
+
+    length: int = 10_000
+    seed: int = 0
+    size: tuple[int, int] = (256, 256)
+    people: tuple[int, int] = (1, 6)
+    height: tuple[float, float] = (0.2, 1.3)
+    crowd: float = 0.4
+    truncate: float = 0.2
+    objects: int = 2
+    backgrounds: str | Path | None = None
+    far_face: Literal[0, 1] = 1
+    cache: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or min(self.size) < 16 or not 0 <= self.people[0] <= self.people[1] or not 0 < self.height[0] <= self.height[1]:
+            raise ValueError(
+                "SyntheticPeople needs length >= 1, size >= 16, 0 <= people[0] <= people[1] and 0 < height[0] <= height[1], got "
+                f"length {self.length}, size {self.size}, people {self.people}, height {self.height}"
+            )
+        self.skeleton, self._photos = COCO, photo_files(self.backgrounds)
+        self._drawn: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int) -> Sample:
+        if not -self.length <= i < self.length:
+            raise IndexError(f"no scene {i}, there are {self.length}")
+        i %= self.length
+        if not self.cache:
+            return self.scene(i).sample
+        if i not in self._drawn:
+            self._drawn[i] = self.scene(i).sample
+        return self._drawn[i]
+
+    def scene(self, i: int) -> Scene:
+        """Scene i with its instance masks."""
+        rng = np.random.default_rng((self.seed, i))
+        h, w = self.size
+        photo = None if not self._photos else read_rgb(*self._photos[rng.integers(len(self._photos))])
+        image = backdrop(rng, self.size, photo)
+        clean = image.copy()
+        look = lambda: random_look(rng, lambda: patch(rng, clean))  # noqa: E731
+        light = rng.normal(0, 1, 3) * (1, 0.7, 0.5) + (0, -0.8, -0.7)
+        light, strength = light / np.linalg.norm(light), rng.uniform(0.15, 0.65)
+        exposure = rng.uniform(0.75, 1.15)
+        stand = self._places(rng)
+        owner, drawn = np.full((h, w), -1, np.int16), []
+        things = np.sort(rng.integers(0, len(stand) + 1, rng.integers(0, self.objects + 1)))
+        for place, (figure, scale, at) in enumerate(stand):
+            person = draw_person(figure, look(), scale, at, self.size, light, strength)
+            _shadow(image, figure, scale, at, rng)
+            _paste(image, owner, person, place, exposure)
+            drawn.append(person)
+            for _ in range(int((things == place + 1).sum())):
+                cover = shape(rng, self.size)
+                texture = cv2.resize(patch(rng, clean), (w, h)).astype(np.float32) * rng.uniform(0.4, 1.2)
+                image += cover[..., None] * (texture - image)
+                owner[cover > 0.5] = -1
+        joints = np.stack([d.keypoints for d in drawn]) if drawn else np.zeros((0, 17, 3), np.float32)
+        if self.far_face == 0:
+            for person, (figure, *_) in zip(joints, stand, strict=True):
+                person[turned_away(figure) & (person[:, 2] == 1)] = 0
+        return _labelled(finished(image, rng), joints, drawn, owner, i)
+
+    def _places(self, rng: np.random.Generator) -> list[tuple[Figure, float, tuple[float, float]]]:
+        """Figures with their scale and the pixel of their hips, far ones first."""
+        h, w = self.size
+        common = np.exp(rng.uniform(*np.log(self.height)))
+        placed: list[tuple[Figure, float, tuple[float, float]]] = []
+        before: tuple[float, float] | None = None
+        for _ in range(rng.integers(self.people[0], self.people[1] + 1)):
+            figure, near = random_figure(rng), rng.random() < self.crowd
+            part = common * rng.lognormal(0, 0.12) if near or rng.random() < 0.5 else np.exp(rng.uniform(*np.log(self.height)))
+            scale = float(np.clip(part, *self.height)) * h
+            xy = np.stack(list(figure.points.values()))[:, :2] * scale
+            low, high = xy.min(0) - 0.06 * scale, xy.max(0) + 0.06 * scale
+            if near and before is not None:
+                at = np.array(before) + rng.uniform(-0.35, 0.35, 2) * (scale, 0.4 * scale)
+            else:
+                at = rng.uniform(0, 1, 2) * (w - 1, h - 1)
+                if rng.random() >= self.truncate:
+                    # Wholly inside where there is room; of a person taller than the picture mostly the upper part.
+                    room = np.array([w - 1, h - 1]) - (high - low)
+                    at = np.where(room > 0, rng.uniform(0, 1, 2) * room, (rng.uniform(0, 1) * room[0], rng.uniform(-0.3, 0.25) * h)) - low
+            before = (float(at[0]), float(at[1]))
+            placed.append((figure, scale, before))
+        # Larger people and people lower in the picture stand nearer.
+        return sorted(placed, key=lambda p: p[1] + 0.5 * p[2][1])
+
+
+def photo_files(folder: str | Path | None) -> list[tuple[Path, bytes]]:
+    """The pictures in a folder, unread; none without a folder. Raises ValueError where there are none."""
+    if folder is None:
+        return []
+    root = Path(folder)
+    files = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES) if root.is_dir() else []
+    if not files:
+        raise ValueError(f"{root}: no folder with pictures ({', '.join(SUFFIXES)}) to put people on")
+    return [(p, p.read_bytes()) for p in files]
+
+
+def _paste(image: Float[np.ndarray, "H W 3"], owner: Int[np.ndarray, "H W"], person: Drawn, number: int, exposure: float) -> None:
+    canvas = person.canvas
+    (x, y), (h, w) = canvas.origin, canvas.alpha.shape
+    if h and w:
+        at = (slice(y, y + h), slice(x, x + w))
+        image[at] *= 1 - canvas.alpha[..., None]
+        image[at] += canvas.rgb * np.float32(exposure)
+        owner[at][canvas.alpha > 0.5] = number
+
+
+def _shadow(image: Float[np.ndarray, "H W 3"], figure: Figure, scale: float, at: tuple[float, float], rng: np.random.Generator) -> None:
+    """A soft dark spot on the ground under a person, half of the time."""
+    if rng.random() < 0.5:
+        return
+    feet = np.stack([figure.points[f"{s}_{e}"][:2] for s in ("left", "right") for e in ("heel", "toe")]) * scale + at
+    x, y = feet[:, 0].mean(), feet[:, 1].max()
+    rx, ry = max(np.ptp(feet[:, 0]), 0.15 * scale), 0.05 * scale
+    h, w = image.shape[:2]
+    x0, x1, y0, y1 = (int(np.clip(v, 0, m)) for v, m in ((x - 2 * rx, w), (x + 2 * rx, w), (y - 2 * ry, h), (y + 2 * ry, h)))
+    if x0 < x1 and y0 < y1:
+        dx, dy = (np.arange(x0, x1, dtype=np.float32)[None] - x) / rx, (np.arange(y0, y1, dtype=np.float32)[:, None] - y) / ry
+        image[y0:y1, x0:x1] *= (1 - rng.uniform(0.2, 0.6) * np.exp(-1.5 * (dx * dx + dy * dy)))[..., None]
+
+
+def finished(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+    """A camera's softness and grain over everything, so that people and background look alike."""
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
+    h, w = image.shape[:2]
+    grain = rng.standard_normal((64, 64, 3), np.float32) * rng.uniform(0, 5)
+    image += np.tile(grain, (-(-h // 64), -(-w // 64), 1))[:h, :w]
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _labelled(
+    image: UInt8[np.ndarray, "H W 3"], joints: Float[np.ndarray, "n 17 3"], drawn: list[Drawn], owner: Int[np.ndarray, "H W"], i: int
+) -> Scene:
+    """Final visibility, boxes and areas of what is seen; people of whom almost nothing is seen are masked instead."""
+    keypoints, boxes, areas = [], [], []
+    new, (h, w) = np.where(owner >= 0, -2, -1).astype(np.int16), owner.shape
+    for number, (person, points) in enumerate(zip(drawn, joints, strict=True)):
+        seen = owner == number
+        area, full = int(seen.sum()), int((person.canvas.alpha > 0.5).sum())
+        column, row = np.clip(np.round(points[:, 0]).astype(int), 0, w - 1), np.clip(np.round(points[:, 1]).astype(int), 0, h - 1)
+        points[(points[:, 2] == 2) & (owner[row, column] != number), 2] = 1
+        if area < max(12, 0.08 * full) or not (points[:, 2] > 0).any():
+            continue
+        ys, xs = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        new[seen] = len(boxes)
+        keypoints.append(points)
+        boxes.append([xs[0] - 0.5, ys[0] - 0.5, xs[-1] + 0.5, ys[-1] + 0.5])
+        areas.append(area)
+    return Scene(
+        Sample(
+            COCO, image,
+            np.array(keypoints, np.float32).reshape(-1, 17, 3), np.array(boxes, np.float32).reshape(-1, 4), np.array(areas, np.float32),
+            (new != -2).astype(np.uint8)[None], (new != -1).astype(np.uint8), i,
+        ),
+        new,
+    )  # fmt: skip

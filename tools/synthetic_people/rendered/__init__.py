@@ -1,0 +1,1 @@
+"""Rendered people: three-dimensional bodies over photos."""
