@@ -7,14 +7,16 @@ through this protocol alone, and no method's room knows another's.
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from manypose.data.sample import Batch
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import Warp
 
-__all__ = ["Field", "Maps", "Method"]
+__all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod"]
 
 Maps = dict[str, Tensor]
 """Named tensors, batch first: network outputs, or targets."""
@@ -77,4 +79,34 @@ class Method(Protocol):
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """The people of each image in network pixels, from `readout`'s outputs, perhaps merged; `size` of the input."""
+        ...
+
+
+@runtime_checkable
+class TopDownMethod(Method, Protocol):
+    """A `Method` that sees one person at a time: `people` cuts a view for each box, and `decode` gives one person a view.
+
+    Attributes:
+        input_size: height and width of a person's view in pixels.
+        person_nms_oks: of two people of one photo whose OKS is above it, the one with the lower score is left out.
+    """
+
+    input_size: tuple[int, int]
+    person_nms_oks: float
+
+    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
+        """One view for each box (xyxy in photo pixels).
+
+        Raises:
+            ValueError: a box has no area or is not finite.
+        """
+        ...
+
+
+@runtime_checkable
+class PersonDetector(Protocol):
+    """A method that finds the boxes of people; it may find their keypoints too, or not."""
+
+    def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
+        """The people of each image: xyxy in network pixels and score, from `readout`'s outputs; `size` of the input (height, width)."""
         ...
