@@ -1,4 +1,4 @@
-"""RoIAlign of pose maps: equal to torchvision's, and exact about where it looks."""
+"""RoIAlign of pose maps is exact about where it looks."""
 
 import numpy as np
 import pytest
@@ -12,28 +12,11 @@ from manypose.methods.simple.roi import enlarged, roi_align, to_roi
 from manypose.nn.heatmaps import gaussians, subpixel
 from manypose.poses.warp import Warp, cell_to_pixel
 
-EDGE = st.floats(-60, 300, width=32)
-SIDE = st.floats(4, 320, width=32)
-
 
 def ramps(h: int, w: int, stride: float) -> torch.Tensor:
     """Two maps (1, 2, h, w) whose values are the cells' x and y in pixels."""
     x, y = (cell_to_pixel(torch.arange(n, dtype=torch.float32), stride) for n in (w, h))
     return torch.stack([x[None].expand(h, w), y[:, None].expand(h, w)])[None]
-
-
-@given(x=EDGE, y=EDGE, w=SIDE, h=SIDE, seed=st.integers(0, 99), samples=st.integers(1, 3))
-def test_equals_torchvision(x, y, w, h, seed, samples):
-    roi_align_of = pytest.importorskip("torchvision.ops").roi_align
-    maps = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(seed))
-    boxes, image = torch.tensor([[x, y, x + w, y + h], [10.0, 20, 90, 60]]), torch.tensor([1, 0])
-    theirs = roi_align_of(maps, torch.cat([image[:, None].float(), boxes + 0.5], 1), (16, 12), 0.25, samples, True)
-    ours = roi_align(maps, boxes, image, (16, 12), 4.0, samples)
-    # On the very edge of the map (a step from a value to 0) the two may round to different sides.
-    at = (torch.arange(16 * samples) + 0.5) / (16 * samples)
-    steps = [((low + at * side) - 1.5) / 4 for low, side in ((x, w), (y, h))]
-    edge = min(float((s - e).abs().min()) for s, length in zip(steps, (64, 48), strict=True) for e in (-1.0, float(length)))
-    assert torch.allclose(ours, theirs, atol=1e-3) or edge < 1e-3
 
 
 @given(

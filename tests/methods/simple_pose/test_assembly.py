@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import body_of
-from manypose.methods.simple_pose.candidates import Links, _smooth, find_joints, score_parts, smooth
+from manypose.methods.simple_pose.candidates import Links, find_joints, score_parts
 from manypose.methods.simple_pose.decode import decode
 from manypose.methods.simple_pose.example_maps import examples
 from manypose.methods.simple_pose.follow_limbs import follow
@@ -261,12 +261,6 @@ def test_nobody_and_nonsense():
 def test_shapes_that_do_not_fit_are_told(part, heat, untyped):
     with pytest.raises(ValueError, match=r"'coco' needs heat \(b,18,h,w\) and part \(b,30,h,w\)"):
         decode(torch.zeros(part), torch.zeros(heat), BODY, (32, 32))
-
-
-def test_smoothing_is_the_same_everywhere():
-    """On a processor by OpenCV, elsewhere by convolution."""
-    maps = torch.rand(2, 3, 20, 30)
-    assert torch.allclose(smooth(maps), _smooth(maps, 0.8), atol=1e-6)
 
 
 def test_part_affinity_fields_group_too():

@@ -46,13 +46,12 @@ from manypose.methods.simple.grouping_file import load_grouping
 from manypose.methods.simple.loss import simple_loss
 from manypose.methods.simple.network import Student
 from manypose.methods.simple.targets import targets
+from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import anchors, likeliest, person_targets
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["SIMPLE"]
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB
 
 
 class SIMPLE(nn.Module):
@@ -87,8 +86,6 @@ class SIMPLE(nn.Module):
     stride = 32
     decodes_with_weights = True
     training_only = ("mimic",)
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self,
@@ -131,12 +128,11 @@ class SIMPLE(nn.Module):
         self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, pretrained)
         self.grouping = _grouping(k, **(cnn or {})) if grouping == "cnn" else None
         self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1) * 255, persistent=False)
+        self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
         """RGB less ImageNet's mean, over its deviation."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+        return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """See `Student.forward`."""

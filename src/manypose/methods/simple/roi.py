@@ -1,14 +1,13 @@
-"""RoIAlign of pose maps, exact about where a cell lies (Section 5.3, Equation 11; He et al., *Mask R-CNN*, Section 3).
+"""RoIAlign of pose maps in network pixels (Section 5.3, Equation 11; He et al., *Mask R-CNN*, Section 3).
 
 A box is the rectangle from its left edge x0 to its right edge x1 in network pixels, as `Warp.crop` takes it. Cell i of an RoI that is w
 cells wide lies at ``x0 + (i + 1/2) (x1 - x0) / w``: just where cell i of a top-down network's map lies whose crop shows the same box.
-Bilinear reading is a product of a row's and a column's weights, so RoIAlign is two matrix products: no compiled operator, the same on any
-device, and its gradient does not depend on the order of additions.
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torchvision.ops import roi_align as torchvision_roi_align
 
 __all__ = ["enlarged", "roi_align", "to_roi"]
 
@@ -21,7 +20,7 @@ def roi_align(
     stride: float = 4.0,
     samples: int = 2,
 ) -> Float[Tensor, "r k h w"]:
-    """What the maps show in each box, on a grid of `size`; beyond the map's edge it is 0.
+    """The maps' values in each box, on a grid of `size`; beyond the map's edge they are 0.
 
     Args:
         maps: of `stride` network pixels a cell.
@@ -36,40 +35,9 @@ def roi_align(
     """
     if not bool((boxes[:, 2:] > boxes[:, :2]).all() & boxes.isfinite().all()):
         raise ValueError(f"RoIs need finite boxes with x1 > x0 and y1 > y0, got {boxes.tolist()[:4]}")
-    rows, columns = (_weights(boxes[:, i], boxes[:, i + 2], size[1 - i], maps.shape[3 - i], stride, samples) for i in (1, 0))
-    rows, columns = rows.to(maps.dtype), columns.to(maps.dtype)
-    # Of a large map each box reads a small part only.
-    spans = torch.cat([_span(rows), _span(columns)], 1).tolist()
-    out = [
-        _products(maps[i, :, y0:y1, x0:x1], row[:, y0:y1], column[:, x0:x1])
-        for i, row, column, (y0, y1, x0, x1) in zip(image.tolist(), rows, columns, spans, strict=True)
-    ]
-    return torch.stack(out) if out else maps.new_zeros((0, maps.shape[1], *size))
-
-
-def _products(part: Float[Tensor, "k H W"], row: Float[Tensor, "h H"], column: Float[Tensor, "w W"]) -> Float[Tensor, "k h w"]:
-    """row · part · columnᵀ as two plain products."""
-    return ((part @ column.T).transpose(1, 2).contiguous() @ row.T).transpose(1, 2)
-
-
-def _span(weights: Float[Tensor, "r cells length"]) -> Int[Tensor, "r 2"]:
-    """From where to where a row of cells reads the map at all."""
-    read = (weights > 0).any(1)
-    count = torch.arange(read.shape[1], device=read.device)
-    return torch.stack([count.where(read, read.shape[1]).amin(1), (count + 1).where(read, 0).amax(1)], 1)
-
-
-def _weights(
-    low: Float[Tensor, " r"], high: Float[Tensor, " r"], cells: int, length: int, stride: float, samples: int
-) -> Float[Tensor, "r cells length"]:
-    """How much each of the map's rows counts in each of the RoI's rows: the mean of `samples` bilinear readings."""
-    at = (torch.arange(cells * samples, device=low.device) + 0.5) / (cells * samples)
-    pixel = low[:, None] + at * (high - low)[:, None]
-    cell = (pixel - (stride - 1) / 2) / stride
-    there = (cell >= -1) & (cell <= length)
-    cell = cell.clamp(0, length - 1)
-    weight = (1 - (cell[..., None] - torch.arange(length, device=low.device)).abs()).clamp(min=0) * there[..., None]
-    return weight.unflatten(1, (cells, samples)).mean(2)
+    # torchvision's pixels begin at 0, ours have their centres at whole numbers.
+    rois = torch.cat([image[:, None].to(boxes.dtype), boxes + 0.5], 1).to(maps.dtype)
+    return torchvision_roi_align(maps, rois, size, 1 / stride, samples, aligned=True)
 
 
 def to_roi(xy: Float[Tensor, "r *n 2"], boxes: Float[Tensor, "r 4"], size: tuple[int, int]) -> Float[Tensor, "r *n 2"]:

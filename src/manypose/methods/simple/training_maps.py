@@ -1,7 +1,7 @@
 """What the grouping CNN learns from without any photo: pose maps rendered from annotated people, clean or spoiled.
 
-Maps are those of `manypose.nn.heatmaps.gaussians` in the frame of a test (the short side 512 pixels, stride 4), seen through the same RoIAlign
-as at test time. Spoiled as networks' maps are: bumps of 0.3 … 1 of their height, a tenth of the joints missing, noise in every cell.
+Maps are those of `manypose.nn.heatmaps.gaussians` in the frame of a test (short side 512 pixels, stride 4), seen through the RoIAlign
+of test time. Spoiled as networks' maps are: bumps of 0.3 … 1 of their height, a tenth of the joints missing, noise in every cell.
 Peaks are where the bumps are; two of one type nearer than `MERGED` cells are one response, which is not held against either person.
 """
 

@@ -5,17 +5,16 @@ Only the candidates go to the CPU: their places, their heights, and how far the 
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 from manypose.methods.simple_pose.body import Body
 from manypose.nn.heatmaps import peaks, subpixel_at
+from manypose.nn.smoothing import smooth
 
-__all__ = ["Candidates", "Links", "find_joints", "read", "score_parts", "smooth"]
+__all__ = ["Candidates", "Links", "find_joints", "read", "score_parts"]
 
 SAMPLES = 10
 """Points at which a part's map is read between two joints."""
@@ -57,27 +56,6 @@ class Links:
     score: Float[np.ndarray, " m"]
 
 
-def smooth(maps: Float[Tensor, "b c h w"], sigma: float = 0.8) -> Float[Tensor, "b c h w"]:
-    """Maps smoothed by a Gaussian of five cells a side; the border is repeated. It costs a Gaussian little and noise most of its height."""
-    if sigma <= 0:
-        return maps
-    if maps.device.type != "cpu":
-        return _smooth(maps, sigma)
-    tap = cv2.getGaussianKernel(5, sigma).astype(np.float32)
-    planes = maps.float().contiguous().view(-1, *maps.shape[2:]).numpy()
-    out = np.empty_like(planes)
-    for plane, to in zip(planes, out, strict=True):
-        cv2.sepFilter2D(plane, -1, tap, tap, dst=to, borderType=cv2.BORDER_REPLICATE)
-    return torch.from_numpy(out).view_as(maps)
-
-
-def _smooth(maps: Tensor, sigma: float) -> Tensor:
-    """`smooth` on any device; on a processor OpenCV is ten times as fast."""
-    column = torch.from_numpy(cv2.getGaussianKernel(5, sigma)).to(maps).view(1, 1, 5, 1)
-    planes = pad(maps, (2, 2, 2, 2), mode="replicate").flatten(0, 1)[:, None]
-    return conv2d(conv2d(planes, column), column.transpose(2, 3)).view_as(maps)
-
-
 def find_joints(
     heat: Float[Tensor, "b j h w"], threshold: float = 0.1, smoothing: float = 0.8, apart: float = 1.5, top: int = 64
 ) -> Candidates:
@@ -86,12 +64,12 @@ def find_joints(
     Args:
         heat: one map a joint.
         threshold: a peak of the smoothed map is higher.
-        smoothing: see `smooth`.
+        smoothing: deviation in cells of the Gaussian that smooths the maps first: it costs a peak little and noise most of its height.
         apart: of two peaks of one joint that are closer than this, in cells, the lower is dropped.
         top: at most so many for each joint of an image.
     """
     b, j = heat.shape[:2]
-    smoothed = smooth(heat, smoothing)
+    smoothed = smooth(heat, smoothing, radius=2, edge="repeat")
     heights, cells = peaks(smoothed, 3, threshold, top)
     found = heights > 0
     plane = torch.arange(b * j, device=heat.device)[:, None].expand(b * j, top)[found.view(b * j, top)]

@@ -16,7 +16,6 @@ Ours: see the table of models in the README.
 
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -26,6 +25,7 @@ from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.loss import swahr_loss
 from manypose.methods.swahr.network import HigherHRNet
 from manypose.methods.swahr.targets import targets
+from manypose.nn.preprocess import ImageNetInput
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -60,8 +60,6 @@ class SWAHR(nn.Module):
     """
 
     stride = 32  # of the coarsest branch: all the network needs
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self,
@@ -101,12 +99,11 @@ class SWAHR(nn.Module):
             "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
         }  # fmt: skip
         self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255, persistent=False)
+        self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
         """RGB less ImageNet's mean, over its deviation."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+        return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2`` (that is 1/s - 1): (b, k, h, w) at 1/4 and 1/2."""
