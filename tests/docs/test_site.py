@@ -1,0 +1,36 @@
+"""The documentation site builds without a warning, and every page is reachable."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from shared import REPOSITORY
+
+PAGES = {p.name for p in (REPOSITORY / "docs").glob("*.md")}
+
+
+def _leaves(nav: object) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    children = nav.values() if isinstance(nav, dict) else nav
+    return [leaf for child in children for leaf in _leaves(child)]  # type: ignore[union-attr]
+
+
+def test_every_page_is_in_the_navigation_once():
+    nav = _leaves(yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
+    assert sorted(nav) == sorted(PAGES)
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path):
+    program = Path(sys.executable).with_name("zensical")
+    assert program.exists(), "zensical is not installed; it comes with the extra 'docs'"
+    config = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    for name in ("docs", "src"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
+    done = subprocess.run([program, "build", "--strict", "--clean"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8").count("doc-heading") > 20
