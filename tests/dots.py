@@ -19,6 +19,7 @@ class Dots(torch.nn.Module):
     skeleton = FLY
     stride = 32
     size = 128
+    training_only: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,11 +53,11 @@ class BoxDots(Dots):
     """The same, one person at a time in given boxes."""
 
     size = 64
+    input_size = (96, 64)
+    person_nms_oks = 0.9
 
-    def people(self, photo: np.ndarray, boxes: np.ndarray | None) -> list[Warp]:
-        if boxes is None:
-            raise ValueError("this method looks at one person at a time: give it boxes")
-        return [Warp.crop(box, (96, 64)) for box in boxes]
+    def people(self, photo: np.ndarray, boxes: np.ndarray) -> list[Warp]:
+        return [Warp.crop(box, self.input_size) for box in boxes]
 
 
 def _centroids(heat: Tensor, size: tuple[int, int]) -> Poses:

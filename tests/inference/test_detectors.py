@@ -11,11 +11,12 @@ from dots import FLY, BoxDots, Dots, photo_of
 
 import manypose
 from manypose.cli.__main__ import main
-from manypose.inference.detectors import AROUND, find_detector, people_boxes, torchvision_names, with_boxes
+from manypose.inference.detectors import find_detector, people_boxes, torchvision_names, with_boxes
 from manypose.inference.model import Model
 from manypose.inference.pipeline import PhotoInput
 from manypose.io import photos as media
 from manypose.methods.catalog import build
+from manypose.poses.boxes import MARGINS
 from manypose.poses.poses import Poses
 from manypose.weights import files
 
@@ -56,7 +57,7 @@ def test_boxes_around_joints_grow_and_others_stay():
     keypoints, scores = JOINTS[None].astype(np.float32), np.ones((1, 3), np.float32)
     tight = people_boxes(Poses(FLY, keypoints, scores, np.array([0.7], np.float32)))
     w, h = 35.0, 40.0
-    left, top, right, bottom = AROUND
+    left, top, right, bottom = MARGINS
     assert tight[0] == pytest.approx([60 - left * w, 50 - top * h, 95 + right * w, 90 + bottom * h, 0.7], abs=1e-3)
     own = np.array([[1, 2, 100, 120]], np.float32)
     assert people_boxes(Poses(FLY, keypoints, scores, np.array([0.7], np.float32), own))[0] == pytest.approx([1, 2, 100, 120, 0.7])

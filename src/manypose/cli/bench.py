@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from manypose.data.sample import Batch
 from manypose.io.files import write_json
 from manypose.methods.catalog import MODELS, build
+from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.nn.device import choose_device
 from manypose.training.step import Step
 
@@ -57,12 +57,10 @@ def decode(
     name, examples = _examples(method, model)
     _positive(people=people, size=size or [1], cases=[cases], repeats=[repeats], threads=[threads])
     where, rows = choose_device("cpu" if device == "auto" else device), []
-    with torch.device("meta"):
-        decoder: Any = build(name)
-    if getattr(decoder, "decodes_with_weights", False):  # else decoding needs none
-        decoder = _module(name).to(where).eval()
+    decoder = build(name)
+    module_of(decoder).to(where).eval()  # the PRN and the grouping CNN decode with weights
     with _threads(threads), torch.inference_mode():
-        for side in size or [getattr(decoder, "input_size", (512, 512))[0]]:
+        for side in size or [decoder.input_size[0] if isinstance(decoder, TopDownMethod) else 512]:
             shape = _shape(side, decoder)
             for n in people:
                 times = []
@@ -104,7 +102,8 @@ def network(
     """
     _positive(batch_size=batch_size, size=size or [1], repeats=[repeats], threads=[threads])
     where, rows = choose_device(device), []
-    net: Any = _module(model).to(where).eval()
+    net = build(model)
+    module_of(net).to(where).eval()
     with _threads(threads), torch.inference_mode():
         for side in size or [_own(net)]:
             height, width = _fits(_shape(side, net), net)
@@ -154,8 +153,9 @@ def train(
     """
     _positive(batch_size=batch_size, size=size or [1], people=[people], repeats=[repeats], threads=[threads])
     where, rows = choose_device(device), []
-    net: Any = _module(model).to(where).train()
-    step, optimizer = Step(net), torch.optim.Adam(net.parameters(), lr=1e-4)
+    net = build(model)
+    module = module_of(net).to(where).train()
+    step, optimizer = Step(module), torch.optim.Adam(module.parameters(), lr=1e-4)
     with _threads(threads):
         for side in size or [_own(net)]:
             shape = _fits(_shape(side, net), net)
@@ -190,32 +190,25 @@ def _examples(method: str | None, model: str | None) -> tuple[str, Callable[...,
     return name, import_module(module).examples
 
 
-def _module(model: str) -> nn.Module:
-    net = build(model)
-    if not isinstance(net, nn.Module):
-        raise TypeError(f"the model {model!r} is no torch.nn.Module")
-    return net
-
-
-def _own(net: Any) -> int:
+def _own(net: Method) -> int:
     """The model's own size: the side of a square, or the height of a person's crop."""
-    return getattr(net, "input_size", (net.size,))[0]
+    return net.input_size[0] if isinstance(net, TopDownMethod) else net.size
 
 
-def _shape(side: int, net: Any) -> tuple[int, int]:
+def _shape(side: int, net: Method) -> tuple[int, int]:
     """Height and width of an input: a square, or a crop of the model's proportions."""
-    height, width = getattr(net, "input_size", (1, 1))
+    height, width = net.input_size if isinstance(net, TopDownMethod) else (1, 1)
     return side, round(side * width / height)
 
 
-def _fits(shape: tuple[int, int], net: Any) -> tuple[int, int]:
+def _fits(shape: tuple[int, int], net: Method) -> tuple[int, int]:
     if any(s % net.stride for s in shape):
         given = shape[0] if shape[0] == shape[1] else f"{shape[0]} ({shape[0]} x {shape[1]})"
         raise ValueError(f"the size must be a multiple of the model's stride {net.stride}, got {given}")
     return shape
 
 
-def _batch(n: int, people: int, size: tuple[int, int], net: Any) -> Batch:
+def _batch(n: int, people: int, size: tuple[int, int], net: Method) -> Batch:
     """Noise with people in it."""
     random = torch.Generator().manual_seed(0)
     height, width = size

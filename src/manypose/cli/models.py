@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from manypose.io.files import write_json
 from manypose.methods.catalog import MODELS, build
+from manypose.methods.method import TopDownMethod, module_of
 from manypose.weights.files import BUNDLED, CHOICES, about
 
 __all__ = ["COUNTING", "Line", "table", "text"]
@@ -55,12 +56,10 @@ def table(cost: bool = False) -> list[Line]:
 def _line(name: str, cost: bool) -> Line:
     with torch.device("meta"):
         method = build(name)
-    if not isinstance(method, nn.Module):
-        raise TypeError(f"the model {name!r} is no torch.nn.Module")
     weights = BUNDLED / f"{name}.safetensors"
-    parameters = sum(p.numel() for p in method.parameters())
-    crop = getattr(method, "input_size", None)
-    adds = multiply_adds(method, crop or method.size) if cost else None
+    parameters = sum(p.numel() for p in module_of(method).parameters())
+    crop = method.input_size if isinstance(method, TopDownMethod) else None
+    adds = multiply_adds(module_of(method), crop or method.size) if cost else None
     named = MODELS[name]
     return Line(name, named.summary, parameters, method.size, weights.is_file(), _measured(weights), named.published, adds, crop)
 

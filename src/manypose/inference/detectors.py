@@ -14,11 +14,12 @@ from jaxtyping import Float, UInt8
 from manypose.inference.pipeline import Options, PhotoInput, stream
 from manypose.io import photos as media
 from manypose.methods.catalog import MODELS
-from manypose.methods.method import Method
+from manypose.methods.method import Method, PersonDetector, TopDownMethod
 from manypose.nn import checkpoint_files
 from manypose.nn.device import choose_device
-from manypose.poses.boxes import boxes_around, with_scores
+from manypose.poses.boxes import person_boxes, with_scores
 from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
 from manypose.weights import files as weights_files
 
 __all__ = ["Detector", "find_detector", "people_boxes", "torchvision_names", "with_boxes"]
@@ -28,10 +29,6 @@ Detector = Callable[[Sequence[UInt8[np.ndarray, "_h _w 3"]]], Sequence[Any]]
 
 PERSON = 1
 """The label of people in all of torchvision's detectors."""
-
-AROUND = (0.14, 0.13, 0.14, 0.09)
-"""By how much of its width or height a box around joints grows on the left, top, right and bottom to be like an annotated one: the median
-over 96,000 people of COCO train2017 with ten labelled joints or more."""
 
 
 def torchvision_names() -> list[str]:
@@ -57,7 +54,7 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
     name, side = _with_size(name)
     if name in MODELS or name.endswith(".safetensors"):
         method = weights_files.load(name, weights=weights, device=device)
-        if hasattr(method, "people"):
+        if isinstance(method, TopDownMethod):
             raise ValueError(f"the model {name!r} needs boxes itself; a detector sees whole photos")
         method.size = side or method.size
         return method
@@ -118,21 +115,22 @@ def with_boxes(
 
 def _boxes_alone(method: Method) -> Method:
     """The same network; where it can find boxes without looking for joints, that is what it does."""
-    if not hasattr(method, "detect"):
+    if not isinstance(method, PersonDetector):
         return method
     alone: Any = copy(method)
-    alone.decode = alone.detect
+    alone.decode = lambda maps, size: [_in_the_middle(boxes, method.skeleton) for boxes in method.detect(maps, size)]
     return alone
 
 
+def _in_the_middle(boxes: Float[np.ndarray, "n 5"], skeleton: Skeleton) -> Poses:
+    """Boxes as people whose joints all stand in their box's middle, so that the pipeline carries them back to the photo."""
+    middle = np.repeat((boxes[:, None, :2] + boxes[:, None, 2:4]) / 2, len(skeleton), 1)
+    return Poses(skeleton, middle, np.ones(middle.shape[:2], np.float32), boxes[:, 4], boxes[:, :4])
+
+
 def people_boxes(poses: Poses) -> Float[np.ndarray, "n 5"]:
-    """The boxes of people that a model found, with their scores; boxes that merely enclose joints are enlarged by `AROUND` first."""
-    boxes = poses.boxes.astype(np.float32)
-    around = boxes_around(poses.keypoints, poses.keypoint_scores > 0)
-    if len(boxes) and np.allclose(boxes, around, atol=1e-3):
-        sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        boxes = boxes + sides * np.array([-1, -1, 1, 1], np.float32) * np.array(AROUND, np.float32)
-    return np.concatenate([boxes, poses.scores[:, None].astype(np.float32)], 1)
+    """See `manypose.poses.boxes.person_boxes`."""
+    return person_boxes(poses.keypoints, poses.keypoint_scores > 0, poses.boxes, poses.scores)
 
 
 _NOBODY = np.zeros((0, 5), np.float32)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import nn
 
 from manypose.inference.detectors import Detector, find_detector, with_boxes
 from manypose.inference.pipeline import Options, PhotoInput, Result, device_of, stream
@@ -20,7 +19,7 @@ from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.io.sources import sources
 from manypose.methods.catalog import MODELS
-from manypose.methods.method import Method
+from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.nn.device import choose_device
 from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.poses.poses import Poses
@@ -44,9 +43,7 @@ class Model:
     detector: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.method, nn.Module):
-            raise TypeError(f"a Method is a torch.nn.Module, got {type(self.method).__name__}")
-        self.method.to(memory_format=torch.channels_last)
+        module_of(self.method).to(memory_format=torch.channels_last)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -61,7 +58,7 @@ class Model:
     @property
     def needs_boxes(self) -> bool:
         """Whether it looks at one person at a time and may be given their boxes."""
-        return hasattr(self.method, "people")
+        return isinstance(self.method, TopDownMethod)
 
     def to(self, device: str) -> "Model":
         """The same model, moved to ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
@@ -69,8 +66,7 @@ class Model:
         Raises:
             ValueError: there is no such device.
         """
-        assert isinstance(self.method, nn.Module)
-        self.method.to(choose_device(device))
+        module_of(self.method).to(choose_device(device))
         return self
 
     def predict(
@@ -175,7 +171,7 @@ def load(name: str | Path | None = None, *, weights: str | Path | None = None, d
     """
     method = weights_files.load(name, weights=weights, device=device, **overrides)
     line = MODELS.get(weights_files.line_of(name))
-    return Model(method, line.detector if line is not None and hasattr(method, "people") else "")
+    return Model(method, line.detector if line is not None and isinstance(method, TopDownMethod) else "")
 
 
 @lru_cache(maxsize=1)

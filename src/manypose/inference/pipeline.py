@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.inference.test_time_augmentation import base_scale, outputs, published_views, views
 from manypose.io import photos as media
-from manypose.methods.method import Method
+from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.poses.boxes import usable
 from manypose.poses.oks import oks_nms
 from manypose.poses.poses import Poses
@@ -206,9 +206,10 @@ def _look(method: Method, item: PhotoInput, options: Options) -> PendingPhoto:
 def _warps(
     method: Method, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 5"] | None, options: Options
 ) -> list[tuple[Warp, ...]]:
-    people = getattr(method, "people", None)
-    if people is not None:
-        return [(warp,) for warp in people(photo, None if boxes is None else boxes[:, :4])]
+    if isinstance(method, TopDownMethod):
+        if boxes is None:
+            raise ValueError("this model looks at one person at a time and needs their boxes")
+        return [(warp,) for warp in method.people(photo, boxes[:, :4])]
     hw, size = (photo.shape[0], photo.shape[1]), options.size or method.size
     if options.published:
         return [published_views(hw, size, options.scales)]
@@ -223,7 +224,9 @@ def _joined(method: Method, seen: PendingPhoto, options: Options) -> Result:
     boxes = seen.result.item.boxes
     if boxes is not None:
         parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
-    poses = parts[0] if len(parts) == 1 else oks_nms(_together(parts, method), getattr(method, "same", 0.9))
+    poses = parts[0] if len(parts) == 1 else _together(parts, method)
+    if isinstance(method, TopDownMethod):
+        poses = oks_nms(poses, method.person_nms_oks)
     keep = _sound(poses) & (poses.scores >= options.threshold)
     poses = poses if keep.all() else poses[keep]  # masks of a large photo are not copied for nothing
     photo = seen.result.item.photo if seen.result.item.keep else None
@@ -267,9 +270,8 @@ def _batch(images: Sequence[UInt8[np.ndarray, "_h _w 3"]], device: torch.device)
 
 def device_of(method: Method) -> torch.device:
     """Where a method's weights are."""
-    if not isinstance(method, nn.Module):
-        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
-    tensor = next((t for group in (method.parameters(), method.buffers()) for t in group), None)
+    module = module_of(method)
+    tensor = next((t for group in (module.parameters(), module.buffers()) for t in group), None)
     return torch.device("cpu") if tensor is None else tensor.device
 
 

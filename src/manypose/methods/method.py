@@ -1,7 +1,6 @@
-"""The contract of a method (`Method`).
+"""The contract of a method: the protocols `Method`, `TopDownMethod` and `PersonDetector`.
 
-A method is four verbs, a skeleton and a stride. Everything above — prediction, training, evaluation, drawing — speaks to methods
-through this protocol alone, and no method's room knows another's.
+Prediction, training, evaluation and drawing speak to methods through these three alone, and no method's room knows another's.
 """
 
 from dataclasses import dataclass
@@ -9,14 +8,14 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from manypose.data.sample import Batch
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import Warp
 
-__all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod"]
+__all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod", "module_of"]
 
 Maps = dict[str, Tensor]
 """Named tensors, batch first: network outputs, or targets."""
@@ -50,12 +49,14 @@ class Method(Protocol):
         stride: both sides of a network input are multiples of it.
         size: the short side of the input it is tested at, in pixels.
         fields: how each output that `readout` gives is mirrored and merged.
+        training_only: names of submodules (and of the arguments that make them) that training alone needs; weights files leave them out.
     """
 
     skeleton: Skeleton
     stride: int
     size: int
     fields: dict[str, Field]
+    training_only: tuple[str, ...]
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
         """RGB pixels to what the network was trained on (channel order, mean, deviation)."""
@@ -105,8 +106,19 @@ class TopDownMethod(Method, Protocol):
 
 @runtime_checkable
 class PersonDetector(Protocol):
-    """A method that finds the boxes of people; it may find their keypoints too, or not."""
+    """A `Method` that finds the boxes of people apart from their keypoints: more and fainter ones than `decode` does."""
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
         """The people of each image: xyxy in network pixels and score, from `readout`'s outputs; `size` of the input (height, width)."""
         ...
+
+
+def module_of(method: Method) -> nn.Module:
+    """The same object, typed as the `torch.nn.Module` that every method is.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(method, nn.Module):
+        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
+    return method

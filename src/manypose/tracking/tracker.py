@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 
 from manypose.inference.pipeline import Options, PhotoInput, Result, stream
 from manypose.io import photos as media
-from manypose.methods.method import Method
+from manypose.methods.method import Method, TopDownMethod
 from manypose.poses.boxes import boxes_around
 from manypose.poses.oks import oks, oks_nms
 from manypose.poses.poses import Poses
@@ -88,7 +88,7 @@ class Tracker:
     """
 
     def __init__(self, options: TrackOptions = TrackOptions(), again: Method | None = None) -> None:
-        if again is not None and not hasattr(again, "people"):
+        if again is not None and not isinstance(again, TopDownMethod):
             raise ValueError("only a top-down model can look at people again in boxes; the one given looks at whole photos")
         self.options, self.again = options, again
         self._flow = None if options.flow == "none" else Flow(options.flow)

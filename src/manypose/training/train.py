@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from manypose.data.loader import Loader
 from manypose.methods.catalog import build
-from manypose.methods.method import Method
+from manypose.methods.method import Method, module_of
 from manypose.nn.device import choose_device
 from manypose.poses.skeleton import Skeleton, named
 from manypose.training.checkpoints import Checkpoints
@@ -211,9 +211,7 @@ def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: Path | No
         raise ValueError(f"model {model!r} cannot be built with {sorted(args)}: {e}") from None
     if init is not None:
         acc.print(files.transfer(method, init, model))
-    if not isinstance(method, nn.Module):
-        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
-    return method
+    return module_of(method)
 
 
 def _finite(network: nn.Module, step: int) -> None:

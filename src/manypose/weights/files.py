@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.io.files import atomic
 from manypose.methods.catalog import MODELS, build
-from manypose.methods.method import Method
+from manypose.methods.method import Method, module_of
 from manypose.nn.device import choose_device
 from manypose.poses.skeleton import Skeleton, named
 
@@ -68,8 +68,7 @@ def save(
         raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
     # A file holds all weights, so nothing is to be fetched when it is loaded; and nothing that only training needs (a teacher) is kept.
-    only = getattr(method, "training_only", ())
-    for dropped in ("pretrained", *only):
+    for dropped in ("pretrained", *method.training_only):
         arguments.pop(dropped, None)
     about = {
         "model": name,
@@ -80,7 +79,7 @@ def save(
         **more,
     }
     half = dtype == "float16"
-    state = {k: v.detach().cpu() for k, v in _module(method).state_dict().items() if k.split(".")[0] not in only}
+    state = {k: v.detach().cpu() for k, v in module_of(method).state_dict().items() if k.split(".")[0] not in method.training_only}
     state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
     with atomic(path) as temporary:
         try:
@@ -128,7 +127,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
     method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
-    _module(method).to(target).eval()
+    module_of(method).to(target).eval()
     return method
 
 
@@ -173,11 +172,11 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
             room.fit_trunk(method, state, str(path))
             return f"started from the trunk of {path}"
         return f"started from {path}"
-    state, own = read(path)[1], _module(method).state_dict()
+    state, own = read(path)[1], module_of(method).state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if 2 * len(fitting) < len(own):
         raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {_differences(own, state)}")
-    _module(method).load_state_dict(fitting, strict=False)
+    module_of(method).load_state_dict(fitting, strict=False)
     return f"started from {path}: {len(fitting)} of {len(own)} tensors"
 
 
@@ -227,11 +226,11 @@ def _published_arguments(name: str, path: Path) -> dict[str, Any]:
 
 
 def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:
-    own = _module(method).state_dict()
+    own = module_of(method).state_dict()
     wrong = _differences(own, state)
     if wrong:
         raise ValueError(f"{path}: does not fit the model: {wrong}")
-    _module(method).load_state_dict(state)
+    module_of(method).load_state_dict(state)
     return method
 
 
@@ -284,9 +283,3 @@ def _is_file(source: str | Path) -> bool:
 
 def _published(path: Path) -> bool:
     return path.suffix in _PUBLISHED
-
-
-def _module(method: Method) -> nn.Module:
-    if not isinstance(method, nn.Module):
-        raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
-    return method

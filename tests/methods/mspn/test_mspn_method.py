@@ -65,7 +65,7 @@ def test_joints_that_are_not_in_the_picture_do_not_lower_a_score():
 
 def test_two_looks_at_one_person_are_one_person():
     """Boxes of a detector overlap: what they show is compared by OKS, as published for published weights and closer for ours."""
-    assert light().same < light(decoding="published").same == 0.9
+    assert light().person_nms_oks < light(decoding="published").person_nms_oks == 0.9
 
 
 @pytest.mark.parametrize("extend", [(1.0, 1.0), (1.09, 1.135), (1.7, 1.7)])

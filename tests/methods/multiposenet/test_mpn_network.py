@@ -197,7 +197,7 @@ def test_as_a_detector_it_gives_boxes_also_where_there_are_no_joints():
         [[0.0, 0, 0, 0, 0.0]] * 4,
     ])  # fmt: skip
     first, second = light().detect({"heat": torch.zeros(2, 18, 16, 24), "boxes": boxes}, (64, 96))
-    assert first.boxes.tolist() == [[5, 5, 30, 60], [40, 5, 70, 60]]  # the second is the first once more, the fourth is nothing
-    assert first.scores.tolist() == pytest.approx([0.9, 0.02])
+    assert first[:, :4].tolist() == [[5, 5, 30, 60], [40, 5, 70, 60]]  # the second is the first once more, the fourth is nothing
+    assert first[:, 4].tolist() == pytest.approx([0.9, 0.02])
     assert len(second) == 0
     assert not len(light().decode({"heat": torch.zeros(2, 18, 16, 24), "boxes": boxes}, (64, 96))[1])

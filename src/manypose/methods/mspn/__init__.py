@@ -40,10 +40,8 @@ Decoding = Literal["gaussian", "dark", "published"]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB
 
-SAME = {True: 0.9, False: 0.7}
-"""OKS above which two results are one person: as published, and ours (see docs/default-model.md for what it brings)."""
-
-NO_BOXES = "this model looks at one person at a time and needs their boxes: give boxes (--boxes FILE) or a detector (--detector NAME)"
+PERSON_NMS_OKS = {True: 0.9, False: 0.7}
+"""OKS above which two results are one person: as published, and ours (docs/default-model.md measures both)."""
 
 
 class MSPN(nn.Module):
@@ -71,6 +69,7 @@ class MSPN(nn.Module):
     """
 
     stride = 32
+    training_only: tuple[str, ...] = ()
     mean: Tensor
     deviation: Tensor
 
@@ -105,7 +104,7 @@ class MSPN(nn.Module):
         published = (1.09, 1.135) if len(self.skeleton) == 17 else (1.25, 1.25)
         self.extend = _checked_extend(extend or (published if decoding == "published" else (1.7, 1.7)))
         self.decoding: Decoding = _checked_decoding(decoding)
-        self.same = SAME[decoding == "published"]
+        self.person_nms_oks = PERSON_NMS_OKS[decoding == "published"]
         self.post_filter = post_filter
         self.peak = _checked_peak(peak)
         self._loss = {"hardest": hardest, "hidden": hidden}
@@ -118,14 +117,12 @@ class MSPN(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN[::-1]).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION[::-1]).view(3, 1, 1) * 255, persistent=False)
 
-    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"] | None) -> list[Warp]:
+    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
         """One view a box (xyxy in photo pixels).
 
         Raises:
-            ValueError: no boxes, or boxes that cannot be used; the message says which.
+            ValueError: boxes that cannot be used; the message says which.
         """
-        if boxes is None:
-            raise ValueError(NO_BOXES)
         return crops(boxes, (photo.shape[0], photo.shape[1]), self.input_size, self.extend, self.decoding == "published")
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
@@ -182,6 +179,7 @@ class HRNet(nn.Module):
     """
 
     stride = 32
+    training_only: tuple[str, ...] = ()
     mean: Tensor
     deviation: Tensor
 
@@ -204,20 +202,18 @@ class HRNet(nn.Module):
         self.sigma = sigma or self.input_size[1] / 96
         self.extend = _checked_extend(extend or (1.25, 1.25))
         self.decoding: Decoding = _checked_decoding(decoding)
-        self.same = SAME[decoding == "published"]
+        self.person_nms_oks = PERSON_NMS_OKS[decoding == "published"]
         self.post_filter = post_filter
         self.net = HRNetwork(trunk, len(self.skeleton), pretrained)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1) * 255, persistent=False)
 
-    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"] | None) -> list[Warp]:
+    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
         """One view a box (xyxy in photo pixels).
 
         Raises:
-            ValueError: no boxes, or boxes that cannot be used; the message says which.
+            ValueError: boxes that cannot be used; the message says which.
         """
-        if boxes is None:
-            raise ValueError(NO_BOXES)
         return crops(boxes, (photo.shape[0], photo.shape[1]), self.input_size, self.extend, self.decoding == "published")
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:

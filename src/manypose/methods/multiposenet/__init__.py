@@ -66,7 +66,7 @@ class MultiPoseNet(nn.Module):
     """
 
     stride = 32
-    decodes_with_weights = True  # those of the PRN
+    training_only: tuple[str, ...] = ()
     mean: Tensor
     deviation: Tensor
 
@@ -162,18 +162,14 @@ class MultiPoseNet(nn.Module):
 
         return decode(outputs["heat"], outputs["boxes"], self.skeleton, size, self.prn, **self.grouping)
 
-    def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """People's boxes and nothing else, for a model that looks at one person at a time: every joint stands in its box's middle."""
+    def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
+        """The boxes of people from ``boxes`` (b, n, 5), xyxy and score, by falling score."""
         from manypose.methods.multiposenet.decode import people_boxes
 
-        # More, fainter and closer boxes than `decode` takes: whoever looks at them one by one weighs them anew.
+        # More, fainter and closer boxes than `decode` takes: the top-down method that looks into each gives it a new score.
         boxes, scores, image = (t.cpu().numpy() for t in people_boxes(outputs["boxes"], 0.01, 0.5, 100))
-        middle = np.repeat((boxes[:, None, :2] + boxes[:, None, 2:]) / 2, len(self.skeleton), 1)
-        ones = np.ones(middle.shape[:2], np.float32)
-        return [
-            Poses(self.skeleton, middle[image == i], ones[image == i], scores[image == i], boxes[image == i])
-            for i in range(len(outputs["boxes"]))
-        ]
+        rows = np.column_stack([boxes, scores])
+        return [rows[image == i] for i in range(len(outputs["boxes"]))]
 
 
 def _prn(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PRN | AttentionPRN:

@@ -33,13 +33,14 @@ Published: AP 66.1 (W18) and 69.6 (W32) on COCO test-dev2017 with one scale, 68.
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
-from manypose.methods.simple.boxes_from_points import boxes_of_points, point_maps
+from manypose.methods.simple.boxes_from_points import boxes_of_points, keep_best, point_maps
 from manypose.methods.simple.distillation import Mimic
 from manypose.methods.simple.grouping import GroupingCNN
 from manypose.methods.simple.grouping_file import load_grouping
@@ -48,6 +49,7 @@ from manypose.methods.simple.network import Student
 from manypose.methods.simple.targets import targets
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import anchors, likeliest, person_targets
+from manypose.poses.boxes import person_boxes
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -84,8 +86,7 @@ class SIMPLE(nn.Module):
     """
 
     stride = 32
-    decodes_with_weights = True
-    training_only = ("mimic",)
+    training_only: tuple[str, ...] = ("mimic",)
 
     def __init__(
         self,
@@ -154,21 +155,29 @@ class SIMPLE(nn.Module):
         if self.mimic is None:
             return losses
         with torch.no_grad():
-            found = outputs["pose"].new_zeros(len(outputs["pose"]), 0, 5) if self.mimic.boxes == "annotated" else self.detect(outputs)
+            found = outputs["pose"].new_zeros(len(outputs["pose"]), 0, 5) if self.mimic.boxes == "annotated" else self._found(outputs)
         return losses | self.mimic(outputs, targets, found)
 
     def readout(self, outputs: Maps) -> Maps:
-        """``pose``; and ``boxes`` (b, n, 5), people's boxes and scores in network pixels (`detect`), or with ``ae`` the joints' ``tag``."""
+        """``pose``; and ``boxes`` (b, n, 5), xyxy in network pixels and a score (0: no box), or with ``ae`` the joints' ``tag``."""
         if self.detector == "none":
             return {"pose": outputs["pose"], "tag": outputs["tag"]}
-        return {"pose": outputs["pose"], "boxes": self.detect(outputs)}
+        return {"pose": outputs["pose"], "boxes": self._found(outputs)}
 
-    def detect(self, outputs: Maps) -> Float[Tensor, "b n 5"]:
+    def _found(self, outputs: Maps) -> Float[Tensor, "b n 5"]:
         """People's boxes from the network's outputs: xyxy in network pixels and a score, by falling score; score 0: no box."""
         if self.detector == "regression":
             size = (4 * outputs["pose"].shape[2], 4 * outputs["pose"].shape[3])
             return likeliest(outputs["person"], outputs["shift"], self._anchors(size, outputs["pose"]), size)
         return boxes_of_points(point_maps(outputs), **self._boxes)
+
+    def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
+        """The boxes of people, xyxy and score, from ``boxes`` as `decode` reads them; with ``ae`` the boxes around its people's joints."""
+        if self.detector == "none":
+            people = self.decode(outputs, size)
+            return [person_boxes(p.keypoints, p.keypoint_scores > 0, p.boxes, p.scores) for p in people]
+        boxes = keep_best(outputs["boxes"], self._people.get("overlap", 0.65), 100).float().cpu().numpy()
+        return [rows[rows[:, 4] > 0] for rows in boxes]
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``pose`` (b, k, h, w) and ``boxes`` (b, n, 5) of one or more views, or ``points`` (`point_maps`) for boxes."""

@@ -26,7 +26,7 @@ from torchvision.ops import box_iou
 
 from manypose.data.sample import Batch
 from manypose.methods.catalog import build
-from manypose.methods.method import Maps, Method
+from manypose.methods.method import Maps, Method, TopDownMethod, module_of
 from manypose.methods.simple.roi import roi_align, to_roi
 from manypose.nn.heatmaps import gaussians
 from manypose.poses.skeleton import Skeleton
@@ -191,7 +191,7 @@ class Teacher:
     """A top-down method that only looks.
 
     Args:
-        method: with `people` and `input_size`, in eval mode.
+        method: a `TopDownMethod` in eval mode.
         skeleton: the student's.
         tap: a submodule whose input is wanted too; empty: none.
         half: look in bfloat16.
@@ -201,14 +201,14 @@ class Teacher:
     """
 
     def __init__(self, method: Method, skeleton: Skeleton, tap: str = "", half: bool = False) -> None:
-        if not hasattr(method, "people") or not hasattr(method, "input_size"):
+        if not isinstance(method, TopDownMethod):
             raise ValueError(f"a teacher looks at one person at a time, as mspn and hrnet models do; {type(method).__name__} does not")
         if method.skeleton.joints != skeleton.joints:
             raise ValueError(f"the teacher's skeleton {method.skeleton.name!r} has other joints than the student's {skeleton.name!r}")
         self.method, self.half, self.tapped = method, half, bool(tap)
         self._features: list[Tensor] = []
         if tap:
-            modules = dict(cast(nn.Module, method).named_modules())
+            modules = dict(module_of(method).named_modules())
             if tap not in modules:
                 raise ValueError(f"the teacher has no submodule {tap!r}; the last ones are {', '.join(list(modules)[-6:])}")
             modules[tap].register_forward_pre_hook(lambda _, given: self._features.append(given[0]))
@@ -218,24 +218,27 @@ class Teacher:
         self, images: UInt8[Tensor, "b H W 3"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"]
     ) -> tuple[Float[Tensor, "r k h w"], Float[Tensor, "r c _h _w"] | None]:
         """Its maps (and features) of what the boxes show, in their own proportions: see `crops_of`."""
-        method: Any = self.method
         self._features.clear()
-        crops = roi_align(images.permute(0, 3, 1, 2).float(), boxes, image, tuple(method.input_size), 1.0)
+        crops = roi_align(images.permute(0, 3, 1, 2).float(), boxes, image, self.method.input_size, 1.0)
         pixels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half):
-            outputs = method.readout(method.network(method.prepare(pixels)))
+            outputs = self.method.readout(self.method.network(self.method.prepare(pixels)))
         features = self._features[-1].float() if self.tapped else None
         self._features.clear()
         return next(iter(outputs.values())).float(), features
 
 
 def crops_of(
-    teacher: Any, boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], person: Int[Tensor, " r"], size: tuple[int, int] | torch.Size
+    teacher: TopDownMethod,
+    boxes: Float[Tensor, "r 4"],
+    image: Int[Tensor, " r"],
+    person: Int[Tensor, " r"],
+    size: tuple[int, int] | torch.Size,
 ) -> tuple[Float[Tensor, "s 4"], Int[Tensor, " s"], Int[Tensor, " s"]]:
     """What the teacher sees of each box by its own rule, as a box (edges of its crop) in network pixels; boxes without an area drop out.
 
     Args:
-        teacher: its `people` is asked.
+        teacher: cuts the views.
         boxes: xyxy in network pixels.
         image, person: come out as they come in, for the boxes that are left.
         size: height and width of the pictures.
@@ -284,7 +287,7 @@ def read_teacher(name: str, weights: str | Path | None, arguments: Mapping[str, 
             raise ValueError(f"{path}: holds the model {about['model']!r}, not the teacher {name!r}")
     skeleton = {"skeleton": Skeleton.from_mapping(about["skeleton"], str(weights))} if "skeleton" in about else {}
     method = build(name, **{**about.get("kwargs", {}), **skeleton, **arguments})
-    module = cast(nn.Module, method)
+    module = module_of(method)
     if state is not None:
         try:
             module.load_state_dict(state)

@@ -71,6 +71,7 @@ class SimplePose(nn.Module):
     """
 
     stride = 64
+    training_only: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class SWAHR(nn.Module):
     """
 
     stride = 32  # of the coarsest branch: all the network needs
+    training_only: tuple[str, ...] = ()
 
     def __init__(
         self,
