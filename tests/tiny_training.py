@@ -22,7 +22,7 @@ from manypose.poses.skeleton import COCO, CROWDPOSE, Skeleton
 class Tiny(nn.Module):
     """One heat map a joint at a quarter of 32 pixels; dropout makes the random state matter, and `norm` the buffers."""
 
-    stride, size = 4, 32
+    stride, size, training_only = 4, 32, ()
 
     def __init__(self, skeleton: Skeleton = COCO, width: int = 4, dropout: float = 0.2, norm: bool = True, pretrained: bool = False):
         super().__init__()

@@ -21,6 +21,7 @@ class StandIn(torch.nn.Module):
 
     stride = 64
     size = 64
+    training_only: tuple[str, ...] = ()
 
     def __init__(self, skeleton, scale_branch):
         super().__init__()

@@ -26,6 +26,7 @@ class Knowing(nn.Module):
     """A top-down model whose maps are the joints' true places in its crop, told by the picture: red and green are x and y there."""
 
     stride, size, input_size, skeleton = 32, 96, (128, 96), COCO
+    training_only, person_nms_oks = (), 0.9
     fields = {"heat": Field(COCO.mirror)}  # noqa: RUF012
 
     def __init__(self, joints: torch.Tensor):
