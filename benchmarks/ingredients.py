@@ -30,7 +30,7 @@ GROUND = Path(__file__).parent.parent / "configs/mspn/ingredients.yaml"
 
 def file(images: str, annotations: str) -> dict[str, Any]:
     """A data set of COCO's format."""
-    return made("manypose.data.datasets.coco.coco", images=images, annotations=annotations, cache="decoded")
+    return made("manypose.data.coco", images=images, annotations=annotations, cache="decoded")
 
 
 def made(path: str, **arguments: Any) -> dict[str, Any]:
@@ -49,18 +49,13 @@ def sources() -> dict[str, dict[str, Any]]:
         "coco labelled": file(photos, f"{labelled}/coco.json"),
         "sports labelled": file(sports, f"{labelled}/lspet.json"),
     }
-    one = {
-        name: made("manypose.data.augmentation.person_crops.EachPerson", least=3, dataset=copy.deepcopy(data))
-        for name, data in whole.items()
-    }
+    one = {name: made("manypose.data.EachPerson", least=3, dataset=copy.deepcopy(data)) for name, data in whole.items()}
     # Of a scene that is made anew each time, a view draws one of its people.
     drawn = {"length": 2000, "seed": 0, "size": [320, 416], "backgrounds": f"{data}/backgrounds", "cache": True}
     return one | {
         "drawn": made("synthetic_people.drawn.scenes.SyntheticPeople", **drawn),
         "rendered": made("manypose.data.shards.Shards", folder=os.environ.get("MANYPOSE_RENDERED", "runs/rendered")),
-        "pasted": made(
-            "manypose.data.augmentation.paste.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3]
-        ),
+        "pasted": made("manypose.data.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3]),
     }
 
 

@@ -544,7 +544,7 @@ CONFIG = """
 model: tiny
 out: {out}
 data:
-  class_path: manypose.data.loader.loader
+  class_path: manypose.data.loader
   init_args:
     sources: [{{dataset: {{class_path: tiny_training.Noise}}}}]
     augment: null

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from manypose.data.loader import Source, loader
+from manypose.data.loading import Source, loader
 from manypose.data.sample import Batch, Sample
 from manypose.methods.catalog import MODELS, ModelSpec
 from manypose.methods.method import Field

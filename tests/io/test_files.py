@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from shared import REPOSITORY
 
 from manypose.io.files import atomic, write_bytes, write_json, write_text
 
@@ -66,3 +68,11 @@ def test_json(tmp_path: Path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, float("nan"))
     assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1.5, None]}
+
+
+def test_io_imports_no_torch():
+    """The light install reads photos and files without PyTorch; tensors are recognised once their owner has imported it."""
+    names = sorted(p.stem for p in (REPOSITORY / "src/manypose/io").glob("[a-z]*.py"))
+    code = f"import sys\nfor n in {names}: __import__('manypose.io.' + n)\nsys.exit('torch' in sys.modules)"
+    assert "photos" in names
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

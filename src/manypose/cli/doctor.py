@@ -31,12 +31,12 @@ EXTRAS = {
 """The modules that each extra of the package brings."""
 
 READERS = {
-    "coco": "manypose.data.datasets.coco:coco",
-    "crowdpose": "manypose.data.datasets.crowdpose:crowdpose",
-    "mpii": "manypose.data.datasets.mpii:mpii",
-    "posetrack": "manypose.data.datasets.posetrack:posetrack",
-    "ochuman": "manypose.data.datasets.ochuman:ochuman",
-    "lspet": "manypose.data.datasets.lspet:lspet",
+    "coco": "manypose.data:coco",
+    "crowdpose": "manypose.data:crowdpose",
+    "mpii": "manypose.data:mpii",
+    "posetrack": "manypose.data:posetrack",
+    "ochuman": "manypose.data:ochuman",
+    "lspet": "manypose.data:lspet",
 }
 """Who reads which data set."""
 

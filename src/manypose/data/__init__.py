@@ -1,1 +1,25 @@
-"""Data sets, one file each; augmentation; loading."""
+"""Training data: data sets, augmentation, loading. Configs name these functions and classes by this package, so that files may move.
+
+Data sets (`Photos` of `Sample`s): `coco`, `crowdpose`, `ochuman`, `mpii`, `posetrack`, `lspet`, and `custom` for a data set of one's own.
+Augmentation: `Augment` (views for bottom-up methods), `EachPerson` and `PersonView` (crops for top-down methods), `Pasted`, `Colour`.
+Loading: `loader` mixes `Source`s into batches.
+"""
+
+from manypose.data.augmentation.paste import Pasted
+from manypose.data.augmentation.person_crops import EachPerson, PersonView
+from manypose.data.augmentation.views import Augment, Colour
+from manypose.data.datasets.coco import coco
+from manypose.data.datasets.crowdpose import crowdpose
+from manypose.data.datasets.custom import custom
+from manypose.data.datasets.lspet import lspet
+from manypose.data.datasets.mpii import mpii
+from manypose.data.datasets.ochuman import ochuman
+from manypose.data.datasets.posetrack import posetrack
+from manypose.data.loading import Loader, Source, loader
+from manypose.data.photos import Photo, Photos
+from manypose.data.sample import Batch, Sample, collate
+
+__all__ = [
+    "Augment", "Batch", "Colour", "EachPerson", "Loader", "Pasted", "PersonView", "Photo", "Photos", "Sample", "Source", "coco", "collate",
+    "crowdpose", "custom", "loader", "lspet", "mpii", "ochuman", "posetrack",
+]  # fmt: skip

@@ -7,17 +7,20 @@ the first frame is taken, with a warning. A file's kind is told by its content, 
 import io
 import os
 import stat
+import sys
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps
 
 from manypose.io.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_video", "max_pixels", "pixels", "read", "write",
@@ -178,10 +181,10 @@ def from_array(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W 3"]:
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def from_tensor(tensor: torch.Tensor) -> UInt8[np.ndarray, "H W 3"]:
+def from_tensor(tensor: "Tensor") -> UInt8[np.ndarray, "H W 3"]:
     """A tensor (3, H, W), (1, H, W), (H, W, 3) or (H, W) as RGB; values as in `from_array`. (3, H, 3) is read channels first."""
     array = tensor.detach().cpu()
-    array = (array.float() if array.dtype in (torch.bfloat16, torch.float16) else array).numpy()
+    array = (array.float() if array.is_floating_point() and array.itemsize < 4 else array).numpy()
     channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
     return from_array(array.transpose(1, 2, 0) if channels_first else array)
 
@@ -217,11 +220,17 @@ def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
         return read(thing, limit)
     if isinstance(thing, np.ndarray):
         return from_array(thing)
-    if isinstance(thing, torch.Tensor):
+    if _is_tensor(thing):
         return from_tensor(thing)
     if isinstance(thing, Image.Image):
         return from_pil(_upright(thing))
     raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(thing).__name__}")
+
+
+def _is_tensor(thing: Any) -> bool:
+    """Whether it is a PyTorch tensor, without importing PyTorch: who has a tensor has imported it already."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(thing, torch.Tensor)
 
 
 def write(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> Path:

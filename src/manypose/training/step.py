@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manypose.data.loader import Loader
+from manypose.data.loading import Loader
 from manypose.data.sample import Batch
 from manypose.poses.skeleton import Skeleton
 

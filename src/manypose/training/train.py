@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from manypose.data.loader import Loader
+from manypose.data.loading import Loader
 from manypose.methods.catalog import build
 from manypose.methods.method import Method, module_of
 from manypose.nn.device import choose_device

@@ -11,7 +11,7 @@ from shared import shared
 
 from manypose.data.augmentation.person_crops import EachPerson, PersonView, lower_body
 from manypose.data.datasets.coco import coco
-from manypose.data.loader import Source, loader
+from manypose.data.loading import Source, loader
 from manypose.data.sample import Sample
 from manypose.methods.catalog import build
 from manypose.poses.crops import crop

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from manypose.data.augmentation.views import Colour
-from manypose.data.loader import People
+from manypose.data.loading import People
 from manypose.data.sample import Sample, warp
 from manypose.poses.crops import aspect_box
 from manypose.poses.skeleton import Skeleton

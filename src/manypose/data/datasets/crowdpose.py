@@ -26,7 +26,7 @@ def crowdpose(
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
 ) -> Photos:
-    """The photos of a CrowdPose file as samples. Arguments as of `manypose.data.datasets.coco.coco`.
+    """The photos of a CrowdPose file as samples. Arguments as of `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.

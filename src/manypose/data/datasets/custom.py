@@ -48,7 +48,7 @@ def custom(
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
 ) -> Photos:
-    """The photos that a data set's YAML file describes, as samples. Other arguments as of `manypose.data.datasets.coco.coco`.
+    """The photos that a data set's YAML file describes, as samples. Other arguments as of `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: the file, the folder or the annotations are not there.

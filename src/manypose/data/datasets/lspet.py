@@ -50,7 +50,7 @@ def lspet(
         images: folder of the photos.
         annotations: ``joints.mat``, or a JSON file in COCO's format.
         skeleton: which joints the samples have; those of the same name are filled.
-        margin: see `manypose.data.datasets.coco.coco`, as for the other arguments.
+        margin: see `manypose.data.coco`, as for the other arguments.
         cache: see there.
         unreadable: see there.
 

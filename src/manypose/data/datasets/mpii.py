@@ -39,7 +39,7 @@ def mpii(
         annotations: ``train.json`` or ``valid.json``, ``train.h5`` or ``valid.h5``, or ``mpii_human_pose_v1_u12_1.mat``.
         heads: see `read_mpii`.
         margin: part of its size by which a person's box is enlarged in the mask.
-        cache: see `manypose.data.datasets.coco.coco`.
+        cache: see `manypose.data.coco`.
         unreadable: see there.
 
     Raises:

@@ -24,7 +24,7 @@ def ochuman(
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
 ) -> Photos:
-    """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments as of `manypose.data.datasets.coco.coco`.
+    """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments as of `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.

@@ -180,7 +180,7 @@ def posetrack(
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
 ) -> Photos:
-    """Labelled frames as samples, the mask 0 in ignored regions. Other arguments as of `manypose.data.datasets.coco.coco`.
+    """Labelled frames as samples, the mask 0 in ignored regions. Other arguments as of `manypose.data.coco`.
 
     Args:
         images: PoseTrack's root, in which ``images/val/…`` lies.

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from manypose.data.augmentation.mosaic import mosaic
 from manypose.data.augmentation.views import Augment
-from manypose.data.loader import Loader, Plan, Source, loader
+from manypose.data.loading import Loader, Plan, Source, loader
 from manypose.data.sample import Sample
 from manypose.poses.skeleton import COCO, CROWDPOSE
 
@@ -177,14 +177,16 @@ def test_a_loader_can_be_written_as_yaml(tmp_path):
     (tmp_path / "data.yaml").write_text(
         """
 data:
-  class_path: manypose.data.loader.loader
+  class_path: manypose.data.loader
   init_args:
     sources:
       - dataset: {class_path: synthetic_people.drawn.scenes.SyntheticPeople, init_args: {length: 8, size: [40, 40], people: [1, 2]}}
         weight: 2
         mosaic: 0.5
-      - dataset: {class_path: synthetic_people.drawn.scenes.SyntheticPeople, init_args: {length: 4, seed: 1, size: [48, 48], people: [0, 1]}}
-    augment: {class_path: manypose.data.augmentation.views.Augment, init_args: {size: 64, scale: [0.8, 1.2], colour: {hue: 0.0}}}
+      - dataset:
+          class_path: synthetic_people.drawn.scenes.SyntheticPeople
+          init_args: {length: 4, seed: 1, size: [48, 48], people: [0, 1]}
+    augment: {class_path: manypose.data.Augment, init_args: {size: 64, scale: [0.8, 1.2], colour: {hue: 0.0}}}
     batch_size: 2
     length: 6
     seed: 1
