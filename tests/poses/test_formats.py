@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shared import shared
 
 from manypose.poses import formats
+from manypose.poses.arrays import PoseArrays
 from manypose.poses.boxes import read_boxes
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, CROWDPOSE, MPII, POSETRACK, Skeleton
@@ -31,7 +32,8 @@ def people(draw, skeletons=(COCO, CROWDPOSE, MPII, POSETRACK, FLY), least=0, joi
     return Poses(skeleton, xy, scores, rng.random(n).astype(np.float32), ids=ids)
 
 
-def alike(a: Poses, b: Poses, scores=True, boxes=True, ids=True) -> None:
+def alike(arrays: PoseArrays, b: Poses, scores=True, boxes=True, ids=True) -> None:
+    a = Poses.of(arrays)
     assert a.skeleton == b.skeleton
     assert np.abs(a.keypoints - b.keypoints).max(initial=0) < 1e-3
     assert np.allclose(a.keypoint_scores, b.keypoint_scores, rtol=1e-5)
@@ -86,7 +88,7 @@ def test_published_coco_results_are_read():
     rows = json.loads(shared("data", "eval_fixtures", "coco_fake100", "dt.json").read_text())
     images = formats.from_coco(rows)
     assert sum(len(p) for p in images.values()) == len(rows)
-    back = [r for i, p in images.items() for r in p.to_coco(i)]
+    back = [r for i, p in images.items() for r in formats.to_coco(p, i)]
     assert np.allclose(sorted(r["score"] for r in back), sorted(r["score"] for r in rows), rtol=1e-5)
 
 

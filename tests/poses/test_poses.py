@@ -52,6 +52,12 @@ def test_nobody():
 
 def test_boxes_are_those_of_the_joints_that_are_there():
     poses = people(5)
+    faint = poses.keypoint_scores.copy()
+    keypoints = poses.keypoints.copy()
+    faint[:, 0], keypoints[:, 0] = 0.0085, 5000  # a guess at a joint outside the photo
+    rest = poses.keypoint_scores.copy()
+    rest[:, 0] = 0
+    np.testing.assert_array_equal(Poses(COCO, keypoints, faint, poses.scores).boxes, Poses(COCO, keypoints, rest, poses.scores).boxes)
     for i in range(5):
         there = poses.keypoints[i][poses.keypoint_scores[i] > 0]
         np.testing.assert_array_equal(poses.boxes[i], [*there.min(0), *there.max(0)])
@@ -221,3 +227,97 @@ def test_nms_of_the_same_person_twice_and_of_two_far_apart():
     assert oks_nms(twice).scores.tolist() == [np.float32(0.9)]
     apart = Poses(COCO, twice.keypoints + np.array([0, 400], np.float32)[:, None, None], twice.keypoint_scores, twice.scores)
     assert len(oks_nms(apart)) == 2
+
+
+@pytest.mark.parametrize(("joints", "left"), [(3, 2), (8, 2), (9, 1)])
+def test_a_fragment_does_not_remove_a_whole_person(joints: int, left: int):
+    """Half of the joints are the border; the fragment scores higher."""
+    whole = people(1, missing=0)
+    keypoints, scores = np.repeat(whole.keypoints, 2, 0), np.repeat(whole.keypoint_scores, 2, 0)
+    keypoints[1, joints:], scores[1, joints:] = 0, 0
+    kept = oks_nms(Poses(COCO, keypoints, scores, np.array([0.5, 0.9], np.float32), boxes=np.repeat(whole.boxes, 2, 0)))
+    assert len(kept) == left
+
+
+def test_nms_of_many_people_is_that_of_a_few():
+    """More than one block: every person is found three times, 40 px apart from the next."""
+    one = people(1, missing=0)
+    keypoints = np.concatenate([one.keypoints + np.float32([4000 * (i // 3), 0.1 * (i % 3)]) for i in range(300)])
+    scores = np.random.default_rng(0).permutation(300).astype(np.float32)
+    kept = oks_nms(Poses(COCO, keypoints, np.repeat(one.keypoint_scores, 300, 0), scores))
+    assert sorted(kept.scores) == sorted(scores.reshape(100, 3).max(1))
+
+
+# ── a collection of people ──
+
+
+def test_iteration_gives_people():
+    poses = people(3, ids=np.array([4, 5, 9]))
+    assert [p.id for p in poses] == [4, 5, 9]
+    assert [p.id for p in (poses[0], poses[-1], poses[np.int64(1)])] == [4, 9, 5]
+    person = poses[1]
+    i = COCO.index("left_wrist")
+    assert person["left_wrist"] == (*poses.keypoints[1, i], poses.keypoint_scores[1, i])
+    np.testing.assert_array_equal(person.box, poses.boxes[1])
+    with pytest.raises(IndexError, match="no person 3: there are 3"):
+        poses[3]
+    with pytest.raises(KeyError, match="no joint 'tail'"):
+        person["tail"]
+    assert len(list(Poses.empty(COCO))) == 0
+
+
+def test_the_detector_s_box_is_kept_beside_the_joints_box():
+    poses = people(2, detections=np.array([[0, 0, 9, 9], [1, 2, 3, 5]], np.float32))
+    assert poses.to_coco(1)[1]["bbox"] == [1, 2, 2, 3]
+    np.testing.assert_array_equal(poses[1].box, [1, 2, 3, 5])
+    assert not np.array_equal(poses.boxes[1], poses.detections[1])
+    assert poses[:1].detections.shape == (1, 4)
+
+
+def test_repr_and_summary_are_short():
+    poses = people(7, ids=np.arange(7))
+    assert len(repr(poses)) < 120
+    assert "7 people" in repr(poses)
+    assert len(repr(poses[0])) < 120
+    assert [line.count("joints") for line in poses.summary().splitlines()] == [0] + [1] * 7
+    assert repr(Poses.empty(COCO)) == "Poses(0 people of skeleton 'coco')"
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_save_and_load(tmp_path, n: int):
+    poses = people(n, MPII, detections=np.tile(np.float32([0, 0, 5, 7]), (n, 1)))
+    poses.save(tmp_path / "p.json")
+    back = Poses.load(tmp_path / "p.json")
+    assert back.skeleton == MPII
+    np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=1e-3)
+    np.testing.assert_allclose(back.scores, poses.scores, rtol=1e-5)
+    np.testing.assert_allclose(back.boxes, np.reshape([0, 0, 5, 7] * n, (n, 4)))
+
+
+def test_what_cannot_be_saved_or_loaded_is_said(tmp_path):
+    masked = people(1, masks=np.ones((1, 4, 4), bool))
+    with pytest.raises(ValueError, match=r"p\.json: the format holds no masks"):
+        masked.save(tmp_path / "p.json")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        Poses.load(tmp_path / "p.json")
+    (tmp_path / "p.json").write_text('{"image": 1, "people": 7}')
+    with pytest.raises(ValueError, match=r"p\.json: line 1"):
+        Poses.load(tmp_path / "p.json")
+
+
+def test_a_notebook_shows_a_picture():
+    poses = people(2)
+    assert poses._repr_png_() is None
+    with_photo = people(2, photo=np.zeros((60, 80, 3), np.uint8))
+    assert with_photo._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_a_table_has_a_row_for_each_joint():
+    pytest.importorskip("pandas", reason="the extra 'interop' is not installed")
+    poses = people(2, ids=np.array([3, 8]))
+    table = poses.to_pandas("a.jpg")
+    assert len(table) == (poses.keypoint_scores > 0).sum()
+    assert table["id"].unique().tolist() == [3, 8]
+    assert people(1).to_pandas()["id"].isna().all()
+    assert len(Poses.empty(COCO).to_pandas()) == 0

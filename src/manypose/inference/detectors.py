@@ -17,7 +17,7 @@ from manypose.methods.catalog import MODELS
 from manypose.methods.method import Method, PersonDetector, TopDownMethod
 from manypose.nn import checkpoint_files
 from manypose.nn.device import choose_device
-from manypose.poses.boxes import person_boxes, with_scores
+from manypose.poses.boxes import counted, person_boxes, with_scores
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.weights import files as weights_files
@@ -130,7 +130,7 @@ def _in_the_middle(boxes: Float[np.ndarray, "n 5"], skeleton: Skeleton) -> Poses
 
 def people_boxes(poses: Poses) -> Float[np.ndarray, "n 5"]:
     """See `manypose.poses.boxes.person_boxes`."""
-    return person_boxes(poses.keypoints, poses.keypoint_scores > 0, poses.boxes, poses.scores)
+    return person_boxes(poses.keypoints, counted(poses.keypoint_scores), poses.boxes, poses.scores)
 
 
 _NOBODY = np.zeros((0, 5), np.float32)

@@ -223,7 +223,7 @@ def _joined(method: Method, seen: PendingPhoto, options: Options) -> Result:
     parts = [look.warps[base_scale(options.scales)].back(look.poses, seen.result.size) for look in seen.looks if look.poses is not None]
     boxes = seen.result.item.boxes
     if boxes is not None:
-        parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
+        parts = [replace(p, scores=p.scores * box[4], detections=box[None, :4]) for p, box in zip(parts, boxes, strict=True)]
     poses = parts[0] if len(parts) == 1 else _together(parts, method)
     if isinstance(method, TopDownMethod):
         poses = oks_nms(poses, method.person_nms_oks)
@@ -236,7 +236,7 @@ def _joined(method: Method, seen: PendingPhoto, options: Options) -> Result:
 def _together(parts: Sequence[Poses], method: Method) -> Poses:
     if not parts:
         return Poses.empty(method.skeleton)
-    names = ("keypoints", "keypoint_scores", "scores", "boxes")
+    names = ("keypoints", "keypoint_scores", "scores", "boxes", *(("detections",) if parts[0].detections is not None else ()))
     return Poses(method.skeleton, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 

@@ -18,6 +18,10 @@ MARGINS = (0.14, 0.13, 0.14, 0.09)
 median over 96,000 people of COCO train2017 with ten labelled joints or more."""
 
 
+COUNTED = 0.05
+"""Score from which a joint counts for its person's box."""
+
+
 def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     """A boxes file: xyxy and score of the people of each photo, by file name.
 
@@ -99,6 +103,15 @@ def skipped_text(skipped: Mapping[str, int]) -> str:
     """Such as: 3 boxes were left out (2 not finite, 1 without an area)."""
     n = sum(skipped.values())
     return f"{n} box{'es were' if n != 1 else ' was'} left out ({', '.join(f'{count} {reason}' for reason, count in skipped.items())})"
+
+
+def counted(scores: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, "n k"]:
+    """Which joints count as found for a person's box: score 0.05 or more; of a person without any such joint, those above 0.
+
+    A joint of lower score is a network's guess at a joint that the photo does not show, and would stretch the box.
+    """
+    sure = scores >= COUNTED
+    return np.where(sure.any(1, keepdims=True), sure, scores > 0)
 
 
 def boxes_around(keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n 4"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from manypose.poses.poses import Poses
+from manypose.poses.arrays import People, result_boxes
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["LEFT", "MIDDLE", "RIGHT", "draw", "joint_colour", "limb_colour", "line_width"]
@@ -26,7 +26,7 @@ _OUTLINE: Colour = (20, 20, 20)
 
 def draw(
     photo: UInt8[np.ndarray, "H W 3"],
-    poses: Poses,
+    poses: People,
     *,
     joint_threshold: float = 0.1,
     boxes: bool = False,
@@ -46,15 +46,16 @@ def draw(
         width: of the lines, in pixels; default: `line_width` of each person.
     """
     picture = np.ascontiguousarray(photo).copy()
-    widths = [width if width is not None else line_width(box, photo.shape[:2]) for box in poses.boxes]
+    around = result_boxes(poses)
+    widths = [width if width is not None else line_width(box, photo.shape[:2]) for box in around]
     # Large people first: those in front of or behind them stay visible.
     for i in sorted(range(len(poses)), key=lambda i: -widths[i]):
         _person(picture, poses.skeleton, poses.keypoints[i], poses.keypoint_scores[i] > max(joint_threshold, 0), widths[i])
         if boxes:
-            _box(picture, poses.boxes[i], widths[i])
+            _box(picture, around[i], widths[i])
     if ids and poses.ids is not None:
         drawn = [i for i, s in enumerate(poses.keypoint_scores) if boxes or (s > max(joint_threshold, 0)).any()]
-        _labels(picture, poses.boxes[drawn], [str(poses.ids[i]) for i in drawn], [widths[i] for i in drawn])
+        _labels(picture, around[drawn], [str(poses.ids[i]) for i in drawn], [widths[i] for i in drawn])
     return picture if alpha >= 1 else cv2.addWeighted(picture, alpha, np.ascontiguousarray(photo), 1 - alpha, 0).astype(np.uint8)
 
 

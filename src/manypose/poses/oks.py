@@ -7,6 +7,9 @@ from manypose.poses.poses import Poses
 
 __all__ = ["oks", "oks_nms"]
 
+BLOCK = 64
+"""People compared with all others at once."""
+
 
 def oks(
     keypoints: Float[np.ndarray, "n k 2"],
@@ -27,27 +30,32 @@ def oks(
 
 
 def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
-    """Keep people by falling score; drop whoever has an OKS above `threshold` to one kept before. An area is that of a person's box."""
+    """Keep people by falling score; drop a person with an OKS above `threshold` to one kept before.
+
+    The kept one counts as the truth: its found joints as labelled, the area of its box as its area. A fragment does not remove a whole
+    person: one with fewer than half of another's joints leaves it alone.
+    """
     if len(poses) < 2:
         return poses
-    size = np.maximum(poses.boxes[:, 2:] - poses.boxes[:, :2], 1)
-    areas, found = size.prod(1), poses.keypoint_scores > 0
+    areas = np.maximum(poses.boxes[:, 2:] - poses.boxes[:, :2], 1).prod(1)
+    found = poses.keypoint_scores > 0
+    joints = found.sum(1)
     order = np.argsort(-poses.scores, kind="stable")
     kept: list[int] = []
-    # The same measure as evaluation uses; of two people the kept one is "the truth", its found joints the labelled ones.
-    if len(order) <= 64:
-        alike = oks(poses.keypoints[order], poses.keypoints[order], found[order], areas[order], poses.skeleton.sigmas)
-        same = np.tril(~(alike <= threshold), -1)
-        left = np.ones(len(order), bool)
-        for i in range(len(order) if same.any() else 0):
-            if left[i]:
-                left &= ~same[:, i]
-        return poses[order[left]]
-    # One kept person at a time, so that thousands of people take no more memory than a few.
+    # In blocks, so that thousands of people take no more memory than a few.
     while len(order):
-        best, order = int(order[0]), order[1:]
-        kept.append(best)
-        one = slice(best, best + 1)
-        similar = oks(poses.keypoints[order], poses.keypoints[one], found[one], areas[one], poses.skeleton.sigmas)[:, 0]
-        order = order[similar <= threshold]
+        block, rest = order[:BLOCK], order[BLOCK:]
+        same = _same(poses, found, areas, joints, order, block, threshold)
+        left = np.ones(len(order), bool)
+        for i in range(len(block)):
+            if left[i]:
+                kept.append(int(block[i]))
+                left[i + 1 :] &= ~same[i + 1 :, i]
+        order = rest[left[BLOCK:]]
     return poses[np.array(kept)]
+
+
+def _same(poses: Poses, found, areas, joints, order, block, threshold: float) -> Bool[np.ndarray, "n b"]:
+    """Which people of `order` one of `block` would remove."""
+    similar = oks(poses.keypoints[order], poses.keypoints[block], found[block], areas[block], poses.skeleton.sigmas)
+    return (similar > threshold) & (2 * joints[block] >= joints[order, None])

@@ -1,31 +1,41 @@
 """`Poses`: the people of one image."""
 
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
 
-from manypose.poses.boxes import boxes_around
+from manypose.io.files import write_text
+from manypose.poses import drawing, formats
+from manypose.poses.arrays import People, in_skeleton
+from manypose.poses.boxes import boxes_around, counted
+from manypose.poses.person import Person, box_text
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["Poses"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poses:
     """The people of one image, best first or in the data set's order. Coordinates are xy pixels; integers are pixel centres.
 
+    ``poses[0]`` and iteration give a `Person`; slices, index arrays and boolean arrays give `Poses`.
+
     Args:
-        skeleton: what the k joints are.
+        skeleton: names and order of the k joints.
         keypoints: positions; a joint that was not found has score 0 (its position is then meaningless, by custom 0).
-        keypoint_scores: 0 where there is no such joint, else its confidence.
+        keypoint_scores: 0 where a joint was not found, else its confidence.
         scores: one confidence a person.
-        boxes: xyxy. Left out, the boxes around each person's joints with a score above 0.
+        boxes: xyxy. Left out, the boxes around each person's joints that count (`manypose.poses.boxes.counted`).
         masks: person masks at the image's size, where a method gives them.
         ids: track ids, where a tracker gave them.
-        photo: what they were found in (a path or an RGB array), where that is known: for drawing.
+        detections: the person detector's xyxy boxes, where people were looked for in such boxes. Result files take these as ``bbox``.
+        photo: the path or RGB array in which the people were found, where it is known: for drawing.
     """
 
     skeleton: Skeleton
@@ -35,7 +45,8 @@ class Poses:
     boxes: Float[np.ndarray, "n 4"] = field(default=None)  # type: ignore[assignment]
     masks: Bool[np.ndarray, "n H W"] | None = None
     ids: Int[np.ndarray, " n"] | None = None
-    photo: Any = field(default=None, repr=False, compare=False)
+    photo: Any = None
+    detections: Float[np.ndarray, "n 4"] | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.keypoints), len(self.skeleton)
@@ -45,58 +56,122 @@ class Poses:
                 f"got {self.keypoints.shape}, {self.keypoint_scores.shape}, {self.scores.shape}"
             )
         if self.boxes is None:
-            object.__setattr__(self, "boxes", boxes_around(self.keypoints, self.keypoint_scores > 0))
-        for name in ("boxes", "masks", "ids"):
+            object.__setattr__(self, "boxes", boxes_around(self.keypoints, counted(self.keypoint_scores)))
+        for name in ("boxes", "masks", "ids", "detections"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
                 raise ValueError(f"Poses: {n} people but {len(value)} {name}")
 
+    # ── a collection of people ──
+
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def __getitem__(self, which: "slice | list[int] | np.ndarray") -> "Poses":
-        """Some of the people, by slice, index array or boolean array."""
-        pick = {f: None if getattr(self, f) is None else getattr(self, f)[which] for f in _ROWS}
-        return replace(self, **pick)
+    @overload
+    def __getitem__(self, which: int | np.integer) -> Person: ...
+    @overload
+    def __getitem__(self, which: slice | list[int] | np.ndarray) -> "Poses": ...
+    def __getitem__(self, which: int | np.integer | slice | list[int] | np.ndarray) -> "Person | Poses":
+        """One person by its place; some of the people by slice, index array or boolean array."""
+        if isinstance(which, (int, np.integer)):
+            if not -len(self) <= which < len(self):
+                raise IndexError(f"no person {which}: there are {len(self)}")
+            box = self.boxes if self.detections is None else self.detections
+            name = None if self.ids is None else int(self.ids[which])
+            scores = self.keypoint_scores[which]
+            return Person(self.skeleton, self.keypoints[which], scores, float(self.scores[which]), box[which], name)
+        return replace(self, **{f: None if getattr(self, f) is None else getattr(self, f)[which] for f in _ROWS})
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{s:.3f}" for s in self.scores[:5]) + (", …" if len(self) > 5 else "")
+        people = f"{len(self)} {'person' if len(self) == 1 else 'people'}"
+        return f"Poses({people} of skeleton {self.skeleton.name!r}" + (f", scores {shown})" if len(self) else ")")
+
+    def summary(self) -> str:
+        """A line for all and a line for each person: score, joints found, box and track id."""
+        rows = [
+            f"  {i}: score {p.score:.3f}, {int((p.scores > 0).sum())} joints, {box_text(p.box)}" + ("" if p.id is None else f", id {p.id}")
+            for i, p in enumerate(self)
+        ]
+        return "\n".join([f"{len(self)} {'person' if len(self) == 1 else 'people'}, skeleton {self.skeleton.name!r}", *rows])
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> "Poses":
-        """Nobody."""
+        """Poses without people."""
         k = len(skeleton)
         return cls(skeleton, np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros(0, np.float32))
 
+    @classmethod
+    def of(cls, people: People) -> "Poses":
+        """Poses of the arrays that a format's reader returns."""
+        found = (people.keypoints, people.keypoint_scores, people.scores)
+        more: Any = {} if people.boxes is None else {"boxes": people.boxes}
+        return cls(people.skeleton, *found, ids=people.ids, detections=people.detections, **more)
+
     def to(self, skeleton: Skeleton) -> "Poses":
-        """The same people with the joints of another skeleton; joints that ours lacks get score 0."""
-        source = np.array(skeleton.from_skeleton(self.skeleton))
-        keypoints = np.where((source >= 0)[None, :, None], self.keypoints[:, source], 0).astype(self.keypoints.dtype)
-        scores = np.where(source >= 0, self.keypoint_scores[:, source], 0).astype(self.keypoint_scores.dtype)
+        """The same people with the joints of another skeleton, matched by name; joints that these lack get score 0."""
+        keypoints, scores = in_skeleton(self, skeleton)
         return replace(self, skeleton=skeleton, keypoints=keypoints, keypoint_scores=scores)
 
-    # ── to other formats (`manypose.poses.formats` has more, and the ways back) ──
+    # ── to other formats (`manypose.poses.formats` has more, and the readers) ──
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
         """This image's part of a COCO keypoint results file."""
-        from manypose.poses.formats import to_coco
-
-        return to_coco(self, image_id)
+        return formats.to_coco(self, image_id)
 
     def to_openpose(self, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
         """OpenPose's JSON of one image."""
-        from manypose.poses.formats import to_openpose
-
-        return to_openpose(self, order)
+        return formats.to_openpose(self, order)
 
     def to_csv_rows(self, image: str = "") -> list[tuple]:
         """One row a found joint: image, person, joint, x, y, score, id."""
-        from manypose.poses.formats import to_csv_rows
-
-        return to_csv_rows(self, image)
+        return formats.to_csv_rows(self, image)
 
     def to_supervision(self) -> Any:
         """``supervision.KeyPoints`` (extra ``interop``)."""
-        from manypose.poses.formats import to_supervision
+        return formats.to_supervision(self)
 
-        return to_supervision(self)
+    def to_pandas(self, image: str = "") -> Any:
+        """A ``pandas.DataFrame`` with one row a found joint and the columns of the CSV format (extra ``interop``)."""
+        return formats.to_pandas([(image, self)])
+
+    def to_json(self, image: str = "") -> str:
+        """One line of JSON with everything but masks and the photo; coordinates to 0.001 px."""
+        return formats.to_jsonl(self, image)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file that `Poses.load` reads.
+
+        Raises:
+            ValueError: the people have masks, which the file would lose.
+            OSError: the file cannot be written.
+        """
+        if self.masks is not None:
+            raise ValueError(f"{path}: the format holds no masks; save the people without them: dataclasses.replace(poses, masks=None)")
+        write_text(Path(path), self.to_json(self.photo if isinstance(self.photo, str) else "") + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Poses":
+        """The people of a file that `save` wrote (or of a JSON Lines file with one line).
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not such a file.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such file of poses")
+        try:
+            images = list(formats.from_jsonl(Path(path).read_text(encoding="utf-8-sig").splitlines()))
+        except ValueError as e:
+            raise ValueError(f"{path}: {e}") from None
+        if len(images) != 1:
+            raise ValueError(f"{path}: {len(images)} images; Poses.load reads one, manypose.poses.formats.from_jsonl reads all")
+        return cls.of(images[0][1])
+
+    # ── pictures ──
 
     def draw(self, path: str | Path | None = None, photo: Any = None, **options: Any) -> UInt8[np.ndarray, "H W 3"]:
         """The photo with the people drawn on it; also written to `path` if that is given.
@@ -110,15 +185,26 @@ class Poses:
             ValueError: no photo is known (frames of a video are not kept).
         """
         from manypose.io import photos
-        from manypose.poses.drawing import draw
 
         photo = self.photo if photo is None else photo
         if photo is None:
             raise ValueError("these people do not know their photo; give it: poses.draw(path, photo)")
-        picture = draw(photos.pixels(photo), self, **options)
+        picture = drawing.draw(photos.pixels(photo), self, **options)
         if path is not None:
             photos.write(path, picture)
         return picture
 
+    def show(self, photo: Any = None, **options: Any) -> None:
+        """Open `draw`'s picture in the system's picture viewer."""
+        Image.fromarray(self.draw(None, photo, **options)).show()
 
-_ROWS = ("keypoints", "keypoint_scores", "scores", "boxes", "masks", "ids")
+    def _repr_png_(self) -> bytes | None:
+        """The picture that a notebook shows; None where the photo is not known."""
+        if self.photo is None:
+            return None
+        out = io.BytesIO()
+        Image.fromarray(self.draw()).save(out, "PNG")
+        return out.getvalue()
+
+
+_ROWS = ("keypoints", "keypoint_scores", "scores", "boxes", "masks", "ids", "detections")

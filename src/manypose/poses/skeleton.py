@@ -12,7 +12,7 @@ import yaml
 __all__ = ["COCO", "CROWDPOSE", "MPII", "POSETRACK", "Skeleton", "named"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """Joints, limbs, mirror pairs and OKS sigmas of one kind of person.
 
@@ -49,6 +49,9 @@ class Skeleton:
 
     def __len__(self) -> int:
         return len(self.joints)
+
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name!r}, {len(self)} joints)"
 
     def index(self, joint: str) -> int:
         """Index of a joint by name; a `ValueError` names the joints there are."""

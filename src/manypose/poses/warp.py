@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from manypose.poses.boxes import boxes_around
+from manypose.poses.boxes import boxes_around, counted
 from manypose.poses.poses import Poses
 
 __all__ = ["Warp", "cell_to_pixel", "pixel_to_cell"]
@@ -201,12 +201,13 @@ class Warp:
             keypoints, scores = keypoints[:, order], scores[:, order]
         keypoints[scores == 0] = 0
         # A box that merely encloses the joints stays tight under a rotation; a detector's box becomes the upright box around its corners.
-        around = np.allclose(poses.boxes, boxes_around(poses.keypoints, poses.keypoint_scores > 0), atol=1e-3)
-        boxes = boxes_around(keypoints, scores > 0) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
+        around = np.allclose(poses.boxes, boxes_around(poses.keypoints, counted(poses.keypoint_scores)), atol=1e-3)
+        boxes = boxes_around(keypoints, counted(scores)) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
         masks = None
         if poses.masks is not None and photo is not None:
             masks = _masks_back(poses.masks, inverse, photo)
-        return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes, masks=masks)
+        detections = None if poses.detections is None else _map_boxes(poses.detections, inverse).astype(np.float32)
+        return replace(poses, keypoints=keypoints, keypoint_scores=scores, boxes=boxes, masks=masks, detections=detections)
 
 
 def _masks_back(masks: Shaped[np.ndarray, "n h w"], inverse: Float[np.ndarray, "2 3"], photo: tuple[int, int]) -> np.ndarray:

@@ -1,14 +1,15 @@
 """People in and out of other programs' formats: COCO, OpenPose, CSV, JSON Lines, supervision.
 
-Coordinates are pixels throughout, integers are pixel centres, as in `Poses`.
+Coordinates are pixels throughout, integers are pixel centres. Writers take `Poses` (or anything with its arrays); readers return
+`PoseArrays`, of which ``Poses.of`` makes `Poses`.
 """
 
 from manypose.poses.formats.coco import coco_annotations, from_coco, from_coco_annotations, to_coco
 from manypose.poses.formats.interop import from_supervision, to_supervision
 from manypose.poses.formats.openpose import from_openpose, to_openpose
-from manypose.poses.formats.tables import CSV_HEADER, from_csv, from_jsonl, to_csv, to_csv_rows, to_jsonl
+from manypose.poses.formats.tables import CSV_HEADER, from_csv, from_jsonl, to_csv, to_csv_rows, to_jsonl, to_pandas
 
 __all__ = [
     "CSV_HEADER", "coco_annotations", "from_coco", "from_coco_annotations", "from_csv", "from_jsonl", "from_openpose", "from_supervision",
-    "to_coco", "to_csv", "to_csv_rows", "to_jsonl", "to_openpose", "to_supervision",
+    "to_coco", "to_csv", "to_csv_rows", "to_jsonl", "to_openpose", "to_pandas", "to_supervision",
 ]  # fmt: skip

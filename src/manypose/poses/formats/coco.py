@@ -1,12 +1,13 @@
 """COCO: keypoint results (one list for a whole data set) and annotations (a data set others can train on)."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from manypose.poses.arrays import People, PoseArrays, in_skeleton, result_boxes
 from manypose.poses.formats.triples import from_triples, px, score, triples
-from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["coco_annotations", "from_coco", "from_coco_annotations", "to_coco"]
@@ -14,15 +15,14 @@ __all__ = ["coco_annotations", "from_coco", "from_coco_annotations", "to_coco"]
 # ── COCO results: one list for a whole data set ──
 
 
-def to_coco(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
+def to_coco(poses: People, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
     """One image's part of a COCO keypoint results file, one mapping a person.
 
-    Each has ``image_id``, ``category_id``, ``keypoints`` (x, y, score of each joint), ``score``, ``bbox`` (xywh) and, where people are
-    tracked, ``track_id``.
+    Each has ``image_id``, ``category_id``, ``keypoints`` (x, y, score of each joint), ``score``, ``bbox`` (xywh; the detector's box where
+    there was one) and, where people are tracked, ``track_id``.
     """
     out = []
-    for i, flat in enumerate(triples(poses)):
-        x0, y0, x1, y1 = poses.boxes[i]
+    for i, (flat, (x0, y0, x1, y1)) in enumerate(zip(triples(poses), result_boxes(poses), strict=True)):
         row: dict[str, Any] = {"image_id": image_id, "category_id": category_id, "keypoints": flat, "score": score(poses.scores[i])}
         row["bbox"] = [px(x0), px(y0), px(x1 - x0), px(y1 - y0)]
         if poses.ids is not None:
@@ -31,8 +31,8 @@ def to_coco(poses: Poses, image_id: int | str, category_id: int = 1) -> list[dic
     return out
 
 
-def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, Poses]:
-    """A COCO results list as Poses of each image id, people in the list's order.
+def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, PoseArrays]:
+    """The people of each image id of a COCO results list, in the list's order.
 
     Raises:
         ValueError: an entry lacks something or has the joints of another skeleton; the message gives its number.
@@ -41,31 +41,41 @@ def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, Po
     for i, row in enumerate(results):
         if not isinstance(row, Mapping) or not {"image_id", "keypoints", "score"} <= row.keys():
             raise ValueError(f"result {i}: needs image_id, keypoints and score")
+        if not isinstance(row["image_id"], (int, float, str)):
+            raise ValueError(f"result {i}: its image_id is a number or a text, got {str(row['image_id'])[:40]}")
         images.setdefault(row["image_id"], []).append((i, row))
     return {image: _people(rows, skeleton, "result") for image, rows in images.items()}
 
 
-def _people(rows: Sequence[tuple[int, Mapping[str, Any]]], skeleton: Skeleton, what: str) -> Poses:
+def _people(rows: Sequence[tuple[Any, Mapping[str, Any]]], skeleton: Skeleton, what: str) -> PoseArrays:
+    name: Any = "list"
     try:
-        for i, row in rows:
-            from_triples(skeleton, [row["keypoints"]], [0.0], f"{what} {i}")  # for the number in its message
-        boxes, ids = ([row.get(key) for _, row in rows] for key in ("bbox", "track_id"))
-        more: dict[str, Any] = {}
-        if rows and None not in boxes:
-            xywh = np.array(boxes, np.float32).reshape(-1, 4)
-            more["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
-        if rows and None not in ids:
-            more["ids"] = np.array(ids, np.int64)
+        for name, row in rows:  # one by one, for the number in the message
+            from_triples(skeleton, [row["keypoints"]], [row.get("score", 1.0)], f"{what} {name}", **_more([row]))
         keypoints, scores = [row["keypoints"] for _, row in rows], [row.get("score", 1.0) for _, row in rows]
-        return from_triples(skeleton, keypoints, scores, what, **more)
-    except TypeError as e:
-        raise ValueError(f"{what} {rows[0][0]}: {e}") from None
+        return from_triples(skeleton, keypoints, scores, what, **_more([row for _, row in rows]))
+    except (TypeError, OverflowError) as e:
+        raise ValueError(f"{what} {str(name)[:40]}: not numbers where numbers belong ({str(e)[:80]})") from None
+
+
+def _more(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Boxes and track ids, where every row has them."""
+    boxes, ids = ([row.get(key) for row in rows] for key in ("bbox", "track_id"))
+    more: dict[str, Any] = {}
+    if rows and None not in boxes:
+        xywh = np.array(boxes, np.float32)
+        if xywh.ndim != 2 or xywh.shape[1] != 4:
+            raise TypeError("bbox is 4 numbers")
+        more["boxes"] = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
+    if rows and None not in ids:
+        more["ids"] = np.array(ids, np.int64)
+    return more
 
 
 # ── COCO annotations: a data set others can train on ──
 
 
-def coco_annotations(images: Iterable[tuple[str, tuple[int, int], Poses]], skeleton: Skeleton) -> dict[str, Any]:
+def coco_annotations(images: Iterable[tuple[str, tuple[int, int], People]], skeleton: Skeleton) -> dict[str, Any]:
     """A COCO annotation file's content from file names, sizes (h, w) and people; found joints get visibility 2.
 
     ``area`` is the box's. ``score`` and ``track_id`` are added to each annotation; readers of the format pass them over.
@@ -81,7 +91,7 @@ def coco_annotations(images: Iterable[tuple[str, tuple[int, int], Poses]], skele
     listed, annotations = [], []
     for number, (name, (h, w), poses) in enumerate(images, 1):
         listed.append({"id": number, "file_name": name, "height": h, "width": w})
-        for row in to_coco(poses.to(skeleton) if poses.skeleton != skeleton else poses, number):
+        for row in to_coco(_with_joints(poses, skeleton), number):
             flat = row["keypoints"]
             flat[2::3] = [2 if s > 0 else 0 for s in flat[2::3]]
             more = {"id": len(annotations) + 1, "num_keypoints": sum(s > 0 for s in flat[2::3]), "iscrowd": 0}
@@ -89,8 +99,15 @@ def coco_annotations(images: Iterable[tuple[str, tuple[int, int], Poses]], skele
     return {"images": listed, "annotations": annotations, "categories": [category]}
 
 
-def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dict[str, Poses]:
-    """A COCO annotation file's people of each file name (crowds left out); labelled joints get score 1.
+def _with_joints(people: People, skeleton: Skeleton) -> People:
+    if people.skeleton == skeleton:
+        return people
+    keypoints, scores = in_skeleton(people, skeleton)
+    return PoseArrays(skeleton, keypoints, scores, people.scores, people.boxes, people.detections, people.ids)
+
+
+def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dict[str, PoseArrays]:
+    """The people of each file name of a COCO annotation file (crowds left out); labelled joints get score 1.
 
     Args:
         content: the file's content.
@@ -102,17 +119,41 @@ def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dic
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise ValueError(f"a COCO annotation file has a list {key!r}")
+        odd = next((i for i, entry in enumerate(content[key]) if not isinstance(entry, Mapping)), None)
+        if odd is not None:
+            raise ValueError(f"entry {odd} of {key!r} is not an object")
     if skeleton is None:
         category = next((c for c in content["categories"] if c.get("keypoints")), None)
         if category is None:
             raise ValueError("no category with keypoints")
         skeleton = Skeleton.from_coco_category(category)
-    rows: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {image["id"]: [] for image in content["images"]}
-    for a in content["annotations"]:
+    names = _file_names(content["images"])
+    rows: dict[Any, list[tuple[Any, Mapping[str, Any]]]] = {name: [] for name in names}
+    for i, a in enumerate(content["annotations"]):
+        called, image = a.get("id", f"#{i}"), a.get("image_id")
         if a.get("iscrowd") or "keypoints" not in a:
             continue
-        if a.get("image_id") not in rows:
-            raise ValueError(f"annotation {a.get('id')}: image {a.get('image_id')} is not in the file")
-        flat = [v if i % 3 != 2 else float(v > 0) for i, v in enumerate(a["keypoints"])]
-        rows[a["image_id"]].append((a.get("id", 0), {**a, "keypoints": flat}))
-    return {image["file_name"]: _people(rows[image["id"]], skeleton, "annotation") for image in content["images"]}
+        if not isinstance(image, (int, float, str)) or image not in rows:
+            raise ValueError(f"annotation {str(called)[:40]}: image {str(image)[:40]} is not in the file")
+        flat = a["keypoints"]
+        if not isinstance(flat, list) or not all(isinstance(v, (int, float)) for v in flat):
+            raise ValueError(f"annotation {str(called)[:40]}: its keypoints are not a list of numbers")
+        labelled = [v if i % 3 != 2 else float(v > 0) for i, v in enumerate(flat)]
+        rows[image].append((called, {**a, "keypoints": labelled}))
+    return {name: _people(rows[image], skeleton, "annotation") for image, name in names.items()}
+
+
+def _file_names(images: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
+    """File names by image id; both are needed, and neither may occur twice."""
+    names: dict[Any, str] = {}
+    for i, image in enumerate(images):
+        number, name = image.get("id"), image.get("file_name")
+        if not isinstance(number, (int, float, str)) or not isinstance(name, str):
+            raise ValueError(f"image {i}: needs an id and a file_name")
+        if number in names:
+            raise ValueError(f"image {i}: the id {str(number)[:40]} is used twice")
+        names[number] = name
+    twice = next((name for name, n in Counter(names.values()).items() if n > 1), None)
+    if twice is not None:
+        raise ValueError(f"two images have the file name {twice!r}; names with their folders (cam1/1.jpg) keep them apart")
+    return names

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from manypose.poses.poses import Poses
+from manypose.poses.arrays import People, PoseArrays
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["from_supervision", "to_supervision"]
@@ -18,7 +18,7 @@ def _supervision() -> Any:
     return supervision
 
 
-def to_supervision(poses: Poses) -> Any:
+def to_supervision(poses: People) -> Any:
     """``supervision.KeyPoints``; track ids go to ``data["tracker_id"]``."""
     return _supervision().KeyPoints(
         xy=poses.keypoints.astype(np.float32),
@@ -29,11 +29,11 @@ def to_supervision(poses: Poses) -> Any:
     )
 
 
-def from_supervision(points: Any, skeleton: Skeleton = COCO) -> Poses:
+def from_supervision(points: Any, skeleton: Skeleton = COCO) -> PoseArrays:
     """From ``supervision.KeyPoints``; without confidences a joint at (0, 0) was not found, which is its custom."""
     xy = np.asarray(points.xy, np.float32).reshape(-1, len(skeleton), 2)
     joints, people, ids = points.keypoint_confidence, points.detection_confidence, points.data.get("tracker_id")
     joints = (xy != 0).any(-1) if joints is None else np.asarray(joints).reshape(xy.shape[:2])
     joints = joints.astype(np.float32)
     people = joints.mean(1) if people is None else np.asarray(people, np.float32)
-    return Poses(skeleton, xy, joints, people, ids=None if ids is None else np.asarray(ids, np.int64))
+    return PoseArrays(skeleton, xy, joints, people, ids=None if ids is None else np.asarray(ids, np.int64))

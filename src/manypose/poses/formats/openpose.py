@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from manypose.poses.arrays import People, PoseArrays
 from manypose.poses.formats.triples import from_triples, triples
-from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["from_openpose", "to_openpose"]
@@ -22,7 +22,7 @@ _BODY_25 = (*_COCO_18[:8], "mid_hip", *_COCO_18[8:], *_FEET)
 _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
 
 
-def to_openpose(poses: Poses, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
+def to_openpose(poses: People, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
     """OpenPose's JSON of one image (version 1.3).
 
     The neck and the middle of the hips are the middles of the shoulders and hips where the skeleton has no such joints, with the lower of
@@ -51,7 +51,7 @@ def _openpose_column(values: Float[np.ndarray, "n k 3"], skeleton: Skeleton, nam
     return np.where((a[:, 2:] > 0) & (b[:, 2:] > 0), middle, 0)
 
 
-def from_openpose(content: Any, skeleton: Skeleton = COCO) -> Poses:
+def from_openpose(content: Any, skeleton: Skeleton = COCO) -> PoseArrays:
     """OpenPose's JSON of one image, BODY_25 or COCO 18; a person's score, which it lacks, is the mean of the found joints'.
 
     Raises:

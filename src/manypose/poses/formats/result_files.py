@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 from manypose.io.files import atomic, write_text
+from manypose.poses.arrays import People
 from manypose.poses.formats.coco import to_coco
 from manypose.poses.formats.openpose import to_openpose
 from manypose.poses.formats.tables import CSV_HEADER, to_csv_rows, to_jsonl
-from manypose.poses.poses import Poses
 
 __all__ = ["FORMATS", "Entry", "result_files"]
 
@@ -36,7 +36,7 @@ class Entry:
     stem: str
     image_id: int
     size: tuple[int, int]
-    poses: Poses
+    poses: People
 
 
 @contextmanager

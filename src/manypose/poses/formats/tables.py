@@ -3,24 +3,31 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from manypose.poses.arrays import People, PoseArrays, result_boxes
 from manypose.poses.formats.triples import from_triples, px, score, triples
-from manypose.poses.poses import Poses
 from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 
 __all__ = ["CSV_HEADER", "from_csv", "from_jsonl", "to_csv", "to_csv_rows", "to_jsonl"]
 
 # ── CSV: one line a joint ──
 
+_FORMULA = re.compile("'*[=+\\-@\t\r]")
 CSV_HEADER = ("image", "person", "joint", "x", "y", "score", "id")
 
 
-def to_csv_rows(poses: Poses, image: str = "") -> list[tuple]:
-    """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked."""
+def to_csv_rows(poses: People, image: str = "") -> list[tuple]:
+    """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked.
+
+    An image name that a spreadsheet would take for a formula (it starts with ``=``, ``+``, ``-`` or ``@``) gets a ``'`` before it, which
+    `from_csv` takes away.
+    """
+    image = f"'{image}" if _FORMULA.match(image) else image
     rows = []
     for person, flat in enumerate(triples(poses)):
         name = int(poses.ids[person]) if poses.ids is not None else ""
@@ -29,7 +36,7 @@ def to_csv_rows(poses: Poses, image: str = "") -> list[tuple]:
     return rows
 
 
-def to_csv(images: Iterable[tuple[str, Poses]]) -> str:
+def to_csv(images: Iterable[tuple[str, People]]) -> str:
     """A whole CSV file of several images."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -39,8 +46,20 @@ def to_csv(images: Iterable[tuple[str, Poses]]) -> str:
     return out.getvalue()
 
 
-def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, Poses]:
-    """Such a CSV file as Poses of each image that has people; a person's score, which it lacks, is the mean of the found joints'.
+def to_pandas(images: Iterable[tuple[str, People]]) -> Any:
+    """A ``pandas.DataFrame`` with the CSV file's columns (extra ``interop``); ``id`` is missing where people are not tracked."""
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("this needs pandas: pip install 'manypose[interop]'") from None
+    rows = [(name, *row[1:6], row[6] if row[6] != "" else None) for name, poses in images for row in to_csv_rows(poses, name)]
+    return pandas.DataFrame(rows, columns=list(CSV_HEADER)).astype({"id": "Int64"})
+
+
+def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, PoseArrays]:
+    """The people of each image of such a CSV file, which holds images with people only.
+
+    A person's score, which the file lacks, is the mean of the found joints'.
 
     Raises:
         ValueError: another header, an unknown joint or no number; the message gives the line.
@@ -52,6 +71,7 @@ def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, Poses
     for number, row in enumerate(reader, 2):
         try:
             image, person, joint, *values = row
+            image = image[1:] if image.startswith("'") and _FORMULA.match(image) else image
             x, y, s = (float(v) for v in values[:3])
             at = 3 * skeleton.index(joint)
         except ValueError as e:
@@ -61,7 +81,7 @@ def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, Poses
     return {image: _from_rows(people, skeleton) for image, people in images.items()}
 
 
-def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton) -> Poses:
+def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton) -> PoseArrays:
     flat = [f for f, _ in people.values()]
     scores = [sum(f[2::3]) / max(1, sum(s > 0 for s in f[2::3])) for f in flat]
     ids = [i for _, i in people.values()]
@@ -71,8 +91,8 @@ def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton
 # ── JSON Lines: one line an image ──
 
 
-def to_jsonl(poses: Poses, image: str = "", size: tuple[int, int] | None = None, **more: Any) -> str:
-    """One line (without its end) with everything a `Poses` holds but masks.
+def to_jsonl(poses: People, image: str = "", size: tuple[int, int] | None = None, **more: Any) -> str:
+    """One line (without its end) with everything that `Poses` holds but masks and the photo; ``box`` is the detector's where there was one.
 
     Args:
         poses: the people.
@@ -86,14 +106,14 @@ def to_jsonl(poses: Poses, image: str = "", size: tuple[int, int] | None = None,
         line |= {"height": size[0], "width": size[1]}
     line["skeleton"] = poses.skeleton.name if known else poses.skeleton.to_mapping()
     line["people"] = []
-    for i, flat in enumerate(triples(poses)):
+    for i, (flat, box) in enumerate(zip(triples(poses), result_boxes(poses), strict=True)):
         keypoints = [flat[j : j + 3] for j in range(0, len(flat), 3)]
-        person = {"score": score(poses.scores[i]), "box": [px(v) for v in poses.boxes[i]], "keypoints": keypoints}
+        person = {"score": score(poses.scores[i]), "box": [px(v) for v in box], "keypoints": keypoints}
         line["people"].append(person if poses.ids is None else {"id": int(poses.ids[i]), **person})
     return json.dumps(line, allow_nan=False, ensure_ascii=False)
 
 
-def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, Poses]]:
+def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, PoseArrays]]:
     """The image and people of each line.
 
     Raises:
@@ -105,12 +125,12 @@ def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, Poses]]:
         try:
             content = json.loads(line)
             image, poses = content["image"], _from_line(content)
-        except (KeyError, TypeError, ValueError) as e:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as e:
             raise ValueError(f"line {number}: not a line of people ({type(e).__name__}: {e})") from None
         yield image, poses
 
 
-def _from_line(content: Mapping[str, Any]) -> Poses:
+def _from_line(content: Mapping[str, Any]) -> PoseArrays:
     given, people = content["skeleton"], content["people"]
     skeleton = BUILT_IN[given] if isinstance(given, str) else Skeleton.from_mapping(given, "skeleton")
     ids = [p.get("id") for p in people]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from manypose.poses.poses import Poses
+from manypose.poses.arrays import People, PoseArrays
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["from_triples", "px", "score", "triples"]
@@ -21,7 +21,7 @@ def score(value: Any) -> float:
     return float(f"{float(value):.6g}")
 
 
-def triples(poses: Poses) -> list[list[float]]:
+def triples(poses: People) -> list[list[float]]:
     """x, y, score of every joint of every person, flat; x = y = 0 where a joint was not found."""
     if not (np.isfinite(poses.keypoints).all() and np.isfinite(poses.keypoint_scores).all() and np.isfinite(poses.scores).all()):
         raise ValueError("people with coordinates or scores that are not finite cannot be written")
@@ -32,8 +32,8 @@ def triples(poses: Poses) -> list[list[float]]:
     ]
 
 
-def from_triples(skeleton: Skeleton, flat: Sequence[Sequence[float]], scores: Sequence[float], where: str, **more: Any) -> Poses:
-    """Poses from flat triples; a joint with a third value of 0 (or less) was not found."""
+def from_triples(skeleton: Skeleton, flat: Sequence[Sequence[float]], scores: Sequence[float], where: str, **more: Any) -> PoseArrays:
+    """People from flat triples; a joint with a third value of 0 (or less) was not found."""
     k = len(skeleton)
     wrong = next((len(row) for row in flat if len(row) != 3 * k), None)
     if wrong is not None:
@@ -42,7 +42,7 @@ def from_triples(skeleton: Skeleton, flat: Sequence[Sequence[float]], scores: Se
     if not np.isfinite(values).all() or not np.isfinite(scores).all():
         raise ValueError(f"{where}: a coordinate or score is not finite")
     found = values[..., 2] > 0
-    return Poses(
+    return PoseArrays(
         skeleton,
         np.where(found[..., None], values[..., :2], np.float32(0)),
         np.where(found, values[..., 2], np.float32(0)),
