@@ -49,7 +49,7 @@ from manypose.methods.simple.network import Student
 from manypose.methods.simple.targets import targets
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import anchors, likeliest, person_targets
-from manypose.poses.boxes import person_boxes
+from manypose.poses.boxes import counted, person_boxes
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -175,7 +175,7 @@ class SIMPLE(nn.Module):
         """The boxes of people, xyxy and score, from ``boxes`` as `decode` reads them; with ``ae`` the boxes around its people's joints."""
         if self.detector == "none":
             people = self.decode(outputs, size)
-            return [person_boxes(p.keypoints, p.keypoint_scores > 0, p.boxes, p.scores) for p in people]
+            return [person_boxes(p.keypoints, counted(p.keypoint_scores), p.boxes, p.scores) for p in people]
         boxes = keep_best(outputs["boxes"], self._people.get("overlap", 0.65), 100).float().cpu().numpy()
         return [rows[rows[:, 4] > 0] for rows in boxes]
 
