@@ -223,7 +223,9 @@ def _joined(method: Method, seen: PendingPhoto, options: Options) -> Result:
     parts = [look.warps[base_scale(options.scales)].back(look.poses, seen.result.size) for look in seen.looks if look.poses is not None]
     boxes = seen.result.item.boxes
     if boxes is not None:
-        parts = [replace(p, scores=p.scores * box[4], detections=np.tile(box[:4], (len(p), 1))) for p, box in zip(parts, boxes, strict=True)]
+        parts = [
+            replace(p, scores=p.scores * box[4], detections=np.tile(box[:4], (len(p), 1))) for p, box in zip(parts, boxes, strict=True)
+        ]
     poses = parts[0] if len(parts) == 1 else _together(parts, method)
     if isinstance(method, TopDownMethod):
         poses = oks_nms(poses, method.person_nms_oks)
