@@ -71,12 +71,13 @@ def test_everybody_has_an_anchor_and_each_anchor_its_nearest(rows, padding):
 
 def one_person(box, size=(64, 96), mask=None):
     x0, y0, x1, y1 = box
-    return batch_of([np.array([[[x0, y0, 2], [x1, y1, 2]]], np.float32)], size, mask)
+    people = batch_of([np.array([[[x0, y0, 2], [x1, y1, 2]]], np.float32)], size, mask)
+    return people.boxes, people.there, people.mask
 
 
 def test_targets_are_the_persons_box():
     at = anchors((64, 96), scale=3.0)
-    made = person_targets(one_person((20, 10, 50, 60)), at)
+    made = person_targets(*one_person((20, 10, 50, 60)), at)
     own = made["label"][0] == 1
     assert own.any()
     found = from_shifts(made["shift"][0][own], at[own])
@@ -86,7 +87,7 @@ def test_targets_are_the_persons_box():
 
 def test_boxes_are_cut_at_the_edge():
     at = anchors((64, 96), scale=3.0)
-    made = person_targets(one_person((-40, 10, 30, 80)), at)
+    made = person_targets(*one_person((-40, 10, 30, 80)), at)
     own = made["label"][0] == 1
     found = from_shifts(made["shift"][0][own], at[own])
     assert torch.allclose(found, torch.tensor([-0.5, 10, 30, 63.5]).expand_as(found), atol=1e-2)
@@ -96,7 +97,7 @@ def test_no_loss_where_it_may_not_look():
     mask = np.ones((1, 1, 64, 96), np.uint8)
     mask[..., 48:] = 0
     at = anchors((64, 96), scale=3.0)
-    label = person_targets(one_person((10, 10, 30, 50), mask=mask), at)["label"][0]
+    label = person_targets(*one_person((10, 10, 30, 50), mask=mask), at)["label"][0]
     middle = at[:, ::2].mean(1)
     assert (label[middle > 50] != 0).all()
     assert (label[middle < 40] == 0).any()
@@ -105,7 +106,7 @@ def test_no_loss_where_it_may_not_look():
 def test_nobody_there():
     people = batch_of([np.zeros((0, 2, 3), np.float32)], (64, 64))
     at = anchors((64, 64))
-    made = person_targets(people, at)
+    made = person_targets(people.boxes, people.there, people.mask, at)
     assert (made["label"] == 0).all()
     losses = person_losses(torch.full((1, len(at)), -5.0), torch.zeros(1, len(at), 4), made["label"], made["shift"])
     assert losses["box"] == 0

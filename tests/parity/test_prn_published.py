@@ -8,7 +8,8 @@ import torch
 from shared import parity, parity_module
 
 from manypose.methods.multiposenet.published_prn import PublishedPRN, authors_assign, authors_cells
-from manypose.methods.multiposenet.roi import MARGIN, render
+from manypose.methods.multiposenet.region_maps import render
+from manypose.methods.multiposenet.roi import MARGIN
 
 FOLDER = "simple_pose_prn"
 

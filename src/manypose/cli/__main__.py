@@ -29,9 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench train": ("manypose.cli.bench:train", "how many photos a second a training gets through"),
     "prn train": ("manypose.methods.multiposenet.prn_train:train", "train a Pose Residual Network on annotations alone"),
     "prn join": ("manypose.cli.join_prn:join", "put a Pose Residual Network into a MultiPoseNet's weights file"),
-    "prn evaluate": ("manypose.methods.multiposenet.prn_eval:evaluate", "how well it gives joints to persons (MultiPoseNet, Table 3)"),
     "grouping train": ("manypose.methods.simple.grouping_train:train", "train SIMPLE's grouping CNN on annotations alone, from a config"),
-    "prn clusters": ("manypose.methods.multiposenet.prn_clusters:clusters", "draw the body configurations it has learnt (Figure 2)"),
     "doctor": ("manypose.cli.doctor:doctor", "what is installed, and whether it works"),
     "doctor data": ("manypose.cli.doctor:data", "check a data set and say what is wrong with it, by id"),
 }

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from manypose.methods.multiposenet.assign import Candidates, assign, match, pair_scores
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.baselines import Baseline
+from manypose.methods.multiposenet.dense_prn import DensePRN, dense_loss
 from manypose.methods.multiposenet.prn import PRN, log_share
+from manypose.methods.multiposenet.prn_data import Points
 from manypose.methods.multiposenet.prn_file import load_prn, save_prn
 from manypose.methods.multiposenet.published_prn import PublishedPRN, load_published_prn
-from manypose.methods.multiposenet.roi import Inside, cells_of, inside, render, stamps
+from manypose.methods.multiposenet.region_maps import cells_of, render, stamps
+from manypose.methods.multiposenet.roi import Inside, Regions, inside
 from manypose.poses.skeleton import COCO
 
 SIZE = (8, 6)
@@ -23,7 +26,10 @@ SIZE = (8, 6)
 def networks() -> list:
     torch.manual_seed(0)
     small = [PRN(size=SIZE, nodes=16), PRN(size=SIZE, nodes=8, layers=2, residual=False, sharp=True, margin=0.5, extend=0.2)]
-    made = [*small, AttentionPRN(size=(4, 3), width=8, layers=2, heads=2), Baseline(size=SIZE), PublishedPRN(nodes=8, size=SIZE)]
+    made = [
+        *small, AttentionPRN(size=(4, 3), width=8, layers=2, heads=2), DensePRN(size=SIZE, nodes=8, margin=0.2),
+        Baseline(size=SIZE, margin=0.21), PublishedPRN(nodes=8, size=SIZE),
+    ]  # fmt: skip
     for net in made:
         for p in net.parameters():
             torch.nn.init.normal_(p, std=0.5)
@@ -86,25 +92,80 @@ def test_rendered_maps_are_filtered_points():
         np.testing.assert_allclose(render(*given_to, (3, 2, 20, 12), sigma, nearest=mode == "nearest"), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("net", networks()[:2], ids=["one layer", "two layers, not residual"])
-def test_the_sparse_network_is_equation_1_on_maps(net):
-    candidates, boxes, image = scene(1)
-    pairs = inside(candidates.xy, candidates.image, boxes, image, net.margin)
-    joint, heights = candidates.joint[pairs.candidate], candidates.scores[pairs.candidate]
-    k, cells = len(COCO), SIZE[0] * SIZE[1]
-    flat, shares = stamps((pairs.place + net.extend) / (1 + 2 * net.extend), SIZE, net.sharp)
-    x = torch.zeros(len(boxes), k, cells)
-    for b, j, f, s, height in zip(pairs.box, joint, flat, shares, heights, strict=True):
-        x[b, j, f] += s * height  # x_k: of each joint a map
+def as_modules(net: PRN) -> torch.nn.Sequential:
+    """The perceptron φ of a sparse network, as ordinary dense layers."""
+    first, last = torch.nn.Linear(*net.first.shape), torch.nn.Linear(*net.last.T.shape)
     with torch.no_grad():
-        h = torch.relu(x.flatten(1) @ net.first + net.first_bias)
-        for layer in net.hidden:
-            h = torch.relu(layer(h))
-        phi = (h @ net.last.T + net.last_bias[:, 0]).view(x.shape)
-        wanted = (phi[pairs.box, joint].gather(1, flat) * shares).sum(1)
-        wanted = wanted + net.gain[joint] * heights if net.residual else wanted
-        got = net(pairs.box, joint, pairs.place, heights, len(boxes))
-    torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+        first.weight.copy_(net.first.T), first.bias.copy_(net.first_bias)
+        last.weight.copy_(net.last), last.bias.copy_(net.last_bias[:, 0])
+    hidden = [m for layer in net.hidden for m in (layer, torch.nn.ReLU())]
+    return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.ReLU(), *hidden, last)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_sparse_network_is_equation_1_on_maps(layers, residual):
+    """``y = φ(X) + X`` read at the candidates' cells (Eq. 1), ``y = φ(X)`` without the residual (Eq. 3)."""
+    torch.manual_seed(1)
+    net = PRN(size=SIZE, nodes=8, layers=layers, residual=residual, gain=1.0, sharp=True, margin=0.0).eval()
+    torch.nn.init.normal_(net.last), torch.nn.init.normal_(net.last_bias), torch.nn.init.normal_(net.first_bias)
+    candidates, boxes, image = scene(1)
+    pairs = inside(candidates.xy, candidates.image, boxes, image, 0.0)
+    seen = Regions(len(boxes), pairs.box, candidates.joint[pairs.candidate], pairs.place, candidates.scores[pairs.candidate])
+    x, y = cells_of(seen.place, SIZE).unbind(1)
+    maps = torch.zeros(len(boxes), len(COCO), *SIZE).index_put((seen.row, seen.joint, y, x), seen.heights, accumulate=True)
+    with torch.no_grad():
+        wanted = as_modules(net)(maps).view(maps.shape) + (maps if residual else 0)
+        torch.testing.assert_close(net(seen), wanted[seen.row, seen.joint, y, x], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_dense_network_is_equation_1_with_a_softmax_over_each_map(residual):
+    torch.manual_seed(2)
+    net = DensePRN(size=SIZE, nodes=8, residual=residual).eval()
+    seen = Regions(1, torch.tensor([0]), torch.tensor([3]), torch.tensor([[0.4, 0.6]]), torch.tensor([0.7]))
+    x = net.inputs(seen)
+    assert x[0, 3].max() == pytest.approx(0.7, abs=0.01)  # as high as the candidate
+    assert divmod(int(x[0, 3].argmax()), SIZE[1]) == (4, 2)
+    assert x[0, :3].abs().sum() == x[0, 4:].abs().sum() == 0
+    with torch.no_grad():
+        y = net.phi(x.flatten(1)).view(x.shape) + (x if residual else 0)
+        maps = torch.stack([m.flatten().softmax(0).view(SIZE) for m in y[0]])
+        torch.testing.assert_close(net.log_maps(seen)[0].exp(), maps)
+        torch.testing.assert_close(net(seen), maps[3, 4, 2].log()[None])
+        place, height = net.selected(seen)
+    for joint in range(17):
+        at = divmod(int(maps[joint].argmax()), SIZE[1])
+        torch.testing.assert_close(place[0, joint], torch.tensor([(at[1] + 0.5) / SIZE[1], (at[0] + 0.5) / SIZE[0]]))
+    torch.testing.assert_close(height[0], maps.flatten(1).amax(1))
+
+
+def test_the_residual_puts_a_candidate_into_the_result():
+    """With φ = 0, Eq. 1 selects the candidate and Eq. 3 does not know where it is."""
+    seen = Regions(1, torch.tensor([0, 0]), torch.tensor([3, 3]), torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0.5, 0.9]))
+    found = {}
+    for residual in (True, False):
+        net = DensePRN(size=(56, 36), nodes=4, residual=residual).eval()
+        for p in net.parameters():
+            torch.nn.init.zeros_(p)
+        with torch.no_grad():
+            found[residual] = net.selected(seen)[0][0, 3]
+    assert (found[True] - torch.tensor([0.2, 0.8])).abs().max() < 0.02
+    assert (found[False] - torch.tensor([0.2, 0.8])).abs().max() > 0.1
+
+
+def test_the_dense_loss_is_binary_cross_entropy():
+    torch.manual_seed(3)
+    net = DensePRN(size=SIZE, nodes=8).eval()
+    yes, no = torch.tensor([True, True]), torch.tensor([True, False])
+    p = Points(torch.tensor([0, 0]), torch.tensor([2, 2]), torch.tensor([[0.3, 0.3], [0.7, 0.9]]), no, yes, torch.tensor([0, 1]))
+    probability = net.log_maps(Regions(1, p.row, p.joint, p.place, torch.ones(2))).exp()
+    y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    target = torch.zeros_like(probability)
+    target[0, 2] = torch.exp(-((x - 1) ** 2 + (y - 2) ** 2) / 2) * ((x - 1).abs() <= 4) * ((y - 2).abs() <= 4)
+    target /= sum(np.exp(-(i**2) / 2) for i in range(-4, 5)) ** 2
+    wanted = -(target * probability.log() + (1 - target) * (1 - probability).log()).sum()
+    torch.testing.assert_close(dense_loss(net, p, 1), wanted, rtol=1e-4, atol=1e-4)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -177,7 +238,7 @@ def test_a_candidate_that_scores_too_little_is_left():
 
 
 def test_weights_round_trip(tmp_path):
-    for net in networks()[:3]:
+    for net in networks()[:4]:
         back = load_prn(save_prn(net, tmp_path / "prn.safetensors"))
         assert type(back) is type(net)
         assert back.arguments == net.arguments

@@ -5,39 +5,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import shared
+from prn_crowd import crowd
 
 from manypose.methods.multiposenet.attention import AttentionPRN
-from manypose.methods.multiposenet.baselines import Baseline, prior
+from manypose.methods.multiposenet.baselines import prior
 from manypose.methods.multiposenet.prn import PRN
-from manypose.methods.multiposenet.prn_clusters import cluster, clusters
 from manypose.methods.multiposenet.prn_data import People, batches, order, points, ranges, read_people
-from manypose.methods.multiposenet.prn_eval import evaluate, figures, first_images, grouped
-from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.multiposenet.prn_train import PrnTrainingConfig, fit, train
 from manypose.poses.skeleton import COCO
-
-VAL = "data/coco_keypoints/person_keypoints_val2017_rebuilt.npz"
-
-
-def crowd(seed: int = 0, images: int = 60) -> dict[str, np.ndarray]:
-    """Arrays of an annotation archive: people of one posture, side by side, half of each over the next."""
-    g = np.random.default_rng(seed)
-    posture = g.uniform(0.05, 0.95, (17, 2))
-    keypoints, boxes, ids = [], [], []
-    for image in range(images):
-        for i in range(int(g.integers(1, 5))):
-            w, h = g.uniform(40, 60), g.uniform(80, 120)
-            box = np.array([100 + 30 * i, g.uniform(80, 120), w, h])
-            xy = box[:2] + (posture + g.normal(0, 0.02, (17, 2))) * box[2:]
-            keypoints.append(np.concatenate([xy, 2 * (g.uniform(size=(17, 1)) < 0.8)], 1))
-            boxes.append(box)
-            ids.append(100 + image)
-    n, every = len(ids), np.arange(100, 100 + images)
-    return {
-        "image_id": np.array(ids), "keypoints": np.array(keypoints).astype(np.int16), "bbox": np.array(boxes, np.float32),
-        "area": np.full(n, 2000.0, np.float32), "area_true": np.ones(n, bool), "img_id": every, "img_wh": np.full((images, 2), 400),
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -144,17 +119,6 @@ def test_a_training_goes_on_with_its_own_settings_alone(people, tmp_path):
         fit(PRN(size=(4, 3), nodes=5), people, PrnTrainingConfig(epochs=2, batch_size=32), tmp_path)
 
 
-@pytest.mark.parametrize("network", ["perceptron", "attention"])
-def test_it_learns(archive, people, network, tmp_path, capsys):
-    size = {"nodes": 32, "size": [14, 9]} if network == "perceptron" else {"nodes": 16, "layers": 1, "size": [7, 5]}
-    path = train(archive, tmp_path, network=network, epochs=15, batch_size=32, lr=1e-2, dropout=0.0, **size)
-    assert path is not None
-    learnt = evaluate(str(path), archive)["AP"]
-    assert "no crowd regions" in capsys.readouterr().out
-    untrained = figures(people, *grouped(Baseline(), people), COCO)["AP"]
-    assert learnt > max(0.9, untrained + 0.2)
-
-
 def test_the_prior_is_where_joints_are(people):
     maps = prior(people)
     torch.testing.assert_close(maps.sum((1, 2)), torch.ones(17))
@@ -164,52 +128,9 @@ def test_the_prior_is_where_joints_are(people):
         y, x = divmod(int(maps[j].argmax()), 36)
         assert abs((x + 0.5) / 36 - float(mine[0])) < 0.1
         assert abs((y + 0.5) / 56 - float(mine[1])) < 0.1
-    ap = [figures(people, *grouped(b, people, "each"), COCO)["AP"] for b in (Baseline(), Baseline(prior=maps))]
-    assert ap[1] > ap[0]
-
-
-def test_the_bundled_weights_on_the_published_tables_set():
-    """The first 300 of the 2,346 images of COCO val2017; docs/prn.md has the figures on all of them."""
-    people = first_images(read_people(shared(VAL)), 300)
-    prn = load_prn(BUNDLED)
-    assert BUNDLED.stat().st_size < 30e6
-    with torch.inference_mode():
-        ap = {how: figures(people, *grouped(prn, people, how), prn.skeleton)["AP"] for how in ("linear", "each", "shared")}
-    assert ap["linear"] > 0.93
-    assert ap["each"] > 0.94
-    assert ap["shared"] > 0.95
-
-
-def test_clusters_find_postures_again():
-    g = np.random.default_rng(0)
-    postures = g.uniform(0, 1, (3, 17, 2)) * [0.64, 1.0]
-    poses = np.repeat(postures, [50, 30, 20], 0) + g.normal(0, 0.01, (100, 17, 2))
-    middles, size = cluster(poses, 3, COCO)
-    for found, n in zip(middles, size, strict=True):
-        nearest = np.abs(postures - found).mean((1, 2)).argmin()
-        assert n == [50, 30, 20][nearest]
-        np.testing.assert_allclose(found, postures[nearest], atol=0.02)
-
-
-def test_the_picture_of_configurations(archive, tmp_path, capsys):
-    path = train(archive, tmp_path / "run", nodes=8, size=[14, 9], epochs=2, batch_size=32)
-    found = clusters(path, archive, tmp_path / "poses.png", number=2, people=40)
-    assert found.shape == (2, 17, 2)
-    assert (tmp_path / "poses.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match="is no perceptron"):
-        clusters(BUNDLED, archive, tmp_path / "none.png")
-    with pytest.raises(ValueError, match="100000 clusters of"):
-        clusters(path, archive, tmp_path / "none.png", number=100000)
-    assert not (tmp_path / "none.png").exists()
 
 
 def test_bad_input_is_one_clear_error(archive, tmp_path, untyped):
-    with pytest.raises(FileNotFoundError, match="no such annotation archive"):
-        evaluate("max", tmp_path / "none.npz")
-    with pytest.raises(ValueError, match="give --train FILE"):
-        evaluate("ucr", archive)
-    with pytest.raises(ValueError, match="images must be at least 1"):
-        evaluate("max", archive, images=0)
     for wrong in ({"epochs": 0}, {"batch_size": 0}, {"lost": 1.0}, {"size": [56]}):
         with pytest.raises(ValueError, match=r"must be|at least"):
             train(archive, tmp_path, **wrong)

@@ -1,13 +1,13 @@
 """MultiPoseNet: Kocabas, Karagoz, Akbas, *MultiPoseNet: Fast Multi-Person Pose Estimation using Pose Residual Network*, ECCV 2018.
 
-Idea: one ResNet with two feature pyramids finds, in one pass, everybody's joints and the person mask (Section 3.2: L2 masked where people
-are not annotated, Eq. 4, at the last maps and at K2 … K5) and everybody's box (Section 3.3: RetinaNet). The Pose Residual Network then
-gives each box its joints: ``y = φ(x) + x`` on the joints cropped to the box (Section 3.4, Eq. 1). Three steps of training (Section 3.5):
-keypoint subnet; backbone frozen, person subnet (`manypose.nn.retinanet`); PRN. Files: `network`, `targets`, `loss`, `decode`; `prn` and what
-belongs to it.
+Idea: one ResNet with two feature pyramids finds, in one pass, all joints and the person mask (Section 3.2: L2 masked where people are not
+annotated, Eq. 4, at the last maps and at K2 … K5) and all person boxes (Section 3.3: RetinaNet, `manypose.nn.retinanet`). The Pose
+Residual Network then selects each box's joints: ``y = φ(x) + x`` on the joint maps cropped to the box (Section 3.4, Eq. 1). Three steps of
+training (Section 3.5): keypoint subnet; person subnet on the frozen backbone; PRN. Files: `network`, `targets`, `loss`, `decode`; of the
+PRN `prn` (at candidates), `dense_prn` (on maps), `attention`, `baselines`, `published_prn`, `roi`, `assign`.
 
-We deviate: what the paper leaves open is said at each argument; D features have ReLUs; flips are left to right (the text's "vertical" is
-not what its people look like); the batch normalisation of `norm=True` and the narrower widths are for light models trained from nothing.
+We deviate: what the paper leaves open is said at each argument; D features have ReLUs; flips are left to right (the text says "vertical");
+batch normalisation (`norm=True`) and narrow layers are for light models that are trained from random weights.
 
 Published: AP 62.3 with ResNet-50 and 63.9 with ResNet-101 on COCO val2017 (Table 2). Ours: see the table of models in the README.
 """
@@ -21,10 +21,9 @@ from torch import Tensor, nn
 
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
-from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.loss import keypoint_losses
 from manypose.methods.multiposenet.network import KeypointSubnet
-from manypose.methods.multiposenet.prn import PRN
+from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
@@ -57,8 +56,8 @@ class MultiPoseNet(nn.Module):
         step: what is trained: the ``keypoints`` subnet and the backbone; then, all that frozen, the ``persons`` subnet; or ``all`` at once.
         sigma: of the heat maps, in cells of the 1/4 map.
         mask_weight: of the person mask's loss beside that of one joint.
-        prn: arguments of the Pose Residual Network, and perhaps its ``kind``, PRN (the paper's) or AttentionPRN; None: there is none, and
-            each box takes the highest of each joint in it.
+        prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps) or AttentionPRN; None:
+            there is none, and each box takes the highest candidate of each joint ("Max").
         grouping: arguments of `decode.decode`.
 
     Raises:
@@ -102,7 +101,7 @@ class MultiPoseNet(nn.Module):
         c = self.backbone.feature_info.channels()
         self.keypoints = KeypointSubnet(c, len(self.skeleton) + 1, width, features, smooth, concat, intermediate, norm)
         self.persons = PersonSubnet(c[1:], width, norm)
-        self.prn = None if prn is None else _prn(self.skeleton, **prn)
+        self.prn = None if prn is None else prn_network(self.skeleton, **prn)
         for part in self._frozen():
             part.requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
@@ -141,7 +140,9 @@ class MultiPoseNet(nn.Module):
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
         """See `manypose.methods.multiposenet.targets`."""
         heat = {} if self.step == "persons" else keypoint_targets(people, size, self._sigma)
-        return heat if self.step == "keypoints" else {**heat, **person_targets(people, self.anchors(size, people.boxes.device))}
+        if self.step == "keypoints":
+            return heat
+        return heat | person_targets(people.boxes, people.there, people.mask, self.anchors(size, people.boxes.device))
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """See `manypose.methods.multiposenet.loss`; the parts that this step trains."""
@@ -170,13 +171,6 @@ class MultiPoseNet(nn.Module):
         boxes, scores, image = (t.cpu().numpy() for t in people_boxes(outputs["boxes"], 0.01, 0.5, 100))
         rows = np.column_stack([boxes, scores])
         return [rows[image == i] for i in range(len(outputs["boxes"]))]
-
-
-def _prn(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PRN | AttentionPRN:
-    kinds = {"PRN": PRN, "AttentionPRN": AttentionPRN}
-    if kind not in kinds:
-        raise ValueError(f"a PRN is one of {', '.join(kinds)}; got {kind!r}")
-    return kinds[kind](skeleton, **arguments)
 
 
 CANDIDATES = 1000

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from manypose.methods.multiposenet.prn import log_share
-from manypose.methods.multiposenet.roi import Candidates, Chooser, Inside, inside
+from manypose.methods.multiposenet.roi import Candidates, Chooser, Inside, Regions, inside
 
 __all__ = ["Candidates", "How", "assign", "match", "pair_scores"]
 
@@ -58,7 +58,7 @@ def pair_scores(
     pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image, prn.margin)
     joint, heights = candidates.joint[pairs.candidate], candidates.scores[pairs.candidate]
     with torch.no_grad():
-        y = prn(pairs.box, joint, pairs.place, heights, len(boxes), pairs.candidate)
+        y = prn(Regions(len(boxes), pairs.box, joint, pairs.place, heights, pairs.candidate))
     return pairs, log_share(y.float(), pairs.box, joint, (len(boxes), len(prn.skeleton)))[0]
 
 

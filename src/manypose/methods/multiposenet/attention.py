@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manypose.methods.multiposenet.roi import stamps
+from manypose.methods.multiposenet.region_maps import stamps
+from manypose.methods.multiposenet.roi import Regions
 from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["AttentionPRN"]
@@ -61,25 +62,17 @@ class AttentionPRN(nn.Module):
         self.correction = nn.Linear(width, 1)
         self.gain = nn.Parameter(torch.full((len(self.skeleton),), float(gain)))
 
-    def forward(
-        self,
-        row: Int[Tensor, " p"],
-        joint: Int[Tensor, " p"],
-        place: Float[Tensor, "p 2"],
-        heights: Float[Tensor, " p"],
-        n: int,
-        candidate: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, " p"]:
-        """See `PRN.forward`; `candidate` says which tokens are the same candidate in another box (left out: none are)."""
-        cells, shares = stamps((place + self.extend) / (1 + 2 * self.extend), self.size)
-        flat = (cells + (joint * (self.size[0] * self.size[1]))[:, None]).flatten()
-        each = torch.arange(len(row), device=row.device) * cells.shape[1]
+    def forward(self, seen: Regions) -> Float[Tensor, " p"]:
+        """``y`` before the softmax, at each candidate; `Regions.candidate` says which pairs are one candidate in several boxes."""
+        cells, shares = stamps((seen.place + self.extend) / (1 + 2 * self.extend), self.size)
+        flat = (cells + (seen.joint * (self.size[0] * self.size[1]))[:, None]).flatten()
+        each = torch.arange(len(seen.row), device=seen.row.device) * cells.shape[1]
         x = functional.embedding_bag(flat, self.places, each, mode="sum", per_sample_weights=shares.flatten().to(self.places.dtype))
-        boxes = _groups(row)
-        rivals = [] if candidate is None else _groups(candidate)
+        boxes = _groups(seen.row)
+        rivals = [] if seen.candidate is None else _groups(seen.candidate)
         for layer in self.layers:
             x = layer(x, boxes, rivals)
-        return self.correction(self.norm(x))[:, 0] + self.gain[joint] * heights
+        return self.correction(self.norm(x))[:, 0] + self.gain[seen.joint] * seen.heights
 
 
 class _Layer(nn.Module):

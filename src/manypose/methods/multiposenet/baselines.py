@@ -1,11 +1,12 @@
-"""What the PRN is compared with (MultiPoseNet, Section 3.4): the highest candidate (Max), and where the joint mostly is (UCR, Eq. 2)."""
+"""The PRN's baselines (MultiPoseNet, Section 3.4): the highest candidate (Max), and a prior of each joint's place (UCR, Eq. 2)."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from manypose.methods.multiposenet.prn_data import People
-from manypose.methods.multiposenet.roi import MARGIN, SIZE, cells_of, render
+from manypose.methods.multiposenet.region_maps import SIZE, cells_of, render
+from manypose.methods.multiposenet.roi import Regions
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["Baseline", "prior"]
@@ -14,41 +15,33 @@ __all__ = ["Baseline", "prior"]
 class Baseline(nn.Module):
     """``y_k = x_k``, or with a prior ``y_k = x_k · P_k`` (Eq. 2), at the candidates; x is a map with a Gaussian a candidate.
 
-    Stands wherever a `PRN` does; what it gives is logarithmic too, the logarithm of y.
+    A `Chooser`; its scores are the logarithm of y.
 
     Args:
         skeleton: the joints k.
-        prior: ``P``: of each joint how often it lies in each cell of its person's region; left out, it is Max.
+        prior: ``P``, the frequency of each joint in each cell of its person's region; None: Max.
         size: height and width of a region.
-        margin: see `PRN`.
+        margin: see `PRN`; by default candidates outside the box are not seen, as the paper has it.
     """
 
     prior: Tensor
 
     def __init__(
-        self, skeleton: Skeleton = COCO, prior: Float[Tensor, "k h w"] | None = None, size: tuple[int, int] = SIZE, margin: float = MARGIN
+        self, skeleton: Skeleton = COCO, prior: Float[Tensor, "k h w"] | None = None, size: tuple[int, int] = SIZE, margin: float = 0.0
     ) -> None:
         super().__init__()
         self.skeleton, self.size, self.margin = skeleton, size, margin
         self.register_buffer("prior", torch.ones(len(skeleton), *size) if prior is None else prior)
 
-    def forward(
-        self,
-        row: Int[Tensor, " p"],
-        joint: Int[Tensor, " p"],
-        place: Float[Tensor, "p 2"],
-        heights: Float[Tensor, " p"],
-        n: int,
-        candidate: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, " p"]:
-        """See `PRN.forward`."""
-        cells = cells_of(place, self.size)
-        maps = render(row, joint, cells, (n, len(self.skeleton), *self.size), heights=heights) * self.prior
-        return maps[row, joint, cells[:, 1], cells[:, 0]].clamp(min=1e-9).log()
+    def forward(self, seen: Regions) -> Float[Tensor, " p"]:
+        """The logarithm of ``y`` (Eq. 2) at each candidate."""
+        cells = cells_of(seen.place, self.size)
+        maps = render(seen.row, seen.joint, cells, (seen.n, len(self.skeleton), *self.size), heights=seen.heights) * self.prior
+        return maps[seen.row, seen.joint, cells[:, 1], cells[:, 0]].clamp(min=1e-9).log()
 
 
 def prior(people: People, size: tuple[int, int] = SIZE, sigma: float = 1.0) -> Float[Tensor, "k h w"]:
-    """Of each joint how often it lies in each cell of its person's box, over all persons; the sum of a map is 1."""
+    """The frequency of each joint in each cell of its person's box, over all persons; each map sums to 1."""
     k, (h, w) = people.keypoints.shape[1], size
     low, high = people.boxes[:, None, :2], people.boxes[:, None, 2:]
     cells = cells_of((people.keypoints[..., :2] - low) / (high - low).clamp(min=1e-6), size)

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manypose.methods.multiposenet.roi import MARGIN, SIZE, stamps
+from manypose.methods.multiposenet.region_maps import SIZE, stamps
+from manypose.methods.multiposenet.roi import MARGIN, Regions
 from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["PRN", "log_share"]
@@ -64,51 +65,32 @@ class PRN(nn.Module):
         if residual:
             self.gain = nn.Parameter(torch.full((len(self.skeleton),), float(gain)))
 
-    def forward(
-        self,
-        row: Int[Tensor, " p"],
-        joint: Int[Tensor, " p"],
-        place: Float[Tensor, "p 2"],
-        heights: Float[Tensor, " p"],
-        n: int,
-        candidate: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, " p"]:
-        """``y`` before the softmax, at each candidate.
-
-        Args:
-            row: the region that each candidate lies in, rising.
-            joint: what it may be.
-            place: xy in the region's box, 0 … 1.
-            heights: of the candidates' peaks in x.
-            n: how many regions there are.
-            candidate: which candidate it is, the same in all regions that see it. This network looks at each region by itself.
-        """
-        cells, shares = self._cells(joint, place)
+    def forward(self, seen: Regions) -> Float[Tensor, " p"]:
+        """``y`` of Eq. 1 before the softmax, at each candidate; every region is evaluated by itself."""
+        cells, shares = self._cells(seen)
         flat, r = cells.flatten(), cells.shape[1]
-        h = self.activations(row, joint, place, heights, n)
-        each, shares = torch.arange(len(row), device=row.device) * r, shares.flatten().to(self.last.dtype)
+        h = self.activations(seen)
+        each, shares = torch.arange(len(seen.row), device=seen.row.device) * r, shares.flatten().to(self.last.dtype)
         rows = functional.embedding_bag(flat, self.last, each, mode="sum", per_sample_weights=shares)
         bias = functional.embedding_bag(flat, self.last_bias, each, mode="sum", per_sample_weights=shares)
-        y = torch.linalg.vecdot(rows, h[row]) + bias[:, 0]
-        return y + self.gain[joint] * heights if self.residual else y
+        y = torch.linalg.vecdot(rows, h[seen.row]) + bias[:, 0]
+        return y + self.gain[seen.joint] * seen.heights if self.residual else y
 
-    def activations(
-        self, row: Int[Tensor, " p"], joint: Int[Tensor, " p"], place: Float[Tensor, "p 2"], heights: Float[Tensor, " p"], n: int
-    ) -> Float[Tensor, "n nodes"]:
-        """The last hidden layer of each region; arguments as `forward`'s."""
-        cells, shares = self._cells(joint, place)
-        start = torch.searchsorted(row, torch.arange(n, device=row.device)) * cells.shape[1]
-        given = (shares * heights[:, None]).flatten().to(self.first.dtype)
+    def activations(self, seen: Regions) -> Float[Tensor, "n nodes"]:
+        """The last hidden layer of each region."""
+        cells, shares = self._cells(seen)
+        start = torch.searchsorted(seen.row, torch.arange(seen.n, device=seen.row.device)) * cells.shape[1]
+        given = (shares * seen.heights[:, None]).flatten().to(self.first.dtype)
         h = functional.embedding_bag(cells.flatten(), self.first, start, mode="sum", per_sample_weights=given) + self.first_bias
         h = functional.dropout(functional.relu(h), self.dropout, self.training)
         for layer in self.hidden:
             h = functional.dropout(functional.relu(layer(h)), self.dropout, self.training)
         return h
 
-    def _cells(self, joint: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of `first` and `last` that each candidate touches, and its share of each."""
-        cells, shares = stamps((place + self.extend) / (1 + 2 * self.extend), self.size, self.sharp)
-        return cells + (joint * (self.size[0] * self.size[1]))[:, None], shares
+    def _cells(self, seen: Regions) -> tuple[Tensor, Tensor]:
+        """The rows of `first` and `last` of each candidate's cells, and its weight in each cell."""
+        cells, shares = stamps((seen.place + self.extend) / (1 + 2 * self.extend), self.size, self.sharp)
+        return cells + (seen.joint * (self.size[0] * self.size[1]))[:, None], shares
 
 
 def log_share(

@@ -8,8 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from manypose.io.files import atomic
-from manypose.methods.multiposenet.attention import AttentionPRN
-from manypose.methods.multiposenet.prn import PRN
+from manypose.methods.multiposenet.prn_networks import PrnNetwork, prn_network
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["BUNDLED", "load_prn", "save_prn"]
@@ -18,7 +17,7 @@ BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "prn.safetensors"
 """The weights that come with the package."""
 
 
-def save_prn(prn: PRN | AttentionPRN, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
+def save_prn(prn: PrnNetwork, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
     """Write a PRN, whole or not at all.
 
     Args:
@@ -38,7 +37,7 @@ def save_prn(prn: PRN | AttentionPRN, path: str | Path, dtype: Literal["float32"
     return path
 
 
-def load_prn(path: str | Path) -> PRN | AttentionPRN:
+def load_prn(path: str | Path) -> PrnNetwork:
     """A PRN ready to assign (eval mode, single precision).
 
     Raises:
@@ -56,9 +55,7 @@ def load_prn(path: str | Path) -> PRN | AttentionPRN:
         raise ValueError(f"{path}: not a whole safetensors file ({e}); train or download it again") from None
     if "prn" not in about:
         raise ValueError(f"{path}: holds no PRN; `manypose prn train` writes one")
-    kinds = {"PRN": PRN, "AttentionPRN": AttentionPRN}
-    kind = kinds[about["prn"].pop("kind", "PRN")]
-    prn = kind(Skeleton.from_mapping(about["skeleton"], str(path)), **about["prn"])
+    prn = prn_network(Skeleton.from_mapping(about["skeleton"], str(path)), **about["prn"])
     try:
         prn.load_state_dict(state)
     except RuntimeError as e:

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from manypose.io.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
+from manypose.methods.multiposenet.dense_prn import DensePRN, dense_loss
 from manypose.methods.multiposenet.prn import PRN, log_share
 from manypose.methods.multiposenet.prn_data import People, Points, batches, order, points, read_people
 from manypose.methods.multiposenet.prn_file import save_prn
+from manypose.methods.multiposenet.prn_networks import PrnNetwork
+from manypose.methods.multiposenet.roi import Regions
 
 __all__ = ["PrnTrainingConfig", "fit", "loss_of", "train"]
 
@@ -58,7 +61,7 @@ def train(
     data: Path,
     out: Path,
     *,
-    network: Literal["perceptron", "attention"] = "perceptron",
+    network: Literal["perceptron", "dense", "attention"] = "perceptron",
     size: list[int] | None = None,
     nodes: int | None = None,
     layers: int | None = None,
@@ -84,7 +87,7 @@ def train(
     Args:
         data: annotated persons: an archive of COCO's annotations (.npz).
         out: folder for the weights (prn.safetensors) and for the state of a training that is not done.
-        network: the paper's perceptron, or attention among candidates and among boxes.
+        network: the paper's perceptron at the candidates alone, or dense: on maps, or attention among candidates and among boxes.
         size: height and width of a region in cells; the paper's 56 36.
         nodes: of a hidden layer (perceptron) or width of a token (attention).
         layers: hidden layers, or layers of attention.
@@ -116,17 +119,19 @@ def train(
         raise ValueError(f"size is height and width of a region, at least 2 cells each; got {size}")
     given = {"size": size, "layers": layers, "dropout": dropout, "margin": margin, "extend": extend}
     given |= {"width" if network == "attention" else "nodes": nodes}
-    if network == "perceptron":
+    if network != "attention":
         given["residual"] = residual
     elif not residual:
-        raise ValueError("attention is residual; residual False is for the perceptron")
+        raise ValueError("attention is residual; residual False is for the perceptrons")
+    if network == "dense" and given.pop("extend") is not None:
+        raise ValueError("a dense network's region is the box: leave out extend")
     given = {name: value for name, value in given.items() if value is not None}
     people = read_people(data)
     course = PrnTrainingConfig(
         epochs=epochs, batch_size=batch_size, lr=lr, jitter=jitter, lost=lost, curriculum=curriculum, least=least, skip=skip, seed=seed
     )
     torch.manual_seed(seed)
-    prn = (AttentionPRN if network == "attention" else PRN)(**given).train()
+    prn = {"perceptron": PRN, "dense": DensePRN, "attention": AttentionPRN}[network](**given).train()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order on every machine
     try:
@@ -141,16 +146,18 @@ def train(
     return path
 
 
-def loss_of(prn: PRN | AttentionPRN, p: Points, n: int) -> Float[Tensor, ""]:
+def loss_of(prn: PrnNetwork, p: Points, n: int) -> Float[Tensor, ""]:
     """Cross-entropy of each joint's softmax over its region, mean over regions and joints.
 
     Of a joint whose annotated place is no candidate (not labelled, or too far outside) it is the cells without candidate that count. The
     paper's binary cross-entropy of all 2,016 cells differs by terms of p² alone.
     """
+    if isinstance(prn, DensePRN):
+        return dense_loss(prn, p, n)
     k = len(prn.skeleton)
     s = p.seen
     row, joint, own, candidate = p.row[s], p.joint[s], p.own[s], p.candidate[s]
-    y = prn(row, joint, p.place[s], torch.ones_like(p.place[s][:, 0]), n, candidate)
+    y = prn(Regions(n, row, joint, p.place[s], torch.ones_like(p.place[s][:, 0]), candidate))
     log, none = log_share(y, row, joint, (n, k))
     absent = torch.ones(n * k, dtype=torch.bool).index_fill(0, (row * k + joint)[own], False)
     total = log[own].sum() + none.flatten()[absent].sum()
@@ -162,7 +169,7 @@ def loss_of(prn: PRN | AttentionPRN, p: Points, n: int) -> Float[Tensor, ""]:
     return -total / (n * k)
 
 
-def fit(prn: PRN | AttentionPRN, people: People, course: PrnTrainingConfig, out: Path, max_minutes: float | None = None) -> bool:
+def fit(prn: PrnNetwork, people: People, course: PrnTrainingConfig, out: Path, max_minutes: float | None = None) -> bool:
     """Train, or go on with the training that was stopped; gives whether it is done. ``out/last.pt`` is where it stands."""
     easy_first = order(people, course.least)
     easy_first = easy_first[people.image[easy_first] >= course.skip]
@@ -195,7 +202,7 @@ def fit(prn: PRN | AttentionPRN, people: People, course: PrnTrainingConfig, out:
 
 
 def _step(
-    prn: PRN | AttentionPRN,
+    prn: PrnNetwork,
     optimizer: torch.optim.Optimizer,
     people: People,
     chosen: Tensor,
@@ -225,7 +232,7 @@ def _step(
     return value.item()
 
 
-def _resume(last: Path, prn: PRN | AttentionPRN, optimizer: torch.optim.Optimizer, course: PrnTrainingConfig) -> int:
+def _resume(last: Path, prn: PrnNetwork, optimizer: torch.optim.Optimizer, course: PrnTrainingConfig) -> int:
     saved = torch.load(last, weights_only=True, map_location="cpu")
     if saved["course"] != asdict(course):
         raise ValueError(f"{last}: is from a training with other settings; give another folder, or delete it")

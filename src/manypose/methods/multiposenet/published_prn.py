@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from manypose.methods.multiposenet.roi import MARGIN, SIZE, render
+from manypose.methods.multiposenet.region_maps import SIZE, render, window_sums
+from manypose.methods.multiposenet.roi import MARGIN, Regions
 from manypose.nn.checkpoint_files import mismatch, read_checkpoint
 from manypose.poses.skeleton import COCO, Skeleton
 
@@ -37,20 +38,13 @@ class PublishedPRN(nn.Module):
         """Their output: probabilities whose sum over all joints and cells is 1."""
         return self.logits(regions).flatten(1).softmax(1).view(regions.shape)
 
-    def forward(
-        self,
-        row: Int[Tensor, " p"],
-        joint: Int[Tensor, " p"],
-        place: Float[Tensor, "p 2"],
-        heights: Float[Tensor, " p"],
-        n: int,
-        candidate: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, " p"]:
-        """See `PRN.forward`: the logarithm of their output's sum in the window of 15 × 15 cells around each candidate."""
+    def forward(self, seen: Regions) -> Float[Tensor, " p"]:
+        """The logarithm of their output's sum in the window of 15 × 15 cells around each candidate."""
         h, w = self.size
-        cells = torch.stack([place[:, 0] * w, place[:, 1] * h], 1).long().clamp(min=0).minimum(torch.tensor([w - 1, h - 1]))
-        maps = self.maps(render(row, joint, cells, (n, len(self.skeleton), h, w)))
-        return _windows(maps)[row, joint, cells[:, 1], cells[:, 0]].clamp(min=1e-12).log()
+        at = seen.place * seen.place.new_tensor([w, h])
+        cells = at.long().clamp(min=0).minimum(torch.tensor([w - 1, h - 1]))
+        maps = self.maps(render(seen.row, seen.joint, cells, (seen.n, len(self.skeleton), h, w)))
+        return window_sums(maps)[seen.row, seen.joint, cells[:, 1], cells[:, 0]].clamp(min=1e-12).log()
 
 
 def load_published_prn(path: str | Path, skeleton: Skeleton = COCO) -> PublishedPRN:
@@ -112,7 +106,7 @@ def authors_assign(
     row, cell = torch.cat(rows), torch.cat(cells)
     with torch.no_grad():
         maps = prn.maps(render(box_of, joint[row], cell, (n, k, h, w)))
-    value = _windows(maps)[box_of, joint[row], cell[:, 1], cell[:, 0]]
+    value = window_sums(maps)[box_of, joint[row], cell[:, 1], cell[:, 0]]
     score = torch.full((n, len(xy)), -1.0)
     score[box_of, row] = value
     _one_a_cell(score, box_of, row, joint, cell)
@@ -127,11 +121,6 @@ def authors_assign(
         highest = torch.stack([top % w, top // w], 2) * (boxes[:, None, 2:].ceil() / torch.tensor([w, h])) + boxes[:, None, :2]
         keypoints = torch.where(has[..., None], keypoints, highest)
     return keypoints, scores
-
-
-def _windows(maps: Float[Tensor, "n k h w"], reach: int = 7) -> Float[Tensor, "n k h w"]:
-    """The sum of the square around each cell."""
-    return functional.avg_pool2d(maps, 2 * reach + 1, 1, reach, divisor_override=1)
 
 
 def _one_a_cell(score: Tensor, box: Tensor, row: Tensor, joint: Tensor, cell: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Regions of interest: the keypoint candidates in person boxes, as cells and as maps of 56 × 36 (MultiPoseNet, Sections 3.4, 3.5).
+"""Keypoint candidates in person boxes (MultiPoseNet, Section 3.4).
 
-A box fills the whole map. Candidates up to `MARGIN` of the box's size outside it are seen too and lie on the map's border: annotated joints
-may stick out of their box, and detected boxes are often small.
+A box is the whole region. Candidates up to a margin outside the box belong to it too: annotated joints may lie outside their box, and
+detected boxes are often small.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,7 @@ from torch import Tensor
 
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["MARGIN", "SIZE", "Candidates", "Chooser", "Inside", "cells_of", "inside", "render", "stamps"]
-
-SIZE = (56, 36)
-"""Height and width of a region (the paper's 36 × 56 is width × height)."""
+__all__ = ["MARGIN", "Candidates", "Chooser", "Inside", "Regions", "inside"]
 
 MARGIN = 0.21
 """How far outside a box candidates are seen, as a part of its width and height (the authors' program; the paper does not say)."""
@@ -49,29 +46,47 @@ class Candidates:
         return len(self.joint)
 
 
+@dataclass(frozen=True)
+class Regions:
+    """The candidates that n regions see: one row for each pair of a region and a candidate in it.
+
+    Args:
+        n: number of regions.
+        row: region of each pair, ascending.
+        joint: joint type of its candidate.
+        place: xy of the candidate in the region's box, 0 … 1 inside.
+        heights: height of the candidate's peak.
+        candidate: index of the candidate, equal in all regions that see it; None: not known, all differ.
+    """
+
+    n: int
+    row: Int[Tensor, " p"]
+    joint: Int[Tensor, " p"]
+    place: Float[Tensor, "p 2"]
+    heights: Float[Tensor, " p"]
+    candidate: Int[Tensor, " p"] | None = None
+
+
 @runtime_checkable
 class Chooser(Protocol):
-    """Whoever says how likely candidates are a box's person's: `PRN`, `AttentionPRN`, `PublishedPRN`, `Baseline`."""
+    """A network or rule that scores candidates of boxes: `PRN`, `DensePRN`, `AttentionPRN`, `PublishedPRN`, `Baseline`.
+
+    Attributes:
+        skeleton: the joints k.
+        margin: how far outside a box candidates are seen, as a part of its width and height.
+    """
 
     skeleton: Skeleton
     margin: float
 
-    def __call__(
-        self,
-        row: Int[Tensor, " p"],
-        joint: Int[Tensor, " p"],
-        place: Float[Tensor, "p 2"],
-        heights: Float[Tensor, " p"],
-        n: int,
-        candidate: Int[Tensor, " p"] | None = None,
-    ) -> Float[Tensor, " p"]:
-        """See `PRN.forward`."""
+    def __call__(self, seen: Regions) -> Float[Tensor, " p"]:
+        """A score for each pair, before the softmax over the pairs of one region and joint."""
         ...
 
 
 @dataclass(frozen=True)
 class Inside:
-    """Which candidates are seen in which box: one row a pair, by box.
+    """Pairs of a box and a candidate seen in it, in the order of the boxes.
 
     Args:
         box: row of the box.
@@ -93,86 +108,3 @@ def inside(
     near = ((place > -margin) & (place < 1 + margin)).all(2) & (box_image[:, None] == image)
     box, candidate = near.nonzero(as_tuple=True)
     return Inside(box, candidate, place[box, candidate])
-
-
-def cells_of(place: Float[Tensor, "*p 2"], size: tuple[int, int] = SIZE) -> Int[Tensor, "*p 2"]:
-    """The xy cells of places in a box; what lies outside goes to the border, each coordinate by itself."""
-    limit = place.new_tensor([size[1], size[0]])
-    return (place * limit).floor().clamp(min=0).minimum(limit - 1).long()
-
-
-def stamps(
-    place: Float[Tensor, "p 2"], size: tuple[int, int] = SIZE, sharp: bool = False
-) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
-    """The cells that a point touches, as flat indices ``y w + x``, and how much it gives to each; the sum is 1.
-
-    A point is shared by the four cells whose middles are nearest (bilinear), so nothing is rounded; ``sharp``: its own cell gets all.
-    """
-    if sharp:
-        cells = cells_of(place, size)
-        return cells[:, 1:] * size[1] + cells[:, :1], torch.ones_like(place[:, :1])
-    limit = place.new_tensor([size[1] - 1, size[0] - 1])
-    at = (place * (limit + 1) - 0.5).clamp(min=0).minimum(limit)
-    low = at.floor().minimum(limit - 1)
-    part, (x, y) = at - low, low.long().unbind(1)
-    flat = (y * size[1] + x)[:, None] + torch.tensor([0, 1, size[1], size[1] + 1], device=place.device)
-    fx, fy = torch.stack([1 - part[:, 0], part[:, 0]], 1), torch.stack([1 - part[:, 1], part[:, 1]], 1)
-    return flat, (fy[:, :, None] * fx[:, None, :]).flatten(1)
-
-
-def render(
-    row: Int[Tensor, " p"],
-    joint: Int[Tensor, " p"],
-    cells: Int[Tensor, "p 2"],
-    shape: tuple[int, int, int, int],
-    sigma: float = 1.0,
-    heights: Float[Tensor, " p"] | None = None,
-    nearest: bool = True,
-) -> Float[Tensor, "n k h w"]:
-    """Maps with a Gaussian of sum 1 at each cell that has a point; several points in one cell count once (the highest).
-
-    These are the authors' maps; the `PRN` itself needs none.
-
-    Args:
-        row: the map's region.
-        joint: its channel.
-        cells: xy.
-        shape: n, k, h, w.
-        sigma: deviation in cells.
-        heights: of the points; left out, 1.
-        nearest: the border goes on outside, as in the authors' inputs: a point on the border counts as if it had been drawn on all cells
-            beyond too. Else what falls outside is lost, as in their targets.
-    """
-    n, k, h, w = shape
-    flat = (row * k + joint) * (h * w) + cells[:, 1] * w + cells[:, 0]
-    ones = torch.ones_like(flat, dtype=torch.float32) if heights is None else heights.float()
-    points, place = flat.unique(return_inverse=True)
-    height = ones.new_zeros(len(points)).scatter_reduce_(0, place, ones, "amax")
-    plane, y, x = points // (h * w), points % (h * w) // w, points % w
-    down, across = (_bell(side, sigma, nearest).to(ones.device) for side in (h, w))
-    reach = int(4 * sigma + 0.5)
-    (ys, fy), (xs, fx) = _window(y, down, reach), _window(x, across, reach)
-    values = height[:, None, None] * fy[:, :, None] * fx[:, None, :]
-    index = plane[:, None, None] * (h * w) + ys[:, :, None] * w + xs[:, None, :]
-    return values.new_zeros(n * k * h * w).index_add_(0, index.flatten(), values.flatten()).view(shape)
-
-
-def _bell(side: int, sigma: float, nearest: bool) -> Float[Tensor, "side side"]:
-    """What a point at i gives to cell j, along one axis, cut at 4 σ as usual."""
-    at, reach = torch.arange(side), int(4 * sigma + 0.5)
-    far = torch.arange(-reach, reach + 1)
-    bell = torch.exp(-(far.double() ** 2) / (2 * sigma**2))
-    bell = (bell / bell.sum()).float()
-    reads = at[:, None] + far  # cell j reads the points j - reach … j + reach
-    gives = torch.zeros(side, side)
-    there = torch.ones_like(reads, dtype=torch.bool) if nearest else (reads >= 0) & (reads < side)
-    gives.index_put_((reads.clamp(0, side - 1), at[:, None].expand_as(reads)), bell.expand_as(reads) * there, accumulate=True)
-    return gives
-
-
-def _window(at: Int[Tensor, " p"], bell: Float[Tensor, "side side"], reach: int) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
-    """The cells along one axis that points touch, and what they get; cells off the map get 0."""
-    side = len(bell)
-    cells = at[:, None] + torch.arange(-reach, reach + 1, device=at.device)
-    inner = cells.clamp(0, side - 1)
-    return inner, bell[at[:, None], inner] * (cells == inner)

@@ -144,7 +144,9 @@ class SIMPLE(nn.Module):
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
         """See `manypose.methods.simple.targets.targets`; with regression also anchors', with a teacher also what it looks at."""
         out = targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
-        return out | (person_targets(people, self._anchors(size, out["pose"])) if self.detector == "regression" else {})
+        if self.detector != "regression":
+            return out
+        return out | person_targets(people.boxes, people.there, people.mask, self._anchors(size, out["pose"]))
 
     def _anchors(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "a 4"]:
         return anchors(size, scale=self.anchor_scale, device=like.device)

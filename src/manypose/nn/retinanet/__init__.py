@@ -1,4 +1,4 @@
-"""RetinaNet's detector of people (Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017): boxes by regression, on any trunk.
+"""RetinaNet as a person detector (Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017).
 
 `PersonSubnet` makes logits and shifts for each anchor, `person_targets` and `person_losses` train it, `likeliest` reads boxes.
 """
@@ -7,14 +7,13 @@ import math
 from collections import OrderedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FeaturePyramidNetwork, box_iou, sigmoid_focal_loss
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from manypose.data.sample import Batch
 from manypose.nn.retinanet.anchors import ANCHORS, anchors, assign_anchors, from_shifts, to_shifts
 
 __all__ = ["PersonSubnet", "anchors", "likeliest", "person_losses", "person_targets"]
@@ -48,38 +47,39 @@ class PersonSubnet(nn.Module):
         return {"person": found["cls_logits"][..., 0], "shift": found["bbox_regression"]}
 
 
-def person_targets(people: Batch, at: Float[Tensor, "a 4"]) -> dict[str, Tensor]:
+def person_targets(
+    boxes: Float[Tensor, "b n 4"], there: Bool[Tensor, "b n"], mask: UInt8[Tensor, "b m H W"], at: Float[Tensor, "a 4"]
+) -> dict[str, Tensor]:
     """Labels and shifts of all anchors.
 
-    Boxes are cut at the picture's edge; an anchor whose middle lies where the loss may not look is left out.
-
     Args:
-        people: boxes in network pixels.
+        boxes: people's boxes, xyxy in network pixels; they are clipped to the input.
+        there: which rows of `boxes` are people.
+        mask: 1 where a loss may be computed; anchors whose centre has mask 0 in every plane are ignored unless they match a person.
         at: anchors.
 
     Returns:
-        ``label`` (b, a): 1 a person's, 0 background, -1 left out. ``shift`` (b, a, 4): the person's box relative to the anchor.
+        ``label`` (b, a): 1 person, 0 background, -1 ignored. ``shift`` (b, a, 4): the person's box relative to the anchor.
     """
-    h, w = people.mask.shape[-2:]
-    limit = people.boxes.new_tensor([w, h, w, h])
-    boxes = people.boxes.clamp(min=-0.5).minimum(limit - 0.5)
-    there = people.there & (boxes[..., 2] - boxes[..., 0] > 1) & (boxes[..., 3] - boxes[..., 1] > 1)
+    h, w = mask.shape[-2:]
+    boxes = boxes.clamp(min=-0.5).minimum(boxes.new_tensor([w, h, w, h]) - 0.5)
+    there = there & (boxes[..., 2] - boxes[..., 0] > 1) & (boxes[..., 3] - boxes[..., 1] > 1)
     b, n = there.shape
     iou = box_iou(boxes.flatten(0, 1), at).view(b, n, len(at))
     owner, between = assign_anchors(iou, there)
-    unseen = (owner < 0) & _hidden(people, at)
+    unseen = (owner < 0) & _masked_centres(mask, at)
     label = torch.where(owner >= 0, 1, torch.where(between | unseen, -1, 0))
     own = boxes.gather(1, owner.clamp(min=0)[..., None].expand(-1, -1, 4))
     shift = to_shifts(own.where(owner[..., None] >= 0, at).flatten(0, 1), at.repeat(b, 1)).view(b, len(at), 4)
     return {"label": label, "shift": shift}
 
 
-def _hidden(people: Batch, at: Float[Tensor, "a 4"]) -> Int[Tensor, "b a"] | Tensor:
-    """Whether no loss may look at an anchor's middle, for any joint; middles beyond the picture count as at its edge."""
-    h, w = people.mask.shape[-2:]
-    middle = ((at[:, :2] + at[:, 2:]) / 2).round().long()
-    x, y = middle[:, 0].clamp(0, w - 1), middle[:, 1].clamp(0, h - 1)
-    return people.mask.amax(1)[:, y, x] == 0
+def _masked_centres(mask: UInt8[Tensor, "b m H W"], at: Float[Tensor, "a 4"]) -> Bool[Tensor, "b a"]:
+    """Which anchors' centres have mask 0 in every plane; centres outside the input are moved to its edge."""
+    h, w = mask.shape[-2:]
+    centre = ((at[:, :2] + at[:, 2:]) / 2).round().long()
+    x, y = centre[:, 0].clamp(0, w - 1), centre[:, 1].clamp(0, h - 1)
+    return mask.amax(1)[:, y, x] == 0
 
 
 def person_losses(

@@ -1,11 +1,11 @@
-"""Anchors of the person subnet, boxes relative to them, and which anchor answers for whom (RetinaNet: Lin et al., ICCV 2017, Section 4)."""
+"""Anchors of the person subnet, box encoding, and matching of anchors to people (RetinaNet: Lin et al., ICCV 2017, Section 4)."""
 
+import math
 from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 __all__ = ["ANCHORS", "anchors", "assign_anchors", "from_shifts", "to_shifts"]
@@ -15,19 +15,23 @@ SIZES, RATIOS = (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), (0.5, 1.0, 2.0)
 ANCHORS = len(SIZES) * len(RATIOS)
 """Anchors a cell."""
 
-_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # shifts of a tenth (places) and a fifth (sizes, as logarithms) count 1
+SPREAD = (0.1, 0.1, 0.2, 0.2)
+"""A shift of 1 moves a box's centre by a tenth of the anchor's side, or its log side by a fifth."""
+
+LARGEST = math.log(1000 / 16)
+"""Bound of a predicted log side, so that exp cannot overflow."""
 
 
 def anchors(size: tuple[int, int], output_stride: int = 32, scale: float = 4.0, device: torch.device | str = "cpu") -> Float[Tensor, "a 4"]:
     """xyxy boxes by level (P3 … P7), row, column and kind.
 
-    Cell i of a level lies at pixel i · stride: where a ResNet's convolutions of stride 2 look.
+    Cell i of a level lies at pixel i · stride, the centre of the receptive field of a ResNet's stride-2 convolutions.
 
     Args:
         size: height and width of the network's input.
         output_stride: of C5; less than 32 where the trunk is dilated.
         scale: side of the smallest square anchor on each level, in multiples of the level's usual stride (8, 16, 32, 64, 128).
-        device: where to.
+        device: of the result.
     """
     return _anchors(size[0], size[1], output_stride, scale).to(device)
 
@@ -45,22 +49,31 @@ def _anchors(height: int, width: int, output_stride: int, scale: float) -> Tenso
 
 
 def to_shifts(boxes: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """Boxes relative to anchors."""
-    return _CODER.encode_single(boxes, at)
+    """Boxes relative to anchors: offsets of the centre over the anchor's side and logarithms of the side ratios, over `SPREAD`."""
+    (centre, side), (own, own_side) = _centre_and_side(boxes), _centre_and_side(at)
+    return torch.cat([(centre - own) / own_side, (side / own_side).log()], 1) / at.new_tensor(SPREAD)
 
 
 def from_shifts(shifts: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
     """The boxes that `to_shifts` encoded."""
-    return _CODER.decode_single(shifts, at)
+    own, own_side = _centre_and_side(at)
+    move, grow = (shifts * at.new_tensor(SPREAD)).split(2, 1)
+    centre, side = own + move * own_side, own_side * grow.clamp(max=LARGEST).exp()
+    return torch.cat([centre - side / 2, centre + side / 2], 1)
+
+
+def _centre_and_side(boxes: Float[Tensor, "n 4"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
+    low, high = boxes.split(2, 1)
+    return (low + high) / 2, high - low
 
 
 def assign_anchors(
     iou: Float[Tensor, "b n a"], there: Bool[Tensor, "b n"], high: float = 0.5, low: float = 0.4
 ) -> tuple[Int[Tensor, "b a"], Bool[Tensor, "b a"]]:
-    """Which person each anchor answers for.
+    """The person that each anchor is matched to.
 
-    An anchor answers for the person it overlaps most if that is by `high` or more, and is background below `low`; a person whose best
-    anchor is below `high` still gets that one.
+    An anchor is matched to the person with the highest IoU if that is at least `high`, and is background if it is below `low`; a person
+    without an anchor above `high` is matched to its best anchor.
 
     Args:
         iou: of people's boxes with anchors.
@@ -68,7 +81,7 @@ def assign_anchors(
         high, low: RetinaNet's 0.5 and 0.4.
 
     Returns:
-        For each anchor the row of its person, or -1; and which anchors are neither a person's nor background.
+        For each anchor the row of its person, or -1; and which anchors are neither matched nor background.
     """
     iou = iou.where(there[..., None], -1.0)
     most, who = iou.max(1)

@@ -1,12 +1,15 @@
-"""Table 3, "both GT": how well annotated joints are given back to their persons in the annotated boxes."""
+"""MultiPoseNet's Table 3, "both GT": ``python benchmarks/prn_table3.py PRN DATA [--how each]``.
+
+Annotated joints are the candidates of annotated boxes; measured is how well they are assigned back to their persons.
+"""
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from manypose.evaluation.metrics.annotations import read_results, read_truth
@@ -14,32 +17,29 @@ from manypose.evaluation.metrics.oks_ap import oks_ap
 from manypose.io.files import write_json
 from manypose.methods.multiposenet.assign import Candidates, How, assign
 from manypose.methods.multiposenet.baselines import Baseline, prior
+from manypose.methods.multiposenet.dense_prn import DensePRN
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.multiposenet.published_prn import load_published_prn
-from manypose.methods.multiposenet.roi import Chooser
+from manypose.methods.multiposenet.roi import Chooser, Inside, Regions, inside
 from manypose.poses.skeleton import Skeleton
-
-__all__ = ["evaluate", "figures", "first_images", "grouped"]
 
 
 def evaluate(
     prn: str,
     data: Path,
-    *,
-    how: How = "linear",
+    how: How | Literal["peak"] = "linear",
     train: Path | None = None,
     images: int | None = None,
     json: Path | None = None,
 ) -> dict[str, float]:
-    """Table 3, "both GT": give annotated joints back to the persons of the annotated boxes, and measure AP.
+    """Table 3, "both GT": assign annotated joints to annotated boxes, and measure AP.
 
     Args:
-        prn: weights (.safetensors; published ones: .pth, .tar), bundled for those that come with the package, or a baseline: max or ucr.
-        data: annotated persons: an archive of COCO's annotations (.npz).
-        how: linear: no joint goes to two persons; each: every box takes what it likes best; shared: linear, then who lacks a joint
-            takes another's.
-        train: for ucr: the archive from which its prior is learnt.
+        prn: weights (.safetensors; the authors': .pth, .tar), ``bundled``, or a baseline: ``max`` or ``ucr``.
+        data: COCO person_keypoints JSON, or an archive of annotations (.npz).
+        how: see `manypose.methods.multiposenet.assign.assign`; peak: the highest cell of each map of a DensePRN, without candidates.
+        train: for ucr: the annotations from which its prior is learnt.
         images: only the first so many.
         json: file for the figures.
 
@@ -56,8 +56,8 @@ def evaluate(
         keypoints, scores = grouped(model, people, how)
     out = figures(people, keypoints, scores, model.skeleton)
     protocol = (
-        f"{prn}, assignment {how}; annotated joints and boxes are given ('both GT'): all {len(people)} annotated persons of "
-        f"{len(people.image_ids)} images of {Path(data).name}; no crowd regions, half of the areas estimated: not COCO's official AP"
+        f"{prn}, assignment {how}, margin {model.margin}; 'both GT': annotated joints and boxes of {len(people)} persons with joints of "
+        f"{len(people.image_ids)} images of {Path(data).name}; without crowd regions and persons without joints: not COCO's official AP"
     )
     print("  ".join(f"{name} {value:.4f}" for name, value in out.items()), protocol, sep="\n")
     if json is not None:
@@ -70,7 +70,7 @@ def _named(prn: str, train: Path | None) -> Any:
         return Baseline()
     if prn == "ucr":
         if train is None:
-            raise ValueError("the prior of ucr is learnt from annotations: give --train FILE")
+            raise ValueError("the prior of UCR is learnt from annotations: give --train FILE")
         return Baseline(prior=prior(read_people(train)))
     if prn == "bundled":
         return load_prn(BUNDLED)
@@ -88,16 +88,33 @@ def first_images(people: People, images: int | None) -> People:
     return People(*rows, image_ids=people.image_ids[:images])
 
 
-def grouped(prn: Chooser, people: People, how: How = "linear", batch: int = 128) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
-    """Everybody's joints as candidates of score 1, given to everybody's boxes; `batch` images at a time."""
+def grouped(
+    prn: Chooser, people: People, how: How | Literal["peak"] = "linear", batch: int = 128
+) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+    """The annotated joints as candidates of score 1, assigned to the annotated boxes; `batch` images at a time."""
     ends = [*people.first.unique().tolist()[::batch], len(people)]
     parts = []
     for a, b in pairwise(ends):
-        image = people.image[a:b] - people.image[a]
+        image, boxes = people.image[a:b] - people.image[a], people.boxes[a:b]
         person, joint = (people.keypoints[a:b, :, 2] > 0).nonzero(as_tuple=True)
         xy = people.keypoints[a:b][person, joint, :2]
-        parts.append(assign(prn, Candidates(xy, torch.ones(len(xy)), joint, image[person]), people.boxes[a:b], image, how))
+        if how == "peak":
+            parts.append(_selected(prn, inside(xy, image[person], boxes, image, prn.margin), joint, boxes))
+        else:
+            parts.append(assign(prn, Candidates(xy, torch.ones(len(xy)), joint, image[person]), boxes, image, how))
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def _selected(
+    prn: Chooser, pairs: Inside, joint: Int[Tensor, " c"], boxes: Float[Tensor, "n 4"]
+) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+    """The highest cells of a dense network's maps, in pixels."""
+    if not isinstance(prn, DensePRN):
+        raise ValueError("how peak needs the maps of a DensePRN (manypose prn train --network dense)")
+    seen = Regions(len(boxes), pairs.box, joint[pairs.candidate], pairs.place, torch.ones(len(pairs.box)))
+    place, scores = prn.selected(seen)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    return low + place * (high - low), scores
 
 
 def figures(people: People, keypoints: Float[Tensor, "n k 2"], scores: Float[Tensor, "n k"], skeleton: Skeleton) -> dict[str, float]:
@@ -122,3 +139,9 @@ def _truth(people: People, skeleton: Skeleton) -> dict[str, Any]:
     ]
     category = {"id": 1, "name": "person", "keypoints": list(skeleton.joints)}
     return {"images": [{"id": i} for i in people.image_ids.tolist()], "annotations": rows, "categories": [category]}
+
+
+if __name__ == "__main__":
+    from jsonargparse import auto_cli
+
+    auto_cli(evaluate)

@@ -1,4 +1,7 @@
-"""The configurations that a PRN has learnt, as a picture: k-means of its outputs with OKS as the likeness (Figure 2, right)."""
+"""MultiPoseNet's Figure 2, right: ``python benchmarks/prn_clusters.py PRN DATA OUT.png``.
+
+The body configurations that a PRN has learnt: k-means of its outputs with OKS as similarity.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,22 +16,21 @@ from manypose.methods.multiposenet.baselines import prior
 from manypose.methods.multiposenet.prn import PRN
 from manypose.methods.multiposenet.prn_data import People, order, points, read_people
 from manypose.methods.multiposenet.prn_file import load_prn
+from manypose.methods.multiposenet.roi import Regions
 from manypose.poses.drawing import draw
 from manypose.poses.oks import oks
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["cluster", "clusters", "configurations"]
-
 
 def clusters(
-    prn: Path, data: Path, out: Path, *, number: int = 6, people: int = 3000, height: int = 280, seed: int = 0
+    prn: Path, data: Path, out: Path, number: int = 6, people: int = 3000, height: int = 280, seed: int = 0
 ) -> Float[np.ndarray, "c k 2"]:
-    """Draw the poses around which the outputs of a PRN gather.
+    """Draw the cluster centres of a PRN's outputs.
 
     Args:
         prn: weights of a perceptron (.safetensors).
-        data: annotated persons whose regions it is given (.npz).
+        data: annotated persons that are its input: COCO person_keypoints JSON or an archive (.npz).
         out: the picture.
         number: of clusters; the paper shows six.
         people: how many persons' outputs are clustered, those with most joints first.
@@ -36,7 +38,7 @@ def clusters(
         seed: of the first centres.
 
     Returns:
-        the clusters' middles, the largest cluster first; xy in a box of width 0.64 and height 1.
+        the cluster centres, the largest cluster first; xy in a box of width 0.64 and height 1.
 
     Raises:
         ValueError: the weights are of a network without regions of cells.
@@ -52,7 +54,8 @@ def clusters(
     s = p.seen
     with torch.inference_mode():
         frequency = prior(_widened(everybody, net.extend), net.size, sigma=0.8)
-        poses = configurations(net, frequency, p.row[s], p.joint[s], p.place[s], len(chosen)).numpy()
+        seen = Regions(len(chosen), p.row[s], p.joint[s], p.place[s], torch.ones(int(s.sum())))
+        poses = configurations(net, frequency, seen).numpy()
     found, size = cluster(poses, number, net.skeleton, seed)
     found = found[np.argsort(-size)]
     picture = [_drawn(pose, net.skeleton, height) for pose in found]
@@ -67,25 +70,20 @@ def _widened(people: People, extend: float) -> People:
     return replace(people, boxes=torch.cat([people.boxes[:, :2] - size, people.boxes[:, 2:] + size], 1))
 
 
-def configurations(
-    prn: PRN, frequency: Float[Tensor, "k h w"], row: Int[Tensor, " p"], joint: Int[Tensor, " p"], place: Float[Tensor, "p 2"], n: int
-) -> Float[Tensor, "n k 2"]:
-    """Of each region the mean place of each joint where the network wants it, candidate or not: a whole body.
+def configurations(prn: PRN, frequency: Float[Tensor, "k h w"], seen: Regions) -> Float[Tensor, "n k 2"]:
+    """The mean place of each joint in each region's output, with or without a candidate there: a whole body.
 
-    That is the mean over the region's cells, weighed by ``exp φ_k`` and by how often the joint is there at all: in cells where there never
-    is one nothing was learnt.
+    It is the mean over the region's cells, weighted by ``exp φ_k`` and by how often the joint lies in a cell at all: the output of cells in
+    which it never lies was not trained.
 
     Args:
         prn: a perceptron.
         frequency: see `baselines.prior`.
-        row: see `PRN.forward`.
-        joint: see `PRN.forward`.
-        place: see `PRN.forward`.
-        n: regions.
+        seen: the regions' candidates.
     """
     k, (h, w) = len(prn.skeleton), prn.size
-    phi = prn.last @ prn.activations(row, joint, place, torch.ones_like(place[:, 0]), n).T + prn.last_bias
-    weight = (phi.view(k, h * w, n) + frequency.flatten(1)[..., None].clamp(min=1e-12).log()).softmax(1)
+    phi = prn.last @ prn.activations(seen).T + prn.last_bias
+    weight = (phi.view(k, h * w, seen.n) + frequency.flatten(1)[..., None].clamp(min=1e-12).log()).softmax(1)
     cell = torch.arange(h * w)
     middle = torch.stack([(cell % w + 0.5) / w, (cell // w + 0.5) / h], 1)
     # The region's cells back to places in the box, and those to a box as tall as 1 and as wide as people's mostly are.
@@ -121,3 +119,9 @@ def _drawn(pose: Float[np.ndarray, "k 2"], skeleton: Skeleton, height: int) -> U
     canvas = np.full((int(height * 1.1), int(height * 0.7), 3), 255, np.uint8)
     xy = (pose + np.array([0.03, 0.05])) * height
     return draw(canvas, Poses(skeleton, xy[None].astype(np.float32), np.ones((1, len(pose)), np.float32), np.ones(1, np.float32)), width=4)
+
+
+if __name__ == "__main__":
+    from jsonargparse import auto_cli
+
+    auto_cli(clusters)
