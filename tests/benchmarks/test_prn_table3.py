@@ -89,7 +89,7 @@ def test_the_picture_of_configurations(archive, tmp_path, capsys):
 
 
 def test_a_prior_improves_on_max(people):
-    ap = [figures(people, *grouped(b, people, "each"), COCO)["AP"] for b in (Baseline(), Baseline(prior=maps))]
+    ap = [figures(people, *grouped(b, people, "each"), COCO)["AP"] for b in (Baseline(), Baseline(prior=prior(people)))]
     assert ap[1] > ap[0]
 
 
