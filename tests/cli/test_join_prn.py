@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from manypose.cli.join_prn import join
+from manypose.io.safetensors import read_about
 from manypose.methods.catalog import build
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.prn_file import save_prn
 from manypose.poses.skeleton import COCO, CROWDPOSE
-from manypose.weights.files import about, load, save
+from manypose.weights.files import load, save
 
 LIGHT = {"trunk": "resnet18", "channels": [8, 8, 16, 16], "width": 16, "features": 8, "smooth": 16, "norm": True, "size": 64}
 
@@ -27,7 +28,7 @@ def test_a_network_gets_a_prn_or_another_one(tmp_path, before):
     chooser = prn(1)
     out = join(file, save_prn(chooser, tmp_path / "prn.safetensors"), tmp_path / "whole.safetensors", dtype="float32", measured="AP 1")
     whole = load(out, device="cpu")
-    told = about(out)
+    told = read_about(out)
     assert (told["note"], told["measured"], "step" in told["kwargs"]) == ("photos", "AP 1", False)
     assert whole.step == "all"  # pyright: ignore[reportAttributeAccessIssue]
     state = whole.state_dict()  # pyright: ignore[reportAttributeAccessIssue]

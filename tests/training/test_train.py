@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import Tiny, run
 
+from manypose.io.safetensors import read_tensors
 from manypose.poses.skeleton import CROWDPOSE
 from manypose.training.schedule import Schedule
-from manypose.weights import files
 
 PROGRAM = Path(__file__).parents[1] / "tiny_training.py"
 SETTINGS = {"ema": 0.9, "clip_norm": 1.0}
@@ -231,7 +231,7 @@ def test_fine_tuning_takes_what_fits(tmp_path):
     first_weights = load_file(first)
     assert torch.equal(tuned["trunk.0.weight"], first_weights["trunk.0.weight"])
     assert len(tuned["head.1.weight"]) == 14
-    about, _ = files.read(tmp_path / "second" / "tiny.safetensors")
+    about, _ = read_tensors(tmp_path / "second" / "tiny.safetensors")
     assert about["skeleton"] == CROWDPOSE.to_mapping()
     assert about["step"] == 12
 

@@ -5,8 +5,10 @@ import pickle
 import pytest
 import tiny_training
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from manypose.io.safetensors import read_tensors
 from manypose.methods.catalog import MODELS, build
 from manypose.nn.device import choose_device
 from manypose.poses.skeleton import COCO, CROWDPOSE, Skeleton
@@ -47,7 +49,7 @@ def test_the_file_says_all_about_itself(tiny, tmp_path):
     skeleton = Skeleton.build("stick", ("top", "left_foot", "right_foot"), [("top", "left_foot")], (0.1, 0.2, 0.3))
     path = tmp_path / "new folder" / "stick.safetensors"
     files.save(tiny_training.Tiny(skeleton), path, name="tiny", kwargs={"pretrained": True}, note="on sticks", AP=0.5)
-    about, state = files.read(path)
+    about, state = read_tensors(path)
     assert about["skeleton"]["sigmas"] == [0.1, 0.2, 0.3]
     assert (about["model"], about["note"], about["AP"], about["kwargs"]) == ("tiny", "on sticks", 0.5, {})
     assert files.load(path).skeleton == skeleton
@@ -136,13 +138,13 @@ def test_missing_files_are_named(kind, name, file, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("head.1.bias"), r"1 of 11 missing \(first head.1.bias\)"),
-        (lambda s: s.update(extra=torch.zeros(1)), r"1 not expected \(first extra\)"),
-        (lambda s: s.update({"head.1.bias": torch.zeros(9)}), r"1 of another shape \(first head.1.bias: expected \[17\], found \[9\]\)"),
+        (lambda s: s.pop("head.1.bias"), r"1 missing \(head.1.bias\)"),
+        (lambda s: s.update(extra=torch.zeros(1)), r"1 unexpected \(extra\)"),
+        (lambda s: s.update({"head.1.bias": torch.zeros(9)}), r"1 other shapes \(head.1.bias: expected \(17,\), found \(9,\)\)"),
     ],
 )
 def test_tensors_that_do_not_fit_are_counted_and_named(change, message, file, tmp_path):
-    about, state = files.read(file)
+    about, state = read_tensors(file)
     change(state)
     path = tmp_path / "other.safetensors"
     save_file(state, path, {"manypose": json.dumps(about)})
@@ -157,7 +159,7 @@ def test_a_file_of_another_model_or_skeleton_is_refused(file, tmp_path):
         files.load(file, skeleton=CROWDPOSE)
     with pytest.raises(ValueError, match="holds the skeleton 'coco' of 17 joints, not 'crowdpose' of 14"):
         files.load(file, skeleton="crowdpose")
-    about, state = files.read(file)
+    about, state = read_tensors(file)
     for change, message in (({"model": "later"}, "'later', which this version does not know"), ({"skeleton": {"joints": ["a"]}}, "sigmas")):
         save_file(state, tmp_path / "b.safetensors", {"manypose": json.dumps({**about, **change})})
         with pytest.raises(ValueError, match=rf"b.safetensors: .*{message}"):
@@ -165,7 +167,7 @@ def test_a_file_of_another_model_or_skeleton_is_refused(file, tmp_path):
 
 
 def test_foreign_safetensors_need_a_name(file, tmp_path):
-    _, state = files.read(file)
+    _, state = read_tensors(file)
     save_file(state, tmp_path / "foreign.safetensors")
     with pytest.raises(ValueError, match="does not say which model it is; name it"):
         files.load(tmp_path / "foreign.safetensors")
@@ -206,7 +208,7 @@ def test_published_files_load_and_convert(tmp_path):
     torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}}, tmp_path / "published.pth")
     out = files.convert(tmp_path / "published.pth", "swahr-w18-small", tmp_path / "converted.safetensors")
     assert same(files.load(out, device="cpu").net, net)
-    assert files.read(out)[0]["note"] == "converted from the published file published.pth"
+    assert read_tensors(out)[0]["note"] == "converted from the published file published.pth"
     with pytest.raises(ValueError, match=r"published.pth: does not fit"):
         files.convert(tmp_path / "published.pth", "higherhrnet-w32", tmp_path / "no.safetensors")
     assert not (tmp_path / "no.safetensors").exists()
@@ -235,9 +237,9 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old(kind, tiny, file, tmp_path
         path.write_bytes(b"half")
         if kind == "system":
             raise OSError(errno.ENOSPC, "No space left on device")
-        raise files.SafetensorError("Error while serializing: No space left on device")
+        raise SafetensorError("Error while serializing: No space left on device")
 
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match=r"No space left on device.*a.safetensors"):
         files.save(tiny, file, name="tiny")
     assert file.read_bytes() == before

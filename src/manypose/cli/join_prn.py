@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from manypose.io.safetensors import read_about
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.multiposenet.prn_file import load_prn
-from manypose.weights.files import load, read, save
+from manypose.weights.files import load, save
 
 __all__ = ["join"]
 
@@ -26,7 +27,7 @@ def join(
     Raises:
         FileNotFoundError, ValueError: a file is missing, is no MultiPoseNet or PRN, or their skeletons differ.
     """
-    about, chooser = read(network)[0], load_prn(prn)
+    about, chooser = read_about(network), load_prn(prn)
     kept = {k: v for k, v in about.get("kwargs", {}).items() if k != "step"}
     arguments: dict[str, Any] = {**kept, "prn": {"kind": type(chooser).__name__, **chooser.arguments}}
     method = load(network, device="cpu")

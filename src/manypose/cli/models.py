@@ -8,9 +8,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from manypose.io.files import write_json
+from manypose.io.safetensors import read_about
 from manypose.methods.catalog import MODELS, build
 from manypose.methods.method import TopDownMethod, module_of
-from manypose.weights.files import BUNDLED, CHOICES, about
+from manypose.weights.files import BUNDLED, CHOICES
 
 __all__ = ["COUNTING", "Line", "table", "text"]
 
@@ -78,7 +79,7 @@ def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:
 
 def _measured(path: Path) -> str:
     """What the weights file says of itself."""
-    return str(about(path).get("measured", "")) if path.is_file() else ""
+    return str(read_about(path).get("measured", "")) if path.is_file() else ""
 
 
 def text(lines: list[Line]) -> str:

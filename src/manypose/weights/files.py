@@ -3,9 +3,7 @@
 Published ``.pth`` files are read through the ``published.py`` of the method's room, which never runs code from a file.
 """
 
-import json
 from collections.abc import Mapping
-from errno import EIO
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,17 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-
-from manypose.io.files import atomic
+from manypose.io.safetensors import read_about, read_tensors, write_tensors
 from manypose.methods.catalog import MODELS, build
 from manypose.methods.method import Method, module_of
+from manypose.nn.checkpoint_files import mismatch
 from manypose.nn.device import choose_device
+from manypose.nn.network_files import built, fill_exactly, filled, stored
 from manypose.poses.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "about", "convert", "line_of", "load", "read", "save", "transfer"]
+__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "convert", "line_of", "load", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
@@ -62,8 +58,6 @@ def save(
         OSError: the file cannot be written; nothing is left.
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: weights are written as .safetensors")
     if name not in MODELS:
         raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
@@ -78,32 +72,7 @@ def save(
         "note": note,
         **more,
     }
-    half = dtype == "float16"
-    state = {k: v.detach().cpu() for k, v in module_of(method).state_dict().items() if k.split(".")[0] not in method.training_only}
-    state = {k: (v.half() if half and v.ndim > 1 and v.is_floating_point() else v).contiguous().clone() for k, v in state.items()}
-    with atomic(path) as temporary:
-        try:
-            save_file(state, temporary, {"format": "pt", "manypose": json.dumps(about)})
-        except SafetensorError as e:
-            raise OSError(EIO, str(e), str(temporary)) from None
-    return path
-
-
-def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a ``.safetensors`` file says about itself (empty where it is not manypose's), and its tensors.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no safetensors file, or a truncated one.
-    """
-    path = _existing(path)
-    try:
-        with safe_open(path, "pt") as file:
-            about = (file.metadata() or {}).get("manypose", "{}")
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return json.loads(about), state
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ValueError(f"{path}: not a whole safetensors file ({e}); download or convert it again") from None
+    return write_tensors(path, stored(module_of(method), dtype, method.training_only), about)
 
 
 def load(source: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Method:
@@ -135,13 +104,7 @@ def line_of(source: str | Path | None) -> str:
     """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
     if source is None or not _is_file(source):
         return DEFAULT if source is None else CHOICES.get(str(source), str(source))
-    return "" if _published(Path(source)) else str(about(Path(source)).get("model", ""))
-
-
-def about(path: Path) -> dict[str, Any]:
-    """What a ``.safetensors`` file says about itself (empty where it is not manypose's); its tensors are not read."""
-    with safe_open(path, "pt") as file:
-        return json.loads((file.metadata() or {}).get("manypose", "{}"))
+    return "" if _published(Path(source)) else str(read_about(source).get("model", ""))
 
 
 def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
@@ -172,10 +135,10 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
             room.fit_trunk(method, state, str(path))
             return f"started from the trunk of {path}"
         return f"started from {path}"
-    state, own = read(path)[1], module_of(method).state_dict()
+    state, own = read_tensors(path)[1], module_of(method).state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if 2 * len(fitting) < len(own):
-        raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {_differences(own, state)}")
+        raise ValueError(f"{path}: only {len(fitting)} of the {len(own)} tensors of {name} fit; {mismatch(own, state)}")
     module_of(method).load_state_dict(fitting, strict=False)
     return f"started from {path}: {len(fitting)} of {len(own)} tensors"
 
@@ -184,22 +147,26 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
 
 
 def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
-    about, state = read(path)
+    about, state = read_tensors(path)
     if not about and name is None:
         raise ValueError(f"{path}: does not say which model it is; name it, as in load('swahr-w32', weights={str(path)!r})")
-    if about.get("model", name) not in MODELS:
-        raise ValueError(f"{path}: holds the model {about['model']!r}, which this version does not know; there are {', '.join(MODELS)}")
-    if name is not None and about.get("model", name) != name:
-        raise ValueError(f"{path}: holds the model {about['model']!r}, not {name!r}")
-    kwargs = dict(about.get("kwargs", {}))
+    model = about.get("model", name)
+    if model not in (name, None) and name is not None:
+        raise ValueError(f"{path}: holds the model {model!r}, not {name!r}")
+    if not isinstance(model, str) or model not in MODELS:
+        raise ValueError(f"{path}: holds the model {model!r}, which this version does not know; there are {', '.join(MODELS)}")
+    kwargs = about.get("kwargs", {})
     if "skeleton" in about:
-        own = Skeleton.from_mapping(about["skeleton"], str(path))
+        own = built(path, "skeleton", lambda: Skeleton.from_mapping(about["skeleton"], str(path)), about["skeleton"])
         asked = overrides.get("skeleton", own)
         asked = named(asked) if isinstance(asked, str) else asked
         if asked.joints != own.joints:
             raise ValueError(f"{path}: holds the skeleton {own.name!r} of {len(own)} joints, not {asked.name!r} of {len(asked)}")
-        kwargs["skeleton"] = overrides["skeleton"] = own
-    return _fill(_build(about.get("model", name), {**kwargs, **overrides}), state, path)
+        overrides["skeleton"] = own
+    arguments = {**kwargs, **overrides}
+    if kwargs == MODELS[model].kwargs:  # a network of the table: nothing of a stranger's decides its size
+        return fill_exactly(_build(model, arguments), state, path, "model")
+    return filled(path, f"model {model!r}", lambda: build(model, **arguments), kwargs, state)
 
 
 def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
@@ -223,30 +190,6 @@ def _room(name: str, path: Path) -> ModuleType:
 def _published_arguments(name: str, path: Path) -> dict[str, Any]:
     """What a model is to be built with to hold a published file, where its room says so (`ARGUMENTS`)."""
     return dict(getattr(_room(name, path), "ARGUMENTS", {})) if _published(path) else {}
-
-
-def _fill(method: Method, state: Mapping[str, Tensor], path: Path) -> Method:
-    own = module_of(method).state_dict()
-    wrong = _differences(own, state)
-    if wrong:
-        raise ValueError(f"{path}: does not fit the model: {wrong}")
-    module_of(method).load_state_dict(state)
-    return method
-
-
-def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """How the file's tensors differ from the model's, in one line; empty where they agree."""
-    missing, extra = [k for k in own if k not in state], [k for k in state if k not in own]
-    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
-    said = []
-    if shapes:
-        k = shapes[0]
-        said.append(f"{len(shapes)} of another shape (first {k}: expected {list(own[k].shape)}, found {list(state[k].shape)})")
-    if missing:
-        said.append(f"{len(missing)} of {len(own)} missing (first {missing[0]})")
-    if extra:
-        said.append(f"{len(extra)} not expected (first {extra[0]})")
-    return "tensors: " + ", ".join(said) + "; another size, skeleton or kind of network?" if said else ""
 
 
 # ── small matters ──

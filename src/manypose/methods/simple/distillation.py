@@ -12,7 +12,6 @@ student. Where another annotated person's joint lies in a box, nothing is asked 
 map must show everybody's joints, the teacher's shows one person's.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,15 +19,16 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from manypose.data.sample import Batch
+from manypose.io.safetensors import read_tensors
 from manypose.methods.catalog import build
 from manypose.methods.method import Maps, Method, TopDownMethod, module_of
 from manypose.methods.simple.roi import roi_align, to_roi
 from manypose.nn.heatmaps import gaussians
+from manypose.nn.network_files import fill_exactly
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["Mimic", "Teacher", "crops_of", "matched", "read_teacher"]
@@ -275,24 +275,14 @@ def read_teacher(name: str, weights: str | Path | None, arguments: Mapping[str, 
     state: dict[str, Tensor] | None = None
     if weights is not None:
         path = Path(weights)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such weights of a teacher")
-        try:
-            with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {}).get("manypose", "{}"))
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as e:
-            raise ValueError(f"{path}: not a whole safetensors file ({e})") from None
+        about, state = read_tensors(path)
         if about.get("model", name) != name:
             raise ValueError(f"{path}: holds the model {about['model']!r}, not the teacher {name!r}")
     skeleton = {"skeleton": Skeleton.from_mapping(about["skeleton"], str(weights))} if "skeleton" in about else {}
     method = build(name, **{**about.get("kwargs", {}), **skeleton, **arguments})
     module = module_of(method)
     if state is not None:
-        try:
-            module.load_state_dict(state)
-        except RuntimeError as e:
-            raise ValueError(f"{weights}: does not fit the teacher {name!r} ({str(e).splitlines()[-1].strip()})") from None
+        fill_exactly(module, state, Path(str(weights)), f"teacher {name!r}")
     module.eval().requires_grad_(False)
     return method
 
