@@ -54,7 +54,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], about: Mapp
     """
     from safetensors.numpy import save_file
 
-    return _write(path, save_file, {k: np.ascontiguousarray(v) for k, v in arrays.items()}, about)
+    return _write(path, save_file, {k: np.array(v, order="C") for k, v in arrays.items()}, about)
 
 
 def write_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any]) -> Path:

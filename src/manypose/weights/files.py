@@ -163,6 +163,8 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
         if asked.joints != own.joints:
             raise ValueError(f"{path}: holds the skeleton {own.name!r} of {len(own)} joints, not {asked.name!r} of {len(asked)}")
         overrides["skeleton"] = own
+    if not isinstance(kwargs, dict):
+        raise ValueError(f"{path}: its description of the model has kwargs {kwargs!r}, not an object; make or download it again")
     arguments = {**kwargs, **overrides}
     if kwargs == MODELS[model].kwargs:  # a network of the table: nothing of a stranger's decides its size
         return fill_exactly(_build(model, arguments), state, path, "model")
