@@ -644,4 +644,4 @@ def test_a_file_of_the_wrong_skeleton(run: Callable[..., Run], tmp_path: Path):
     about["skeleton"] = COCO.to_mapping()
     save_file(state, path, {"format": "pt", "manypose": json.dumps(about)})
     media.write(tmp_path / "a.png", np.zeros((64, 64, 3), np.uint8))
-    refused(run("predict", tmp_path / "a.png", "--model", path, "--out", tmp_path / "out"), "expected (", "found [", code=1)
+    refused(run("predict", tmp_path / "a.png", "--model", path, "--out", tmp_path / "out"), "expected (", "found (", code=1)
