@@ -1,0 +1,1 @@
+"""Graphs of models for other runtimes (ONNX), and prediction with them."""
