@@ -17,7 +17,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.io.files import atomic, write_json
-from manypose.methods.method import Method, TopDownMethod
+from manypose.methods.multiposenet import MultiPoseNet
+from manypose.methods.simple import SIMPLE
+from manypose.methods.method import Maps, Method, TopDownMethod
 
 __all__ = ["Graph", "about", "export"]
 
@@ -32,17 +34,24 @@ class Graph(nn.Module):
 
     Args:
         method: a method with its weights.
+        part: ``readout``: the outputs that decoding reads; ``network``: the network's own, where `Method.readout` selects boxes by steps
+            whose sizes depend on the image (MultiPoseNet's anchors, SIMPLE's points).
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, part: Literal["readout", "network"] = "readout") -> None:
         super().__init__()
         self.method = method
-        self.names = tuple(method.fields)
+        self.part = part
+
+    def outputs(self, images: UInt8[Tensor, "b H W 3"]) -> Maps:
+        """The outputs by name, in the order of the graph."""
+        maps = self.method.network(self.method.prepare(images))
+        maps = self.method.readout(maps) if self.part == "readout" else maps
+        return {name: maps[name].float() for name in sorted(maps)}
 
     def forward(self, images: UInt8[Tensor, "b H W 3"]) -> tuple[Float[Tensor, "b ..."], ...]:
-        """The outputs that `Method.fields` names, in that order."""
-        outputs = self.method.readout(self.method.network(self.method.prepare(images)))
-        return tuple(outputs[name].float() for name in self.names)
+        """The outputs alone."""
+        return tuple(self.outputs(images).values())
 
 
 def export(
@@ -75,14 +84,14 @@ def export(
     if precision == "int8" and not batches:
         raise ValueError("int8 needs photos to measure the ranges of activations on: give some (--calibration PHOTOS)")
     _needs("onnx", "onnxscript")
-    graph = Graph(method).eval()
+    graph = Graph(method, "network" if isinstance(method, (MultiPoseNet, SIMPLE)) else "readout").eval()
     with atomic(out) as temporary:
         _trace(graph).save(str(temporary))
         if precision == "float16":
             _halved(temporary)
         elif precision == "int8":
             _quantised(temporary, batches)
-    write_json(out.with_suffix(".json"), {**about(method, name), "precision": precision})
+    write_json(out.with_suffix(".json"), {**about(method, name), "outputs_of": graph.part, "precision": precision})
     return out
 
 
@@ -120,10 +129,12 @@ def _trace(graph: Graph) -> Any:
     device = next(graph.parameters()).device
     images = torch.zeros((2, *size, 3), dtype=torch.uint8, device=device)
     try:
+        with torch.no_grad():
+            names = list(graph.outputs(images))
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                graph, (images,), dynamo=True, dynamic_shapes=(shape,), input_names=["images"], output_names=list(graph.names),
+                graph, (images,), dynamo=True, dynamic_shapes=(shape,), input_names=["images"], output_names=names,
                 opset_version=OPSET, verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as e:

@@ -1,0 +1,82 @@
+"""Graphs give what PyTorch gives, at three photo sizes and batches of one and three; what cannot be exported is one clear error."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from manypose.export.onnx import Graph, export, read_about
+from manypose.methods.catalog import build
+from manypose.methods.method import TopDownMethod
+
+ort = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.usefixtures("untyped")
+
+MODELS = ("mspn-small", "swahr-w18-small", "multiposenet-small", "simple-small", "imhn-small")
+
+
+def made(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(name).eval()  # type: ignore[attr-defined]
+
+
+def photos(n: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(n).integers(0, 256, (n, *size, 3), dtype=np.uint8)
+
+
+def sizes(method) -> list[tuple[int, int]]:
+    s = method.stride
+    return [method.input_size] if isinstance(method, TopDownMethod) else [(4 * s, 4 * s), (3 * s, 5 * s), (6 * s, 2 * s)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_graphs_equal_pytorch(name: str, tmp_path: Path):
+    method = made(name)
+    path = export(method, tmp_path / "model.onnx", name=name)
+    session = ort.InferenceSession(str(path))
+    about = read_about(path)
+    assert about["model"] == name
+    graph = Graph(method, about["outputs_of"])
+    for size in sizes(method):
+        for n in (1, 3):
+            images = photos(n, size)
+            with torch.no_grad():
+                expected = graph.outputs(torch.from_numpy(images))
+            found = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"images": images}), strict=True))
+            assert found.keys() == expected.keys()
+            for key, value in expected.items():
+                scale = max(1.0, float(value.abs().max()))
+                assert np.abs(found[key] - value.numpy()).max() < 1e-4 * scale, (key, size, n)
+
+
+def test_half_precision_is_half_the_size_and_near(tmp_path: Path):
+    method = made("mspn-small")
+    whole, half = (export(method, tmp_path / f"{p}.onnx", precision=p) for p in ("float32", "float16"))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    images = photos(2, method.input_size)
+    a, b = (ort.InferenceSession(str(p)).run(None, {"images": images})[0] for p in (whole, half))
+    assert 0 < np.abs(a - b).max() < 0.01 * np.abs(a).max()
+
+
+def test_int8_needs_photos_and_is_smaller(tmp_path: Path):
+    method = made("mspn-small")
+    with pytest.raises(ValueError, match="--calibration"):
+        export(method, tmp_path / "small.onnx", precision="int8")
+    assert not list(tmp_path.iterdir())
+    whole = export(method, tmp_path / "whole.onnx")
+    small = export(method, tmp_path / "small.onnx", precision="int8", calibration=[photos(2, method.input_size)])
+    assert small.stat().st_size < 0.4 * whole.stat().st_size
+    assert json.loads(small.with_suffix(".json").read_text())["precision"] == "int8"
+
+
+def test_other_suffixes_and_missing_descriptions_are_one_error(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"an \.onnx file"):
+        export(made("mspn-small"), tmp_path / "model.pt")
+    with pytest.raises(FileNotFoundError, match="manypose export"):
+        read_about(tmp_path / "model.onnx")
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(ValueError, match="export the model anew"):
+        read_about(tmp_path / "model.onnx")
