@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("manypose.evaluation.evaluate:evaluate", "measure a model, or results, on a data set"),
     "label": ("manypose.training.self_training:label", "annotate the people whom a data set leaves out, to train on (self-training)"),
     "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),
+    "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
     "models": ("manypose.cli.models:models", "list the models, their size, cost and figures"),
     "bench decode": ("manypose.cli.bench:decode", "how long grouping takes, against the number of people"),
     "bench network": ("manypose.cli.bench:network", "how long a network takes, against the input's size"),

@@ -6,7 +6,7 @@ file beside the graph says what a program needs to use it: skeleton, sizes, outp
 
 import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +17,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from manypose.io.files import atomic, write_json
+from manypose.methods.method import Maps, Method, TopDownMethod
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.simple import SIMPLE
-from manypose.methods.method import Maps, Method, TopDownMethod
 
 __all__ = ["Graph", "about", "export"]
 

@@ -1,0 +1,33 @@
+"""``manypose export``: a model's network as an ONNX file."""
+
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["export"]
+
+
+def export(
+    model: str,
+    *,
+    out: Path,
+    weights: Path | None = None,
+    precision: Literal["float32", "float16", "int8"] = "float32",
+    calibration: list[str] | None = None,
+) -> None:
+    """Write a model's network as an ONNX file, with a JSON file beside it that says how to use it.
+
+    Args:
+        model: a model's name or a .safetensors file; `manypose models` lists the names.
+        out: the file to write, .onnx.
+        weights: a file for a named model: .safetensors, or a published .pth.
+        precision: float16 halves the file; int8 quarters it and needs photos to calibrate on.
+        calibration: for int8, photos or folders on which the ranges of activations are measured; 32 photos are enough.
+    """
+    from manypose.export.calibration import batches
+    from manypose.export.onnx import export as write
+    from manypose.weights.files import load
+
+    method = load(model, weights=weights, device="cpu")
+    photos = batches(method, calibration) if calibration else ()
+    path = write(method, out, name=model, precision=precision, calibration=photos)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.with_suffix('.json').name}")
