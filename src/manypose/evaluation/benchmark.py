@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from manypose.data.datasets.coco import AREA_OF_BOX, read_coco
+from manypose.data.datasets.coco import read_coco
+from manypose.data.datasets.coco_json import AREA_OF_BOX
 from manypose.data.datasets.custom import describe
 from manypose.data.photos import segmentation
 from manypose.evaluation.error_analysis.analysis import Analysis, analyse

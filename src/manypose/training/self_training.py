@@ -22,8 +22,7 @@ from jaxtyping import Bool, Float
 from torchvision.ops import box_iou
 from tqdm import tqdm
 
-from manypose.data.datasets.annotation_report import load_json
-from manypose.data.datasets.coco import AREA_OF_BOX
+from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import read_rgb
 from manypose.inference.detectors import find_detector, people_boxes, with_boxes
 from manypose.inference.model import Model, load

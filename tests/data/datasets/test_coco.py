@@ -50,8 +50,10 @@ BAD = {
     "box lies outside the photo": [{"bbox": [100, 10, 5, 5]}, {"bbox": [10, -30, 5, 20]}],
     "box reaches beyond the photo": [{"bbox": [60, 10, 90, 20]}],
     "area is not a positive number": [{"area": -4}, {"area": float("nan")}, {"area": "large"}],
-    "annotation of an unknown image": [{"image_id": 99}, {"image_id": None}, {"image_id": "1"}],
-    "segmentation cannot be read": [{"segmentation": [[1, 2, 3]]}, {"segmentation": {"counts": [3], "size": [8]}}, {"segmentation": "x"}],
+    "annotation of an unknown image": [{"image_id": 99}, {"image_id": None}, {"image_id": "one"}, {"image_id": 2**63}],
+    "segmentation cannot be read": [{"segmentation": [[1, 2, 3]]}, {"segmentation": {"counts": [3], "size": [8]}}, {"segmentation": "x"},
+        {"segmentation": {"counts": [70000 * 70000], "size": [70000, 70000]}}, {"segmentation": {"counts": "1" * 10**6, "size": [80, 100]}},
+        {"segmentation": {"counts": [-5, 8005], "size": [80, 100]}}, {"segmentation": {"counts": [10000], "size": [100, 100]}}],
 }  # fmt: skip
 MENDED = {"keypoints outside the photo", "box reaches beyond the photo", "area is not a positive number", "segmentation cannot be read"}
 
@@ -81,7 +83,7 @@ def test_repeated_ids_and_broken_images_are_reported(write):
         {"id": 1, "file_name": "a.png", "width": 100, "height": 80},
         {"id": 1, "file_name": "a.png", "width": 9, "height": 9},
         {"id": 2, "file_name": "gone.png", "width": 100, "height": 80},
-        {"id": 3, "file_name": "a.png"},
+        {"id": 3, "file_name": "a.png", "width": -1, "height": 80},
         {"file_name": "a.png"},
     ]
     folder, file = write([person(1), person(1), person(3, image_id=2), "nonsense"], images)
@@ -92,11 +94,25 @@ def test_repeated_ids_and_broken_images_are_reported(write):
     assert data.report.ids("image id used twice") == [1]
     assert data.report.ids("photo file missing") == [2]
     assert data.report.ids("image without width and height") == [3]
-    assert data.report.ids("image without id or file_name") == ["#4", "#5"]
+    assert data.report.ids("image without file_name or a whole number as id") == ["#4", "#5"]
     assert data.report.ids("annotation id used twice") == [1]
     assert data.report.ids("annotation is not a mapping") == ["#3"]
     assert len(data) == 1
     assert data.report.people == 1
+
+
+def test_ids_as_text_and_photos_without_sizes(write):
+    """As users of pycocotools write them; the photo's header gives the size."""
+    images = [{"id": "7", "file_name": "a.png"}, {"id": 8.0, "file_name": "a.png", "width": 100.0, "height": "80"}]
+    data = coco(*write([person(1, image_id="7"), person(2, image_id=8)], images))
+    assert [(p.image_id, p.size) for p in data.photos] == [(7, (80, 100)), (8, (80, 100))]
+    assert not data.report.problems
+
+
+def test_two_people_with_one_id_are_both_read(write):
+    data = coco(*write([person(0), person(0, bbox=[20, 20, 30, 30])]))
+    assert data.report.people == 2
+    assert data.report.ids("annotation id used twice") == [0]
 
 
 def test_problems_are_logged_once_with_ids(write, caplog):
@@ -253,7 +269,7 @@ def test_which_photos_are_kept(write):
 def test_all_real_photos_are_read(folder, file, photos, people):
     data = coco(shared("data", folder), shared("data", file))
     assert (data.report.images, data.report.people) == (photos, people)
-    assert all("box" in kind for kind in data.report.counts)
+    assert all("box" in kind or "segmentation" in kind for kind in data.report.counts)
     for i in range(0, photos, 1 if photos < 1000 else 25):
         sample = data[i]
         assert isinstance(sample, Sample)

@@ -32,7 +32,10 @@ RESULTS = [
     ("score", KEEP, "'score' is missing"),
     ("category_id", KEEP, "'category_id' is missing"),
     ("image_id", 999, "result 2 (counted from 0, image_id 999): the annotation file has no image with id 999"),
-    ("image_id", "3", "has no image with id '3', which is text: write the number without quotes"),
+    ("image_id", "cam3", "has no image with id 'cam3', which is text: write the number without quotes"),
+    ("image_id", 2**63, "the annotation file has no image with id 9223372036854775808"),
+    ("score", 10**400, "its score is 1000"),
+    ("keypoints", [10**400] + [1.0] * 50, "keypoints has 1000"),
     ("image_id", True, "has no image with id True"),
     ("category_id", 0, "category_id is 0, but people are category 1 in the annotation file"),
     ("score", "0.9", "its score is '0.9', which is text: write the number without quotes"),
@@ -99,8 +102,9 @@ ANNOTATIONS = [
     ("image_id", KEEP, f"annotation {ID}: 'image_id' is missing"),
     ("keypoints", KEEP, f"annotation {ID}: 'keypoints' is missing"),
     ("bbox", KEEP, f"annotation {ID}: 'bbox' is missing"),
-    ("area", KEEP, f"annotation {ID}: 'area' is missing; or evaluate with the area taken from the box"),
-    ("id", "7", "annotation 7: its id is '7', which is text"),
+    ("id", "a7", "annotation a7: its id is 'a7', which is text"),
+    ("id", 2**63, "annotation 9223372036854775808: its id is 9223372036854775808; ids are whole numbers below 2^63"),
+    ("area", 10**400, f"annotation {ID}: its area is 1000"),
     ("image_id", 999, f"annotation {ID}: there is no image with id 999"),
     ("keypoints", [0, 0, 0], f"annotation {ID}: keypoints has 3 numbers, it must have 51 (17 joints)"),
     ("keypoints", [float("inf"), 1, 2] + [0] * 48, f"annotation {ID}: keypoints has inf in it"),
@@ -140,8 +144,10 @@ def test_images_without_use() -> None:
     for images, message in (
         ([], "the list 'images' is empty"),
         ([{"file_name": "a.jpg"}], "an image needs an 'id'"),
-        ([{"id": "1"}], "image 1: its id is '1', which is text"),
-        ([{"id": 1, "width": "640"}], "image 1: its width is '640', which is text"),
+        ([{"id": "cam1"}], "image cam1: its id is 'cam1', which is text"),
+        ([{"id": None}], "an image needs an 'id'"),
+        ([{"id": 2**63}], "ids are whole numbers below 2"),
+        ([{"id": 1, "width": "wide"}], "image 1: its width is 'wide', which is text"),
         ([{"id": 1, "crowdIndex": "0.1"}], "image 1: its crowdIndex is '0.1', which is text"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -170,6 +176,35 @@ def test_what_a_file_may_leave_out() -> None:
     assert truth.skeleton == COCO
     assert truth.people == sum(any(v > 0 for v in a["keypoints"][2::3]) for a in CONTENT["annotations"])
     np.testing.assert_allclose(truth.areas, 0.53 * truth.boxes[:, 2] * truth.boxes[:, 3])
+
+
+def test_ids_as_text_and_as_floats_are_read() -> None:
+    """As pycocotools reads them, except that 7 and "7" are one id."""
+    content, found = copy.deepcopy(CONTENT), copy.deepcopy(FOUND)
+    for i, entry in enumerate(content["images"]):
+        entry["id"] = str(entry["id"]) if i % 2 else float(entry["id"])
+    for a in content["annotations"]:
+        a["image_id"] = str(a["image_id"])
+    for r in found:
+        r["image_id"] = float(r["image_id"])
+    truth = read_truth(content)
+    assert truth.image_ids.tolist() == read_truth(CONTENT).image_ids.tolist()
+    assert read_results(found, truth).image.tolist() == read_results(FOUND, read_truth(CONTENT)).image.tolist()
+
+
+def test_a_missing_area_is_taken_from_the_box_and_counted() -> None:
+    content = copy.deepcopy(CONTENT)
+    del content["annotations"][POSED]["area"]
+    truth = read_truth(content)
+    at = truth.ids.tolist().index(ID)
+    assert truth.areas[at] == pytest.approx(0.53 * truth.boxes[at, 2] * truth.boxes[at, 3])
+    assert truth.without_area == 1
+    assert read_truth(CONTENT).without_area == 0
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(CONTENT).encode())
+    assert read_truth(tmp_path / "a.json").people == read_truth(CONTENT).people
 
 
 def test_images_with_people_only() -> None:

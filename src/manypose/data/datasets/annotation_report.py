@@ -1,17 +1,15 @@
 """What is wrong with a data set's annotations: found when it is opened, reported by id, never a crash later."""
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Problem", "Report", "load_json", "person", "thing_box"]
+__all__ = ["Problem", "Report", "person", "thing_box"]
 
 log = logging.getLogger(__name__)
 
@@ -80,26 +78,6 @@ class Report:
         """Say it once: a warning where there are problems."""
         log.log(logging.WARNING if self.problems else logging.INFO, "%s", self)
         return self
-
-
-def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")) -> dict[str, Any]:
-    """A JSON file that holds these lists.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not JSON, or a list is missing; the message names the file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such annotation file; give the path of the data set's JSON file")
-    try:
-        given = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path}: not a JSON file ({str(e)[:100]}); download or export it again") from None
-    missing = [key for key in lists if not isinstance(given, dict) or not isinstance(given.get(key), list)]
-    if missing:
-        raise ValueError(f"{path}: an annotation file needs the lists {' and '.join(map(repr, missing))}; is it a result file?")
-    return given
 
 
 def numbers(values: Any) -> Float[np.ndarray, " v"] | None:

@@ -12,17 +12,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
-from manypose.data.datasets.annotation_report import Report, load_json, person, thing_box
+from manypose.data.datasets.annotation_report import Report, person, thing_box
+from manypose.data.datasets.coco_json import AREA_OF_BOX, Category, keypoint_category, load_json, mask_fault, whole_id
 from manypose.data.photos import Photo, Photos, Region
 from manypose.poses.skeleton import Skeleton, named
 
 __all__ = ["AnnotatedImage", "annotated_people", "coco", "dataset", "photos_of", "read_coco"]
 
 log = logging.getLogger(__name__)
-
-AREA_OF_BOX = 0.53
-"""A person's area as a part of its box, where the file has no ``area`` (CrowdPose's rule, and COCO's mean)."""
 
 
 def coco(
@@ -33,6 +32,7 @@ def coco(
     margin: float = 0.15,
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
+    category: str | None = None,
 ) -> Photos:
     """The photos of a folder with the people of a COCO keypoint file; what is wrong with the file is logged once, by id.
 
@@ -44,13 +44,14 @@ def coco(
         margin: part of its size by which a labelled person's box is enlarged where the photo is not complete.
         cache: keep files or decoded photos in memory.
         unreadable: whether a photo that cannot be decoded is an error or an empty sample.
+        category: whose annotations are read, by name; by default the category that has keypoints (`coco_json.keypoint_category`).
 
     Raises:
         FileNotFoundError: no such folder or file.
         ValueError: the file cannot be used at all; the message names it.
     """
     chosen = skeleton if isinstance(skeleton, Skeleton) else named(skeleton)
-    photos, report = read_coco(images, annotations, chosen, keep)
+    photos, report = read_coco(images, annotations, chosen, keep, category)
     return dataset(photos, chosen, report, margin, cache, unreadable)
 
 
@@ -71,7 +72,11 @@ def dataset(
 
 
 def read_coco(
-    images: str | Path, annotations: str | Path, skeleton: Skeleton, keep: Literal["people", "annotated", "all"] = "annotated"
+    images: str | Path,
+    annotations: str | Path,
+    skeleton: Skeleton,
+    keep: Literal["people", "annotated", "all"] = "annotated",
+    category: str | None = None,
 ) -> tuple[list[Photo], Report]:
     """Read and check a file of COCO's format.
 
@@ -83,7 +88,7 @@ def read_coco(
         ValueError: not JSON, lists missing, no person, or no photo found.
     """
     report = Report(str(annotations))
-    return photos_of(load_json(annotations), Path(images), skeleton, report, keep), report
+    return photos_of(load_json(annotations), Path(images), skeleton, report, keep, category), report
 
 
 def photos_of(
@@ -92,6 +97,7 @@ def photos_of(
     skeleton: Skeleton,
     report: Report,
     keep: Literal["people", "annotated", "all"] = "annotated",
+    category: str | None = None,
 ) -> list[Photo]:
     """The same for what such a file holds: readers of other formats bring theirs into this form first. Problems go to `report`."""
     annotations = report.name
@@ -101,7 +107,7 @@ def photos_of(
     if not known:
         first = given["images"][0].get("file_name") if given["images"] and isinstance(given["images"][0], dict) else None
         raise ValueError(f"{annotations}: none of its {len(given['images'])} photos is in {root} (the first is {first!r})")
-    rows = _rows(given, known, report)
+    rows = _rows(given, known, keypoint_category(given, annotations, skeleton, category), report)
     photos = [_photo(image, path, size, rows.get(i, []), len(skeleton), report) for i, (image, path, size) in known.items()]
     photos = [p for p in photos if keep == "all" or len(p.boxes) or (keep == "annotated" and rows.get(p.image_id))]
     report.images, report.people = len(photos), sum(len(p.boxes) for p in photos)
@@ -112,47 +118,60 @@ def photos_of(
 
 
 def _images(listed: list, root: Path, report: Report) -> dict[int, tuple[Mapping, Path, tuple[int, int]]]:
-    """The usable images by id: the file's entry, the path, height and width."""
+    """The usable images by id: the file's entry, the path, height and width (the photo's own where the file does not say)."""
     known: dict[int, tuple[Mapping, Path, tuple[int, int]]] = {}
     for place, image in enumerate(listed):
-        name = image.get("id", f"#{place}") if isinstance(image, dict) else f"#{place}"
-        if not isinstance(image, dict) or not isinstance(name, int) or not isinstance(image.get("file_name"), str):
-            report.add("image", str(name), "image without id or file_name", str(image)[:80])
+        said = image.get("id", f"#{place}") if isinstance(image, dict) else f"#{place}"
+        name = whole_id(said)
+        if not isinstance(image, dict) or name is None or not isinstance(image.get("file_name"), str):
+            report.add("image", str(said)[:40], "image without file_name or a whole number as id", str(image)[:80])
             continue
-        h, w = image.get("height"), image.get("width")
+        path = root / image["file_name"]
         if name in known:
             report.add("image", name, "image id used twice", image["file_name"])
-        elif not isinstance(h, int) or not isinstance(w, int) or min(h, w) < 1:
-            report.add("image", name, "image without width and height", f"height {h}, width {w}")
-        elif not (root / image["file_name"]).is_file():
+        elif not path.is_file():
             report.add("image", name, "photo file missing", image["file_name"])
+        elif (size := _size(image, path)) is None:
+            report.add("image", name, "image without width and height", f"height {image.get('height')}, width {image.get('width')}")
         else:
-            known[name] = image, root / image["file_name"], (h, w)
+            known[name] = {**image, "id": name}, path, size
     return known
 
 
-def _rows(given: Mapping[str, Any], known: Mapping, report: Report) -> dict[int, list[dict]]:
-    """The annotations of people by image id, each with an id of its own."""
-    person_ids = {c.get("id") for c in given.get("categories") or () if isinstance(c, dict) and c.get("name", "person") == "person"}
-    listed = {image.get("id") for image in given["images"] if isinstance(image, dict) and isinstance(image.get("id"), int)}
+def _size(image: Mapping, path: Path) -> tuple[int, int] | None:
+    """Height and width as the file says them; where it says neither, as the photo's header does."""
+    h, w = (whole_id(image.get(key)) for key in ("height", "width"))
+    if h is not None and w is not None and min(h, w) > 0:
+        return h, w
+    if image.get("height") is not None or image.get("width") is not None:
+        return None
+    try:
+        with Image.open(path) as photo:
+            return photo.height, photo.width
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _rows(given: Mapping[str, Any], known: Mapping, category: Category, report: Report) -> dict[int, list[dict]]:
+    """The category's annotations by image id. An id used twice is told; only an entry that says the same twice is left out."""
+    listed = {whole_id(image.get("id")) for image in given["images"] if isinstance(image, dict)}
     rows: dict[int, list[dict]] = {}
-    seen: set[int | str] = set()
-    for place, a in enumerate(given["annotations"]):
+    seen: dict[Any, Mapping] = {}
+    for place, a in enumerate(category.of(given["annotations"])):
         if not isinstance(a, dict):
             report.add("annotation", f"#{place}", "annotation is not a mapping", str(a)[:80])
             continue
-        name, image_id = a.get("id", f"#{place}"), a.get("image_id")
+        name, image_id = a.get("id", f"#{place}"), whole_id(a.get("image_id"))
         if not isinstance(name, (int, str)):
             name = f"#{place}"
-        if person_ids and a.get("category_id", next(iter(person_ids))) not in person_ids:
-            continue
         if name in seen:
-            report.add("annotation", name, "annotation id used twice")
-        elif not isinstance(image_id, int) or image_id not in listed:
-            report.add("annotation", name, "annotation of an unknown image", f"image_id {str(image_id)[:40]}")
-        elif image_id in known:
-            rows.setdefault(image_id, []).append({**a, "id": name})
-        seen.add(name)
+            report.add("annotation", name, "annotation id used twice", dropped=a == seen[name])
+        if name not in seen or a != seen[name]:
+            if image_id is None or image_id not in listed:
+                report.add("annotation", name, "annotation of an unknown image", f"image_id {str(a.get('image_id'))[:40]}")
+            elif image_id in known:
+                rows.setdefault(image_id, []).append({**a, "id": name})
+        seen[name] = a
     return rows
 
 
@@ -194,19 +213,17 @@ def _shape(a: Mapping, size: tuple[int, int], report: Report) -> Region:
     shape = a.get("segmentation") or a.get("segmentation_coco_size")
     if not shape:
         return None
+    fault: str | None = str(shape)[:60]
     if isinstance(shape, dict):
-        counts, (h, w) = shape.get("counts"), (*(shape.get("size") or ()), 0, 0)[:2]
-        whole = isinstance(counts, (str, bytes)) or (isinstance(counts, list) and sum(counts) == h * w)
-        if whole and h and w:
-            return shape
+        fault = mask_fault(shape, size if a.get("segmentation") else None)
     elif isinstance(shape, list):
         try:
             polygons = [np.asarray(p, np.float64) for p in shape]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             polygons = []
-        if polygons and all(p.ndim == 1 and len(p) % 2 == 0 and np.isfinite(p).all() for p in polygons):
+        if polygons and all(p.ndim == 1 and len(p) % 2 == 0 and (np.abs(p) < 1e6).all() for p in polygons):
             return polygons
-    return report.add("annotation", a["id"], "segmentation cannot be read", str(shape)[:60], dropped=False)
+    return shape if fault is None else report.add("annotation", a["id"], "segmentation cannot be read", fault, dropped=False)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from manypose.data.datasets.annotation_report import Report, load_json, numbers
-from manypose.data.datasets.coco import AREA_OF_BOX, dataset, photos_of
+from manypose.data.datasets.annotation_report import Report, numbers
+from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import CROWDPOSE
 

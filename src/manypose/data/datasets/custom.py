@@ -2,6 +2,7 @@
 
 images: photos            # folder, relative to this file
 annotations: people.json  # COCO's format, relative to this file
+category: dog             # optional: whose annotations, where several categories have keypoints
 skeleton: dog.yaml        # a built-in name, a skeleton YAML, or joints, limbs, sigmas here; left out: what the annotations say
 sigmas: [0.03, 0.05]      # one a joint, where the skeleton does not give them
 all_persons_labelled: false   # optional: others in the photos are not annotated, so mask outside the annotated ones
@@ -14,14 +15,15 @@ from typing import Any, Literal
 
 import yaml
 
-from manypose.data.datasets.annotation_report import Report, load_json
+from manypose.data.datasets.annotation_report import Report
 from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco_json import keypoint_category, load_json
 from manypose.data.photos import Photos
 from manypose.poses.skeleton import BUILT_IN, Skeleton
 
 __all__ = ["Description", "custom", "describe"]
 
-KEYS = ("images", "annotations", "skeleton", "sigmas", "all_persons_labelled")
+KEYS = ("images", "annotations", "category", "skeleton", "sigmas", "all_persons_labelled")
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Description:
         annotations: the JSON file in COCO's format.
         skeleton: the people's joints.
         complete: everybody in the photos is annotated.
+        category: the name of the category that is read.
     """
 
     images: Path
     annotations: Path
     skeleton: Skeleton
     complete: bool
+    category: str
 
 
 def custom(
@@ -59,7 +63,8 @@ def custom(
     if not said.complete:
         listed = [{"all_persons_labelled": False, **image} if isinstance(image, dict) else image for image in given["images"]]
         given = {**given, "images": listed}
-    photos = photos_of(given, said.images, said.skeleton, report, keep)
+    name = said.category if given.get("categories") else None
+    photos = photos_of(given, said.images, said.skeleton, report, keep, name)
     return dataset(photos, said.skeleton, report, margin, cache, unreadable)
 
 
@@ -80,17 +85,10 @@ def describe(path: str | Path) -> Description:
     if not isinstance(complete, bool):
         raise ValueError(f"{path}: all_persons_labelled is true or false, got {complete!r}")
     images, annotations = path.parent / given["images"], path.parent / given["annotations"]
-    category = _category(load_json(annotations), str(annotations))
-    return Description(images, annotations, _skeleton(given, category, path, annotations), complete)
-
-
-def _category(given: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The category that has keypoints; there must be one at most, for the joints of others are others."""
-    with_joints = [c for c in given.get("categories") or () if isinstance(c, dict) and c.get("keypoints")]
-    if len(with_joints) > 1:
-        names = ", ".join(str(c.get("name")) for c in with_joints)
-        raise ValueError(f"{where}: {len(with_joints)} categories have keypoints ({names}); keep one, a data set has one skeleton")
-    return with_joints[0] if with_joints else {}
+    category = keypoint_category(load_json(annotations), str(annotations), name=given.get("category"))
+    return Description(
+        images, annotations, _skeleton(given, category.entry if category.joints else {}, path, annotations), complete, category.name
+    )
 
 
 def _skeleton(given: Mapping[str, Any], category: Mapping[str, Any], path: Path, annotations: Path) -> Skeleton:

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from manypose.data.datasets.annotation_report import Report, load_json
-from manypose.data.datasets.coco import AREA_OF_BOX, dataset, photos_of
+from manypose.data.datasets.annotation_report import Report
+from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import Photo, Photos
 from manypose.io.matlab import load_mat
 from manypose.poses.boxes import boxes_around

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from manypose.data.datasets.coco import AREA_OF_BOX, dataset
+from manypose.data.datasets.coco import dataset
+from manypose.data.datasets.coco_json import AREA_OF_BOX
 from manypose.data.datasets.head_sizes import HeadScaledTruth
 from manypose.data.datasets.mpii_files import MpiiPeople, read_mpii
 from manypose.data.photos import Photo, Photos

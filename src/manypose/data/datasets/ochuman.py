@@ -8,8 +8,9 @@ learned outside the annotated ones, and precision reads low for a method that fi
 from pathlib import Path
 from typing import Literal
 
-from manypose.data.datasets.annotation_report import Report, load_json
+from manypose.data.datasets.annotation_report import Report
 from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco_json import load_json
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import COCO
 

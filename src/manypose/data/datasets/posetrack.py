@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from manypose.data.datasets.annotation_report import Report, load_json, numbers
+from manypose.data.datasets.annotation_report import Report, numbers
 from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco_json import load_json
 from manypose.data.datasets.head_sizes import HeadScaledTruth, head_size
 from manypose.data.photos import Photos
 from manypose.poses.boxes import boxes_around

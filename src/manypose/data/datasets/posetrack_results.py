@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from manypose.data.datasets.annotation_report import load_json, numbers
+from manypose.data.datasets.annotation_report import numbers
+from manypose.data.datasets.coco_json import load_json
 from manypose.data.datasets.posetrack import K, Video, joint_order
 from manypose.io.files import write_text
 from manypose.poses.poses import Poses

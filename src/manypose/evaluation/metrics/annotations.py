@@ -4,7 +4,6 @@ Data sets in the wild lack areas or counts, and results name images or categorie
 Here each such fault is one error that names the file and the entry.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from manypose.data.datasets.coco_json import AREA_OF_BOX, Category, keypoint_category, read_json, whole_id
 from manypose.evaluation.metrics.checks import (
     annotation_faults,
     check,
@@ -28,9 +28,6 @@ from manypose.evaluation.metrics.checks import (
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["Results", "Truth", "read_results", "read_truth"]
-
-AREA_OF_BOX = 0.53
-"""Area of a person as a part of the box, by CrowdPose's rule."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ class Truth:
         ignored: takes no part in AP: crowds and people without a labelled joint.
         other: ids of images that the file has but that are not evaluated.
         partial: in how many images not everybody is annotated (``all_persons_labelled: false``).
+        without_area: how many people who count have no area in the file; theirs is taken from the box.
+        chosen: the name of the category, where the file has several.
         estimated: how many people who count have an area that is not the data set's own (``area_source`` other than ``coco``).
     """
 
@@ -74,6 +73,8 @@ class Truth:
     other: frozenset[int] = frozenset()
     partial: int = 0
     estimated: int = 0
+    without_area: int = 0
+    chosen: str = ""
 
     @property
     def people(self) -> int:
@@ -115,14 +116,16 @@ def read_truth(
     skeleton: Skeleton | None = None,
     area: Literal["annotated", "box"] = "annotated",
     images: Literal["all", "people"] | Sequence[int] = "all",
+    category: str | None = None,
 ) -> Truth:
     """Annotated people from a COCO-style file.
 
     Args:
         source: the JSON file, or what it holds.
         skeleton: the people's joints; by default what the file's category says (COCO's where it says nothing).
-        area: the file's, or 0.53 · width · height of the box (CrowdPose).
+        area: the file's, or 0.53 · width · height of the box (CrowdPose). People whose area the file lacks get the box's.
         images: which are evaluated: all, those with at least one labelled person, or those with these ids.
+        category: whose annotations, by name; by default the category that has keypoints (`keypoint_category`).
 
     Raises:
         FileNotFoundError: no such file.
@@ -133,8 +136,9 @@ def read_truth(
     if not isinstance(given, Mapping) or not all(isinstance(given.get(key), list) for key in ("images", "annotations")):
         raise ValueError(f"{where}: an annotation file is a JSON object with the lists 'images' and 'annotations'; is it a result file?")
     listed = _images(given["images"], where)
-    category, skeleton = _category(given, skeleton, where)
-    rows = [a for a in given["annotations"] if not isinstance(a, Mapping) or a.get("category_id", category) == category]
+    chosen_category = keypoint_category(given, where, skeleton, category)
+    skeleton = _skeleton(chosen_category, skeleton, where)
+    rows = [_with_whole_ids(a) for a in chosen_category.of(given["annotations"])]
     check(rows, annotation_faults(listed, area), namer(rows, "annotation"), where)
     unique([a["id"] for a in rows], "annotation", where)
     k = len(skeleton)
@@ -146,7 +150,9 @@ def read_truth(
         a = rows[int(bad.argmax())]
         raise ValueError(f"{where}: annotation {a['id']}: a visibility is 0, 1 or 2, got {sorted(set(a['keypoints'][2::3]))}")
     boxes = numbers([a["bbox"] for a in rows], 4, namer(rows, "annotation"), "bbox", where)
-    areas = boxes[:, 3] * boxes[:, 2] * AREA_OF_BOX if area == "box" else np.array([a["area"] for a in rows], np.float64)
+    areas = boxes[:, 3] * boxes[:, 2] * AREA_OF_BOX
+    own = np.array([area == "annotated" and a.get("area") is not None for a in rows], bool)
+    areas[own] = [a["area"] for a, said in zip(rows, own, strict=True) if said]
     crowd = np.array([bool(a.get("iscrowd", 0)) for a in rows], bool)
     counted = np.array([a.get("num_keypoints", n) for a, n in zip(rows, labelled, strict=True)], np.int64)
     if ((areas <= 0) & ~crowd & (counted > 0)).any():
@@ -162,11 +168,11 @@ def read_truth(
     return Truth(
         skeleton,
         where,
-        category,
+        _category_id(chosen_category, rows),
         kept,
-        np.array([(e.get("height", 0), e.get("width", 0)) for e in entries], np.int64).reshape(-1, 2),
+        np.array([(whole_id(e.get("height")) or 0, whole_id(e.get("width")) or 0) for e in entries], np.int64).reshape(-1, 2),
         tuple(str(e.get("file_name", "")) for e in entries),
-        np.array([e.get("crowdIndex", np.nan) for e in entries], np.float64),
+        np.array([np.nan if e.get("crowdIndex") is None else e["crowdIndex"] for e in entries], np.float64),
         np.array([a["id"] for a in rows], np.int64)[order],
         (np.cumsum(chosen) - 1)[place[order]],
         keypoints[order],
@@ -177,6 +183,8 @@ def read_truth(
         frozenset(int(i) for i in all_ids[~chosen]),
         sum(e.get("all_persons_labelled", True) is False for e in entries),
         sum(rows[i].get("area_source", "coco") != "coco" for i in order if counted[i] and not crowd[i]) if area == "annotated" else 0,
+        int((~own & (counted > 0) & ~crowd)[order].sum()) if area == "annotated" else 0,
+        chosen_category.name if chosen_category.others else "",
     )
 
 
@@ -195,6 +203,7 @@ def read_results(source: str | Path | Sequence[Any], truth: Truth, needs: Litera
     given, where = _load(source, "result")
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError(f"{where}: a result file is a JSON list of people; is it an annotation file?")
+    given = [_with_whole_ids(r) for r in given]
     known = set(truth.image_ids.tolist())
     label = namer(given, "result")
     check(given, result_faults(known | truth.other, truth.category, needs), label, where)
@@ -213,53 +222,52 @@ def read_results(source: str | Path | Sequence[Any], truth: Truth, needs: Litera
 
 
 def _load(source: Any, kind: str) -> tuple[Any, str]:
-    if not isinstance(source, (str, Path)):
-        return source, f"{kind}s"
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such {kind} file")
-    try:
-        return json.loads(path.read_bytes()), str(path)
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path}: not a JSON file ({str(e)[:100]}); write it again") from None
+    return (read_json(source, kind), str(source)) if isinstance(source, (str, Path)) else (source, f"{kind}s")
+
+
+def _with_whole_ids(entry: Any) -> Any:
+    """The entry with its ids as whole numbers, where they can be read as such."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {**entry, **{key: n for key in ("id", "image_id", "category_id") if (n := whole_id(entry.get(key))) is not None}}
 
 
 def _images(entries: Sequence[Any], where: str) -> dict[int, Mapping]:
+    entries = [_with_whole_ids(e) for e in entries]
+
     def fault(e: Any) -> str | None:
-        if not isinstance(e, Mapping) or "id" not in e:
+        if not isinstance(e, Mapping) or e.get("id") is None:
             return "an image needs an 'id'"
         if not whole(e["id"]):
-            return f"its id is {shown(e['id'])}; ids are whole numbers"
-        odd = [key for key in ("height", "width") if not whole(e.get(key, 0))]
+            return f"its id is {shown(e['id'])}; ids are whole numbers below 2^63"
+        odd = [key for key in ("height", "width") if e.get(key) is not None and whole_id(e[key]) is None]
         if odd:
             return f"its {odd[0]} is {shown(e[odd[0]])}; it is a whole number"
-        return None if number(e.get("crowdIndex", 0.0)) else f"its crowdIndex is {shown(e['crowdIndex'])}; it is a number"
+        index = e.get("crowdIndex")
+        return None if index is None or number(index) else f"its crowdIndex is {shown(index)}; it is a number"
 
     check(entries, fault, lambda i, e: f"image {name_of(e, i)}", where)
     unique([e["id"] for e in entries], "image", where)
     if not entries:
         raise ValueError(f"{where}: the list 'images' is empty")
-    return {int(e["id"]): e for e in entries}
+    return {e["id"]: e for e in entries}
 
 
-def _category(given: Mapping, skeleton: Skeleton | None, where: str) -> tuple[int, Skeleton]:
-    """The category whose keypoints are evaluated, and its joints."""
-    listed = [c for c in given.get("categories") or () if isinstance(c, Mapping) and whole(c.get("id"))]
-    posed = [c for c in listed if c.get("keypoints")] or listed
-    persons = [c for c in posed if c.get("name") == "person"] or posed
-    if len(persons) > 1:
-        raise ValueError(f"{where}: which category is meant? None of {[c.get('name') for c in persons]} is called 'person'")
-    category: Mapping[str, Any] = persons[0] if persons else {"id": 1}
-    named: tuple[str, ...] = tuple(category.get("keypoints") or ())
+def _skeleton(category: Category, skeleton: Skeleton | None, where: str) -> Skeleton:
+    """The joints: those asked for, where the file does not contradict; else the file's, else COCO's."""
     if skeleton is None:
-        if named:
-            return category["id"], Skeleton.from_coco_category(category, where=where)
-        return category["id"], COCO
-    if named and len(named) != len(skeleton):
+        return Skeleton.from_coco_category(category.entry, where=where) if category.joints else COCO
+    if category.joints and len(category.joints) != len(skeleton):
         raise ValueError(
-            f"{where}: its people have {len(named)} joints, skeleton {skeleton.name!r} has {len(skeleton)}; give the right one"
+            f"{where}: its people have {len(category.joints)} joints, skeleton {skeleton.name!r} has {len(skeleton)}; give the right one"
         )
-    return category["id"], skeleton
+    return skeleton
+
+
+def _category_id(category: Category, rows: Sequence[Mapping]) -> int:
+    """The category's id; in a file without categories the one that its annotations name, else 1."""
+    said = {a["category_id"] for a in rows if whole(a.get("category_id"))}
+    return category.id if category.id is not None else said.pop() if len(said) == 1 else 1
 
 
 def _chosen(

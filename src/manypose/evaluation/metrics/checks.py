@@ -1,5 +1,6 @@
 """What can be wrong with an entry of an annotation or result file, said once and by id."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +49,17 @@ def number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
+def finite(value: Any) -> bool:
+    """A number that is finite also in double precision."""
+    try:
+        return number(value) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def whole(value: Any) -> bool:
-    """A whole number."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    """A whole number below 2^63."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def shown(value: Any) -> str:
@@ -65,18 +74,16 @@ def annotation_faults(listed: Mapping[int, Any], area: str) -> Callable[[Any], s
         if not isinstance(a, Mapping):
             return "an annotation is a JSON object"
         free = bool(a.get("iscrowd", 0)) or a.get("num_keypoints") == 0
-        needed = ("id", "image_id", "bbox", *(() if area == "box" else ("area",)), *(() if free else ("keypoints",)))
-        missing = [key for key in needed if a.get(key) is None]
+        missing = [key for key in ("id", "image_id", "bbox", *(() if free else ("keypoints",))) if a.get(key) is None]
         if missing:
-            box = "; or evaluate with the area taken from the box" if "area" in missing else ""
-            return f"{missing[0]!r} is missing{box}"
+            return f"{missing[0]!r} is missing"
         if not whole(a["id"]):
-            return f"its id is {shown(a['id'])}; ids are whole numbers"
-        if a["image_id"] not in listed or not whole(a["image_id"]):
+            return f"its id is {shown(a['id'])}; ids are whole numbers below 2^63"
+        if not whole(a["image_id"]) or a["image_id"] not in listed:
             return f"there is no image with id {shown(a['image_id'])}"
         if not whole(a.get("num_keypoints", 0)):
             return f"num_keypoints is {shown(a['num_keypoints'])}; it is a whole number"
-        if area != "box" and not (number(a["area"]) and np.isfinite(a["area"])):
+        if area != "box" and a.get("area") is not None and not finite(a["area"]):
             return f"its area is {shown(a['area'])}; it is a number"
         return None
 
@@ -96,7 +103,7 @@ def result_faults(known: set[int], category: int, needs: str) -> Callable[[Any],
             return f"the annotation file has no image with id {shown(r['image_id'])}"
         if r["category_id"] != category:
             return f"category_id is {shown(r['category_id'])}, but people are category {category} in the annotation file"
-        if not number(r["score"]) or not np.isfinite(r["score"]):
+        if not finite(r["score"]):
             return f"its score is {shown(r['score'])}; a score is a finite number"
         return None
 
@@ -106,18 +113,18 @@ def result_faults(known: set[int], category: int, needs: str) -> Callable[[Any],
 def numbers(rows: Sequence[Any], width: int, name: Callable[[int, Any], str], what: str, where: str) -> Float[np.ndarray, "n w"]:
     """Lists of numbers as one array; the first list that is not `width` finite numbers is an error."""
     try:
-        whole = np.array(rows) if len(rows) else np.zeros((0, width))
-    except ValueError:
-        whole = np.zeros(0)
-    if whole.ndim == 2 and whole.shape[-1] == width and whole.dtype.kind in "iuf" and np.isfinite(whole).all():
-        return whole.astype(np.float64)
+        array = np.array(rows) if len(rows) else np.zeros((0, width))
+    except (ValueError, OverflowError):
+        array = np.zeros(0)
+    if array.ndim == 2 and array.shape[-1] == width and array.dtype.kind in "iuf" and np.isfinite(array).all():
+        return array.astype(np.float64)
 
     def fault(row: Any) -> str | None:
         if not isinstance(row, (Sequence, np.ndarray)) or isinstance(row, str):
             return f"{what} is {shown(row)}; it is a list of {width} numbers"
         if len(row) != width:
             return f"{what} has {len(row)} numbers, it must have {width}" + (f" ({width // 3} joints)" if what == "keypoints" else "")
-        odd = next((v for v in row if not number(v) or not np.isfinite(v)), None)
+        odd = next((v for v in row if not finite(v)), None)
         return None if odd is None and None not in row else f"{what} has {shown(odd)} in it; all must be finite numbers"
 
     check(rows, fault, name, where)

@@ -1,0 +1,159 @@
+"""COCO's JSON files: lists, ids, the category, masks. One reader for training, which leaves bad entries out, and evaluation, which refuses.
+
+Both take the same people from a file: `keypoint_category` says which category is meant, `whole_id` what counts as an id.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["AREA_OF_BOX", "Category", "keypoint_category", "load_json", "mask_fault", "read_json", "whole_id"]
+
+AREA_OF_BOX = 0.53
+"""A person's area as a part of its box, where the file has no ``area`` (CrowdPose's rule, and COCO's mean)."""
+
+MOST_MASK_PIXELS = 100_000_000
+
+
+def read_json(path: str | Path, what: str = "annotation") -> Any:
+    """What a JSON file holds; a byte order mark is passed over.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON; the message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such {what} file; give the path of the data set's JSON file")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path}: not a JSON file ({str(e)[:100]}); download or export it again") from None
+
+
+def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")) -> dict[str, Any]:
+    """A JSON file that holds these lists.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON, or a list is missing; the message names the file.
+    """
+    given = read_json(path)
+    missing = [key for key in lists if not isinstance(given, dict) or not isinstance(given.get(key), list)]
+    if missing:
+        raise ValueError(f"{path}: an annotation file needs the lists {' and '.join(map(repr, missing))}; is it a result file?")
+    return given
+
+
+def whole_id(value: Any) -> int | None:
+    """An id as a whole number below 2⁶³: 7 of 7, 7.0 and ``"7"``; None for anything else.
+
+    >>> whole_id("0042"), whole_id(7.0), whole_id("cam1"), whole_id(2**63)
+    (42, 7, None, None)
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        digits = value.strip()
+        if not digits.isdecimal() or len(digits) > 40:
+            return None
+        value = int(digits)
+    elif isinstance(value, float):
+        if not math.isfinite(value) or value != int(value):
+            return None
+        value = int(value)
+    try:
+        number = value.__index__()
+    except AttributeError:
+        return None
+    return number if -(2**63) <= number < 2**63 else None
+
+
+@dataclass(frozen=True)
+class Category:
+    """The category whose keypoints are read.
+
+    Args:
+        id: as in the file; None where the file has no categories: then every annotation is a person's.
+        name: as in the file.
+        entry: all that the file says of it.
+        others: names of the file's other categories.
+    """
+
+    id: int | None
+    name: str
+    entry: Mapping[str, Any]
+    others: tuple[str, ...] = ()
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """The names of its joints; empty where the file does not say."""
+        return tuple(self.entry.get("keypoints") or ())
+
+    def of(self, annotations: Iterable[Any]) -> list[Any]:
+        """The annotations of this category, and those that say no category; entries that are no objects stay, to be complained of."""
+        return [
+            a for a in annotations if not isinstance(a, Mapping) or self.id is None or whole_id(a.get("category_id", self.id)) == self.id
+        ]
+
+
+def keypoint_category(given: Mapping[str, Any], where: str, skeleton: Skeleton | None = None, name: str | None = None) -> Category:
+    """The one category that is meant, by one rule for training and evaluation.
+
+    The one called `name`; else the only one that has ``keypoints``, of several the only one whose joints are the skeleton's. Where none
+    has ``keypoints``: the one called ``person``, else the only category.
+
+    Raises:
+        ValueError: there is no such category, or several remain; the message names them and the option ``--category``.
+    """
+    listed = [c for c in given.get("categories") or () if isinstance(c, Mapping) and whole_id(c.get("id")) is not None]
+    names = [str(c.get("name", c["id"])) for c in listed]
+    if name is not None:
+        chosen = [c for c, called in zip(listed, names, strict=True) if called == name]
+        if len(chosen) != 1:
+            raise ValueError(f"{where}: {len(chosen)} categories are called {name!r}; it has {', '.join(names) or 'no categories'}")
+    else:
+        posed = [c for c in listed if c.get("keypoints")]
+        chosen = posed or [c for c in listed if c.get("name") == "person"] or listed
+        if len(chosen) > 1 and skeleton is not None:
+            chosen = [c for c in chosen if tuple(c.get("keypoints") or ()) == skeleton.joints] or chosen
+    if len(chosen) > 1:
+        several = ", ".join(str(c.get("name", c["id"])) for c in chosen)
+        raise ValueError(f"{where}: which category is meant? It has {several}; name one: --category NAME")
+    if not chosen:
+        return Category(None, "person", {})
+    entry = chosen[0]
+    joints = entry.get("keypoints") or ()
+    if isinstance(joints, str) or not isinstance(joints, Sequence) or not all(isinstance(j, str) for j in joints):
+        raise ValueError(f"{where}: the 'keypoints' of category {entry.get('name')!r} are not a list of joint names")
+    others = tuple(str(c.get("name", c["id"])) for c in listed if c is not entry)
+    return Category(whole_id(entry["id"]), str(entry.get("name", entry["id"])), entry, others)
+
+
+def mask_fault(shape: Mapping[str, Any], photo: tuple[int, int] | None) -> str | None:
+    """Why a run-length mask must not be decoded, or None where it can be; nothing is decoded to find out.
+
+    Args:
+        shape: ``size`` (height, width) and ``counts``.
+        photo: height and width that it must have; None for any up to 100 megapixels.
+    """
+    size, counts = shape.get("size"), shape.get("counts")
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(isinstance(v, int) and v > 0 for v in size):
+        return f"its size is {str(size)[:40]}; it is height and width"
+    h, w = size
+    if photo is not None and (h, w) != tuple(photo):
+        return f"its size is {w}x{h}, the photo's {photo[1]}x{photo[0]}"
+    if h * w > MOST_MASK_PIXELS:
+        return f"its size is {w}x{h}, more than 100 megapixels"
+    if isinstance(counts, list):
+        if not all(isinstance(n, int) and 0 <= n <= h * w for n in counts) or sum(counts) != h * w:
+            return f"its counts do not add up to {h * w} pixels"
+        return None
+    if not isinstance(counts, (str, bytes)):
+        return "it has no counts"
+    return None if len(counts) <= 2 * h * w + 16 else f"its counts are too long for {h * w} pixels"
