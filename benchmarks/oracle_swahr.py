@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from manypose.methods.swahr.targets import shift
 from manypose.nn.associative_embedding.decode import decode as grouping
 from manypose.nn.associative_embedding.decode import published_grouping
 from manypose.poses.poses import Poses
@@ -64,7 +65,7 @@ def decode(maps: dict[str, Tensor], warp: Warp, published: bool = False) -> Pose
     """People in photo pixels. Joints were cut to whole cells when they were drawn, so they lie half a network pixel further on."""
     if published:
         return warp.back(published_grouping(maps["heat"], maps["tag"], COCO, warp.size)[0])
-    return warp.back(grouping(maps["heat"], maps["tag"], COCO, warp.size, shift=0.5)[0])
+    return warp.back(grouping(maps["heat"], maps["tag"], COCO, warp.size, shift=shift(published=True))[0])
 
 
 def _multiple(side: float) -> int:

@@ -42,8 +42,8 @@ def candidates(method: str, maps: dict[str, torch.Tensor], warp: Warp) -> Candid
         there = height[0] > 0
         joint = there.nonzero()[:, 0]
         cells, heights = subpixel(maps["heat"], at)[0][there].numpy(), height[0][there]
-    shift = 0.5 if method == "swahr" else 0.0  # its joints were cut to whole cells when they were drawn
-    pixels = (cells.astype(np.float64) + 0.5) * stride - 0.5 + shift
+    moved = shift(published=method == "swahr")
+    pixels = cell_to_pixel(cells.astype(np.float64), stride) + moved
     back = warp.inverse
     return Candidates(torch.from_numpy(pixels @ back[:, :2].T + back[:, 2]).float(), heights, joint)
 

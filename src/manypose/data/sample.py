@@ -1,6 +1,6 @@
 """One photo with its people, and a batch of them: what data sets give and what methods learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ class Sample:
             are not annotated, such as the face points of sports photos.
         segmentation: 1 person, 0 none, 255 unknown; or None where the data set has no masks.
         image_id: the data set's.
+        turn: radians by which the photo was rotated.
     """
 
     skeleton: Skeleton
@@ -38,6 +39,7 @@ class Sample:
     mask: UInt8[np.ndarray, "m H W"]
     segmentation: UInt8[np.ndarray, "H W"] | None = None
     image_id: int = 0
+    turn: float = 0.0
 
 
 def warp(sample: Sample, w: Warp) -> Sample:
@@ -56,6 +58,7 @@ def warp(sample: Sample, w: Warp) -> Sample:
         areas=(sample.areas * w.scale**2).astype(np.float32),
         mask=_planes(planes, w),
         segmentation=None if sample.segmentation is None else w.mask(sample.segmentation, outside=255),
+        turn=sample.turn + float(np.arctan2(w.matrix[1, 0], abs(w.matrix[0, 0]))),
     )
 
 
@@ -84,6 +87,7 @@ class Batch:
         there: which rows are people and not padding.
         mask: 1 where the loss may look; m is 1 (all joints alike) or k.
         segmentation: 1 person, 0 none, 255 unknown.
+        turn: radians by which each photo was rotated; None: none was.
     """
 
     images: UInt8[Tensor, "b H W 3"]
@@ -93,14 +97,27 @@ class Batch:
     there: Bool[Tensor, "b n"]
     mask: UInt8[Tensor, "b m H W"]
     segmentation: UInt8[Tensor, "b H W"]
+    turn: Float[Tensor, " b"] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        return self._each(lambda t: t.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory (a `DataLoader` calls this)."""
-        return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
+
+    def widths(self) -> Float[Tensor, "b n"]:
+        """The boxes' widths before the photos were rotated, which enlarged each box to an upright one around it."""
+        wide, high = (self.boxes[..., i + 2] - self.boxes[..., i] for i in (0, 1))
+        if self.turn is None:
+            return wide
+        c, s = self.turn.cos().abs()[:, None], self.turn.sin().abs()[:, None]
+        return ((wide * c - high * s) / (c**2 - s**2).clamp(min=0.1)).clamp(min=0).minimum(wide)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -135,4 +152,5 @@ def collate(samples: Sequence[Sample]) -> Batch:
         there=torch.arange(n)[None] < counts[:, None],
         mask=stacked([np.broadcast_to(s.mask, (planes, h, w)) for s in samples]),
         segmentation=stacked([unknown if s.segmentation is None else s.segmentation for s in samples]),
+        turn=torch.tensor([s.turn for s in samples]),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import grid_sample, interpolate, pad
 
 from manypose.methods.method import Field, Maps, Method
 from manypose.poses.warp import Warp
@@ -99,7 +99,9 @@ def outputs(
             if field.merge == "boxes":
                 aligned = [_zoomed(m[name], 1 / zooms[i]) for m in pair]
             else:
-                aligned = [align(m[name], view, zooms[i], cells, span) for m in pair]
+                # Published views begin half a pixel apart, which has the same effect.
+                move = 0.0 if grid == "input" else field.offset * (1 / zooms[i] - 1)
+                aligned = [align(m[name], view, zooms[i], cells, span, (sign * move, move)) for m, sign in zip(pair, (1, -1), strict=False)]
             parts[name][i] = _join(aligned, field)
     return {name: _join([part[i] for i in sorted(part)], method.fields[name], again=True) for name, part in parts.items()}
 
@@ -153,7 +155,12 @@ def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:
 
 
 def align(
-    maps: Float[Tensor, "b c h w"], view: tuple[int, int], zoom: float, cells: tuple[int, int], span: tuple[int, int]
+    maps: Float[Tensor, "b c h w"],
+    view: tuple[int, int],
+    zoom: float,
+    cells: tuple[int, int],
+    span: tuple[int, int],
+    move: tuple[float, float] = (0.0, 0.0),
 ) -> Float[Tensor, "b c h2 w2"]:
     """A view's maps, read bilinearly at the cells of another grid; beyond the last cell its value is repeated.
 
@@ -163,10 +170,13 @@ def align(
         zoom: the view's pixels a pixel of the base view.
         cells: how many cells the result has.
         span: the size in pixels of the base view, all of which the result covers.
+        move: x and y, pixels of the base view, by which the result is moved to the right and down.
     """
     h, w = maps.shape[2:]
     # Cells of `maps` a cell of the result; both grids begin at the same corner of the photo, so cell i lies at (i + 1/2) step - 1/2.
     step = [zoom * big / cell * small / side for big, cell, small, side in zip(span, cells, (h, w), view, strict=True)]
+    if any(move):
+        return _read_moved(maps, step, cells, [m * cell / big for m, cell, big in zip(reversed(move), cells, span, strict=True)])
     if all(abs(s * c - n) < 1e-6 for s, c, n in zip(step, cells, (h, w), strict=True)):
         return maps if (h, w) == cells else interpolate(maps, size=cells, mode="bilinear", align_corners=False)
     need = [ceil(s * c) + 2 for s, c in zip(step, cells, strict=True)]
@@ -177,3 +187,11 @@ def align(
     return interpolate(part, scale_factor=factors, mode="bilinear", align_corners=False, recompute_scale_factor=False)[
         :, :, : cells[0], : cells[1]
     ]
+
+
+def _read_moved(maps: Float[Tensor, "b c h w"], step: list[float], cells: tuple[int, int], move: list[float]) -> Float[Tensor, "b c h2 w2"]:
+    """The maps at every `step`-th cell (y, x), moved by cells of the result."""
+    axes = zip(cells, move, step, maps.shape[2:], strict=True)
+    at = [(torch.arange(n, device=maps.device) - m + 0.5) * s / size * 2 - 1 for n, m, s, size in axes]
+    grid = torch.stack(torch.meshgrid(at[1], at[0], indexing="xy"), -1).to(maps.dtype)
+    return grid_sample(maps, grid.expand(len(maps), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=False)

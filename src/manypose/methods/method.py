@@ -32,12 +32,15 @@ class Field:
         scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
         shift: cells by which the mirrored picture's output is moved to the right once it is mirrored back; 1 for weights of programs that
             place cell i at pixel ``i · stride``, as the published top-down HRNets.
+        offset: network pixels, right and down, from a peak's cell to its joint, which `decode` adds: maps of other scales are moved so that
+            theirs is as large in pixels of the base scale.
     """
 
     mirror: tuple[int, ...] | None
     merge: Literal["mean", "stack", "boxes"] = "mean"
     scales: Literal["all", "base"] = "all"
     shift: int = 0
+    offset: float = 0.0
 
 
 @runtime_checkable

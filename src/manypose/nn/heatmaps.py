@@ -13,30 +13,36 @@ __all__ = ["gather", "gaussian_values", "gaussians", "mirror", "peaks", "quarter
 
 
 def gaussians(
-    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float = 2.0
+    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float = 2.0, radius: int | None = None
 ) -> Float[Tensor, "b k h w"]:
     """Heat maps: a Gaussian a joint, the largest of all people's (SWAHR, Equations 1 and 2).
 
-    A Gaussian covers the ``6σ + 3`` cells square around its nearest cell and is exactly 0 elsewhere, so ``> 0`` is its support.
+    A Gaussian covers a square around its nearest cell and is exactly 0 elsewhere, so ``> 0`` is its support.
 
     Args:
         cells: xy on the map, sub-pixel.
-        drawn: which to draw; what is left of a Gaussian outside the map is cut off.
+        drawn: which to draw; a Gaussian is cut off at the map's edge.
         size: height and width of the map.
         sigma: in cells.
+        radius: of the square, in cells; default ``3σ + 1``.
     """
-    values, index = _patches(cells, drawn, size, sigma)
+    values, index = _patches(cells, drawn, size, sigma, radius)
     return _splat(values, index, size)
 
 
 def gaussian_values(
-    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], values: Float[Tensor, "b n"], size: tuple[int, int], sigma: float = 2.0
+    cells: Float[Tensor, "b n k 2"],
+    drawn: Bool[Tensor, "b n k"],
+    values: Float[Tensor, "b n"],
+    size: tuple[int, int],
+    sigma: float = 2.0,
+    radius: int | None = None,
 ) -> Float[Tensor, "b k h w"]:
     """For each cell that `gaussians` covers the value of the person whose Gaussian is highest there (on a tie the largest); else 0.
 
     `values` must be positive.
     """
-    heights, index = _patches(cells, drawn, size, sigma)
+    heights, index = _patches(cells, drawn, size, sigma, radius)
     highest = _splat(heights, index, size).flatten(2).gather(2, index.flatten(2)).view_as(heights)
     owned = (heights == highest) & (heights > 0)
     per_cell = values[:, None, :, None].expand_as(heights)
@@ -44,11 +50,11 @@ def gaussian_values(
 
 
 def _patches(
-    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float
+    cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float, radius: int | None
 ) -> tuple[Float[Tensor, "b k n p"], Int[Tensor, "b k n p"]]:
     """Each Gaussian's square: its heights (0 where cut off) and flat cell indices."""
     h, w = size
-    radius = int(3 * sigma + 1)
+    radius = int(3 * sigma + 1) if radius is None else radius
     xy = cells.transpose(1, 2).where(drawn.transpose(1, 2)[..., None], cells.new_zeros(()))  # NaN or far away where not drawn
     step = torch.arange(-radius, radius + 1, device=cells.device)
     at = xy.round().long()[..., None] + step  # b k n xy side

@@ -3,7 +3,7 @@
 Idea: all joints of all people are painted as Gaussians of one deviation, though people are of all sizes. SAHR lets the network scale the
 deviation of each cell by s: the target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), and ``(1/s - 1)²`` under
 the Gaussians is a loss too (Eq. 7, 9). WAHR weighs cells by ``|1 - P| H^γ + |P| (1 - H^γ)``, so that easy background counts less (Eq. 13).
-Grouping: associative embedding, one tag map a joint (`manypose.nn.associative_embedding`). Files: `network`, `targets`, `loss`, `published`.
+Grouping: associative embedding, one tag map a joint (`manypose.nn.associative_embedding`).
 
 We deviate: joints are drawn at their sub-pixel place instead of cut to whole cells (``published_targets=True`` is as published); an input
 side is a multiple of 32, which is all the network needs, instead of 64; the trunk starts from Kaiming instead of N(0, 0.001) where no
@@ -14,6 +14,7 @@ Published: AP 68.9 on COCO val2017, W32, 512 px, flip (Table 3); 70.2 and, on th
 Ours: see the table of models in the README.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from jaxtyping import Float, UInt8
@@ -24,7 +25,9 @@ from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.loss import swahr_loss
 from manypose.methods.swahr.network import HigherHRNet
+from manypose.methods.swahr.targets import shift as targets_shift
 from manypose.methods.swahr.targets import targets
+from manypose.nn.associative_embedding.decode import PUBLISHED, decode
 from manypose.nn.preprocess import ImageNetInput
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -43,17 +46,20 @@ class SWAHR(nn.Module):
         pretrained: start the trunk from ImageNet weights.
         scale_adaptive: SAHR. Default: where there is a scale branch.
         weight_adaptive: WAHR. Default: where there is a scale branch.
-        lambda_: factor of the regulariser (Table 5).
+        lambda_: factor of the regulariser (Table 5); infinite: no deviation changes, which is the baseline.
         gamma: where WAHR's soft boundary lies (Table 6).
         exact_power: Equation 6 instead of its Taylor form, Equation 8.
         detach_weight: no gradient through WAHR's weight.
         naive_scale: SHR, the naive baseline (Table 4): scale factors are box width / this many pixels (the paper's 256).
         sigma: of the Gaussians, in cells of either map.
-        published_targets: joints cut to whole cells, as the authors draw them.
+        published_targets: joints cut to whole cells, as the authors draw them; decoding adds what that takes off.
+        window: side of a Gaussian's square: ``published``, 6σ + 3 cells, or ``paper``, 6σ + 1 (Equation 1).
+        heat_maps: ``both`` are averaged (Section 3.5), or the ``half`` alone is decoded (Tables 7 and 8).
+        dilation: of the four residual blocks at 1/2 (Table 7).
         push: factor of the loss that keeps people's tags apart.
         pull: factor of the loss that keeps a person's tags together.
         embedding: form of the push loss.
-        grouping: arguments of `manypose.nn.associative_embedding.decode.decode`.
+        grouping: arguments of `manypose.nn.associative_embedding.decode.decode`, or ``published``: all as the authors have them.
 
     Raises:
         ValueError: the loss asks for scale maps that the network does not have, or the reverse.
@@ -78,10 +84,13 @@ class SWAHR(nn.Module):
         naive_scale: float | None = None,
         sigma: float = 2.0,
         published_targets: bool = False,
+        window: Literal["published", "paper"] = "published",
+        heat_maps: Literal["both", "half"] = "both",
+        dilation: Sequence[int] = (1, 1, 1, 1),
         push: float = 1e-3,
         pull: float = 1e-3,
         embedding: Literal["exp", "max"] = "exp",
-        grouping: dict[str, Any] | None = None,
+        grouping: dict[str, Any] | Literal["published"] | None = None,
     ) -> None:
         super().__init__()
         scale_adaptive = scale_branch if scale_adaptive is None else scale_adaptive
@@ -92,14 +101,18 @@ class SWAHR(nn.Module):
             raise ValueError("naive_scale is a positive width that takes the scale branch's place: set scale_branch=False")
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
         self.size = size
-        self.fields = {"heat": Field(self.skeleton.mirror), "tag": Field(self.skeleton.mirror, "stack", "base")}
-        self.grouping = grouping or {}
-        self._targets: dict[str, Any] = {"sigma": sigma, "published": published_targets, "naive_scale": naive_scale}
+        heat = Field(self.skeleton.mirror, offset=targets_shift(published_targets)[0])
+        self.fields = {"heat": heat, "tag": Field(self.skeleton.mirror, "stack", "base")}
+        if heat_maps not in ("both", "half") or window not in ("published", "paper"):
+            raise ValueError(f"heat_maps is both or half, window is published or paper; got {heat_maps!r}, {window!r}")
+        self.grouping = dict(PUBLISHED if grouping == "published" else grouping or {})
+        self._heat_maps = heat_maps
+        self._targets: dict[str, Any] = {"sigma": sigma, "published": published_targets, "naive_scale": naive_scale, "window": window}
         self._loss: dict[str, Any] = {
             "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": lambda_, "gamma": gamma,
             "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
         }  # fmt: skip
-        self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained)
+        self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained, dilation)
         self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
@@ -121,12 +134,13 @@ class SWAHR(nn.Module):
         return {name: part.mean() for name, part in swahr_loss(outputs, targets, **self._loss).items()}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``heat``: mean of both heat maps; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly (Section 3.5)."""
+        """``heat``: mean of both heat maps, or the finer alone; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly (Section 3.5)."""
         heat, tag = (interpolate(outputs[m].float(), scale_factor=2.0, mode="bilinear", align_corners=False) for m in ("heat4", "tag4"))
-        return {"heat": (heat + outputs["heat2"].float()) / 2, "tag": tag}
+        fine = outputs["heat2"].float()
+        return {"heat": (heat + fine) / 2 if self._heat_maps == "both" else fine, "tag": tag}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) where flips are stacked."""
-        from manypose.nn.associative_embedding.decode import decode
-
-        return decode(outputs["heat"], outputs["tag"], self.skeleton, size, **self.grouping)
+        mirrored = outputs["tag"].dim() == 5 and outputs["tag"].shape[4] > 1  # a tag of either view
+        shift = self.grouping.get("shift", targets_shift(self._targets["published"], mirrored))
+        return decode(outputs["heat"], outputs["tag"], self.skeleton, size, **self.grouping | {"shift": shift})

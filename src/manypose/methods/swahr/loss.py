@@ -3,6 +3,7 @@
 Each function gives one value an image, (b,), so that each part can be compared and averaged by itself.
 """
 
+from math import isinf
 from typing import Literal
 
 import torch
@@ -82,8 +83,11 @@ def swahr_loss(
             target = scaled_target(heat, 1 / s.where(heat > 0, torch.ones_like(s)) - 1, exact=True)
         if scale_adaptive:
             alpha = _precise(outputs["scale" + level])
-            target = scaled_target(heat, alpha, exact)
-            parts["scale" + level] = lambda_ * regularizer(alpha, heat, mask)
+            if isinf(lambda_):  # no deviation may change (Table 5): the branch stays as it is
+                parts["scale" + level] = 0 * alpha.mean((1, 2, 3))
+            else:
+                target = scaled_target(heat, alpha, exact)
+                parts["scale" + level] = lambda_ * regularizer(alpha, heat, mask)
         weight = adaptive_weight(pred, heat, gamma, detach) if weight_adaptive else None
         parts["heat" + level] = heat_loss(pred, target, mask, weight)
     apart, together = associative_embedding(_precise(outputs["tag4"]), targets["cell"], targets["tagged"], kind)

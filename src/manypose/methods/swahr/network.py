@@ -1,5 +1,7 @@
 """HigherHRNet, and the scale branches of SWAHR (Section 3.5, Figure 4), with the published names of all parameters."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from timm.models.resnet import BasicBlock
 from torch import Tensor, cat, nn
@@ -18,9 +20,17 @@ class HigherHRNet(nn.Module):
         joints: how many; COCO 17, CrowdPose 14.
         scale_branch: predict SAHR's ``1/s - 1`` for every cell and joint.
         pretrained: start the trunk from ImageNet weights.
+        dilation: of the convolutions of each of the four residual blocks at 1/2 (Table 7).
     """
 
-    def __init__(self, trunk: str = "hrnet_w32", joints: int = 17, scale_branch: bool = True, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        trunk: str = "hrnet_w32",
+        joints: int = 17,
+        scale_branch: bool = True,
+        pretrained: bool = False,
+        dilation: Sequence[int] = (1, 1, 1, 1),
+    ) -> None:
         super().__init__()
         parts = hrnet_parts(trunk, branches=1, pretrained=pretrained)
         for name, part in parts.items():
@@ -28,7 +38,7 @@ class HigherHRNet(nn.Module):
         c = hrnet_width(parts)
         self.joints = joints
         self.final_layers = nn.ModuleList([nn.Conv2d(c, 2 * joints, 1), nn.Conv2d(c, joints, 1)])
-        self.deconv_layers = nn.ModuleList([_enlarge(c + 2 * joints, c)])
+        self.deconv_layers = nn.ModuleList([_enlarge(c + 2 * joints, c, dilation)])
         self.conv_scale_layers = nn.ModuleList([_scale_head(c, joints), _scale_head(c, joints)]) if scale_branch else None
         for module in (self.final_layers, self.deconv_layers, self.conv_scale_layers):
             if module is not None:
@@ -50,9 +60,9 @@ class HigherHRNet(nn.Module):
         return out
 
 
-def _enlarge(c_in: int, c: int) -> nn.Sequential:
+def _enlarge(c_in: int, c: int, dilation: Sequence[int]) -> nn.Sequential:
     up = nn.Sequential(nn.ConvTranspose2d(c_in, c, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(inplace=True))
-    return nn.Sequential(up, *(nn.Sequential(BasicBlock(c, c)) for _ in range(4)))
+    return nn.Sequential(up, *(nn.Sequential(BasicBlock(c, c, dilation=d)) for d in dilation))
 
 
 def _scale_head(c: int, k: int) -> nn.Sequential:

@@ -13,8 +13,8 @@ from manypose.nn.checkpoint_files import fill, read_checkpoint
 
 __all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "load_published"]
 
-ARGUMENTS = {"grouping": {"shift": 0.5}}
-"""What a model is built with to hold a published file: in training joints were cut to whole cells, so they lie half a pixel on."""
+ARGUMENTS = {"published_targets": True}
+"""What a model is built with to hold a published file: it was trained on joints cut to whole cells."""
 
 # best_state_dict comes first: where a training checkpoint has both, that is the model which was published.
 WRAPPERS = ("best_state_dict", "state_dict", "model")

@@ -1,5 +1,7 @@
 """What SWAHR's outputs should be: heat maps (Equations 1 and 2), where people's tags are read, masks. On the device, without a loop."""
 
+from typing import Literal
+
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -9,10 +11,30 @@ from manypose.methods.method import Maps
 from manypose.nn.heatmaps import gaussian_values, gaussians
 from manypose.poses.warp import pixel_to_cell
 
-__all__ = ["cells_of", "mask_at", "tag_cells", "targets"]
+__all__ = ["TRUNCATED", "cells_of", "mask_at", "shift", "tag_cells", "targets"]
+
+TRUNCATED = 0.5
+"""Network pixels, right and down, from a cell's centre to the middle of the places that published targets cut to it, at any stride."""
 
 
-def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, published: bool = False, naive_scale: float | None = None) -> Maps:
+def shift(published: bool, mirrored: bool = False) -> tuple[float, float]:
+    """x and y, in network pixels, from where a peak of the targets lies to its joint: what decoding has to add.
+
+    Args:
+        published: the targets' joints were cut to whole cells.
+        mirrored: the maps are the mean of a view's and its mirror image's, where joints were cut towards the other side.
+    """
+    return (TRUNCATED * published * (not mirrored), TRUNCATED * published)
+
+
+def targets(
+    people: Batch,
+    size: tuple[int, int],
+    sigma: float = 2.0,
+    published: bool = False,
+    naive_scale: float | None = None,
+    window: Literal["published", "paper"] = "published",
+) -> Maps:
     """Targets for a network input of `size`.
 
     Args:
@@ -20,26 +42,29 @@ def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, published:
         size: height and width of the input.
         sigma: of all Gaussians, in cells, at 1/4 and at 1/2 alike (the paper's σ₀ = 2).
         published: as the authors place joints: pixels / stride, cut to whole cells. Ours are drawn where they are, to the sub-pixel.
-        naive_scale: width in pixels of a box with scale factor 1; then ``s4`` and ``s2`` are the boxes' factors (SHR, Table 4).
+        naive_scale: width in pixels of a box with scale factor 1; then ``s4`` and ``s2`` are the boxes' factors (SHR, Table 4). The width
+            is that before the photo was rotated.
+        window: side of a Gaussian's square: 6σ + 3 cells as the authors' program has it, or 6σ + 1, the ±3σ of Equation 1.
 
     Returns:
-        ``heat4``, ``heat2``: (b, k, h, w), above 0 exactly in the square of 6σ + 3 cells around a labelled joint.
+        ``heat4``, ``heat2``: (b, k, h, w), above 0 exactly in the square around a labelled joint.
         ``mask4``, ``mask2``: (b, 1 or k, h, w), 1 where the loss may look.
         ``cell``, ``tagged``: (b, n, k), the flat cell at 1/4 where a person's tag is read, and whether there is one.
         ``s4``, ``s2``: (b, k, h, w), the scale factor of the person a Gaussian belongs to; 0 elsewhere.
     """
     out: Maps = {}
+    radius = int(3 * sigma + (window == "published"))
     for stride in (4, 2):
         h, w = size[0] // stride, size[1] // stride
         cells, drawn = cells_of(people, stride, (h, w), published)
-        out[f"heat{stride}"] = gaussians(cells, drawn, (h, w), sigma)
+        out[f"heat{stride}"] = gaussians(cells, drawn, (h, w), sigma, radius)
         out[f"mask{stride}"] = mask_at(people.mask, stride)
         if stride == 4:
             out["cell"], out["tagged"] = tag_cells(cells, drawn, (h, w))
         if naive_scale is not None:
             # A box so narrow that its Gaussian is a single cell gains nothing from being narrower still.
-            factor = ((people.boxes[..., 2] - people.boxes[..., 0]) / naive_scale).clamp(min=0.01)
-            out[f"s{stride}"] = gaussian_values(cells, drawn, factor, (h, w), sigma)
+            factor = (people.widths() / naive_scale).clamp(min=0.01)
+            out[f"s{stride}"] = gaussian_values(cells, drawn, factor, (h, w), sigma, radius)
     return out
 
 

@@ -51,7 +51,7 @@ def decode(
     least_evidence: float = 0.2,
     order: Sequence[int] | Literal["torso first", "published"] = "torso first",
     enlarge: bool = False,
-    shift: float = 0.0,
+    shift: float | tuple[float, float] = 0.0,
 ) -> list[Poses]:
     """The people of each image, in network pixels. `published_grouping` is the authors' way; the defaults are ours.
 
@@ -70,7 +70,7 @@ def decode(
         least_evidence: people whose peaks are lower in sum are not refilled: mostly single spurious peaks.
         order: in which joints are grouped.
         enlarge: the maps to the input's size first, as published; it costs much and gains nothing.
-        shift: added to x and y, in network pixels. 0.5 for weights trained on joints cut to whole cells, as all published weights are.
+        shift: added to the places, in network pixels; x and y alike, or each.
 
     Returns:
         For each image the people, by falling score; with `match_rounded` in the order in which they were found. A person's score is the

@@ -1,0 +1,102 @@
+"""Decoding a method's own targets gives back the people, in every option: where targets stand and what decoding adds belong together."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_people import batch_of
+
+from manypose.inference.test_time_augmentation import base_scale, outputs
+from manypose.methods.catalog import build
+from manypose.methods.method import Maps
+from manypose.poses.skeleton import Skeleton
+
+SIZE = (256, 320)
+PHASES = (np.arange(16) + 0.5) / 4
+"""Where in a square of 4 × 4 pixels a joint lies: over these the errors of whole cells average out."""
+
+
+def people_of(skeleton: Skeleton) -> list[np.ndarray]:
+    """Two photos with an upright person each, whose joints have all phases in x and in y; the second is half a step further on."""
+    k = len(skeleton)
+    place = np.array([16 * np.array([(j * 5) % k % 16, j % 14]) for j in range(k)])
+    xy = place + np.stack([PHASES[np.arange(k) % 16], PHASES[(np.arange(k) * 7 + 3) % 16]], 1) + [24, 16]
+    return [np.concatenate([xy + at, np.full((k, 1), 2.0)], 1).astype(np.float32)[None] for at in (0, 4)]
+
+
+def seen(method, people: list[np.ndarray], flip: bool, scales: tuple[float, ...]) -> list:
+    """The people that a method decodes where its network paints its targets in each view; the photos are white on the left, so a view tells
+    whether it is mirrored."""
+
+    def network(images: torch.Tensor) -> Maps:
+        h, w = images.shape[2:]
+        zoom, mirrored = h / SIZE[0], bool(images[0, 0, 0, 0] < images[0, 0, 0, -1])
+        moved = []
+        for photo in people:
+            photo = photo.copy()
+            photo[..., :2] = (photo[..., :2] + 0.5) * zoom - 0.5
+            if mirrored:
+                photo[..., 0] = w - 1 - photo[..., 0]
+                photo = photo[:, list(method.skeleton.mirror)]
+            moved.append(photo)
+        return painted(method, method.targets(batch_of(moved, (h, w)), (h, w)))
+
+    method.network = network
+    images = []
+    for s in scales:
+        image = torch.zeros(len(people), round(SIZE[0] * s), round(SIZE[1] * s), 3, dtype=torch.uint8)
+        image[:, :, : image.shape[2] // 2] = 255
+        images.append(image)
+    base, first = base_scale(scales), "pose" if "pose" in method.fields else "heat"
+    maps = outputs(method, images, [s / scales[base] for s in scales], base, flip=flip)
+    noise = torch.rand(maps[first].shape, generator=torch.Generator().manual_seed(0))
+    maps[first] = maps[first] + 1e-5 * noise  # of two cells that are equally high both would be peaks, which no network paints
+    return method.decode(maps, tuple(images[base].shape[1:3]))
+
+
+def painted(method, made: Maps) -> Maps:
+    """A network's outputs that are as the targets say."""
+    if "heat4" in made:
+        return {"heat4": made["heat4"], "heat2": made["heat2"], "tag4": torch.zeros_like(made["heat4"])}
+    if "scale0" in made:
+        return {"stage0_scale0": made["scale0"]}
+    logits = {p: torch.logit(made[p].clamp(1e-4, 1 - 1e-4)) for p in ("centre", "top_left", "bottom_right")}
+    off = {f"{p}_offset": made[f"{p}_offset"][:, 0, :, None, None].expand(-1, 2, *made[p].shape[2:]) for p in logits}
+    return {"pose": made["pose"], **logits, **off}
+
+
+SWAHR = {"trunk": "hrnet_w18_small"}
+SIMPLE_POSE = {"stages": 1, "c": 16, "n": 16, "auxiliary": False}
+OPTIONS = [
+    pytest.param("swahr-w32", SWAHR | arguments, id="swahr " + " ".join(arguments))
+    for arguments in (
+        {},
+        {"published_targets": True},
+        {"published_targets": True, "window": "paper"},
+        {"published_targets": True, "heat_maps": "half"},
+        {"heat_maps": "half"},
+        {"published_targets": True, "grouping": {"refinement": "quarter"}},
+    )
+] + [
+    pytest.param("imhn-4", SIMPLE_POSE | {"published": False}, id="simple_pose"),
+    pytest.param("imhn-4", SIMPLE_POSE | {"published": True}, id="simple_pose published"),
+    pytest.param("imhn-4", {"stages": 1, "wiring": "cascade", "published": False}, id="simple_pose stride 8"),
+    pytest.param("simple-small", {"grouping": "max"}, id="simple"),
+]
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)], ids=["one scale", "three scales"])
+@pytest.mark.parametrize("flip", [False, True], ids=["", "flip"])
+@pytest.mark.parametrize(("name", "arguments"), OPTIONS)
+def test_people_lie_where_the_targets_were(name, arguments, flip, scales):
+    if arguments.get("wiring") == "cascade" and len(scales) > 1:
+        scales = (1.0, 2.0)  # at half the size a cell has 16 pixels, and a Gaussian of 9 is but three cells
+    method = build(name, **arguments)
+    people = people_of(method.skeleton)
+    found = seen(method, people, flip, scales)
+    assert [len(p) for p in found] == [1, 1]
+    off = np.concatenate([p.keypoints[0, :16] - truth[0, :16, :2] for p, truth in zip(found, people, strict=True)])
+    whole = arguments.get("published_targets", False)
+    assert np.abs(off.mean(0)).max() < 0.1, off.mean(0)
+    # Joints cut to whole cells, of 2 to 8 pixels in the views, are right in the mean alone; the mean of Gaussians of three widths is no
+    # Gaussian, which the fit supposes.
+    assert np.abs(off).max() < (2.5 if whole else 0.1 if len(scales) == 1 else 0.25), np.abs(off).max(0)
