@@ -8,6 +8,7 @@ from torch import Tensor
 
 from manypose.inference.test_time_augmentation import _centred, outputs, published_views
 from manypose.methods.method import Field, Maps
+from manypose.methods.swahr.network import read
 from manypose.poses.skeleton import COCO, CROWDPOSE
 
 FILE = np.load(parity("hrnet_mspn", "swahr_pipeline_tta.npz"))
@@ -17,7 +18,7 @@ CONFIGURATIONS = sorted(k.removesuffix("_heatmaps_sub") for k in FILE if k.endsw
 
 
 class StandIn(torch.nn.Module):
-    """`cases.fake_model` as a method that reads its maps as HigherHRNet does (facts, section 5, step 2)."""
+    """`cases.fake_model` as a method whose maps are read by our own HigherHRNet's rule."""
 
     stride = 64
     size = 64
@@ -34,15 +35,12 @@ class StandIn(torch.nn.Module):
         return ((images.float() / 255 - mean) / deviation).permute(0, 3, 1, 2)
 
     def network(self, images: Tensor) -> Maps:
-        return dict(zip(("quarter", "half"), self.net(images), strict=True))
+        k, (quarter, half) = len(self.skeleton), self.net(images)
+        _, heat4, tag4 = quarter.split([self.skip, k, k], 1)
+        return {"heat4": heat4, "tag4": tag4, "heat2": half[:, self.skip : self.skip + k]}
 
     def readout(self, outputs: Maps) -> Maps:
-        k = len(self.skeleton)
-        quarter = torch.nn.functional.interpolate(
-            outputs["quarter"][:, self.skip :], scale_factor=2.0, mode="bilinear", align_corners=False
-        )
-        heat = (quarter[:, :k] + outputs["half"][:, self.skip : self.skip + k]) / 2
-        return {"heat": heat, "tag": quarter[:, k : 2 * k]}
+        return read(outputs)
 
     def targets(self, people, size):
         raise NotImplementedError

@@ -34,7 +34,7 @@ def crowd(seed: int, n: int, k: int = 17, size: tuple[int, int] = SIZE, apart: f
 
 def painted(people: list[np.ndarray], size: tuple[int, int] = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
     """What a perfect network would give, read out: heat from the targets, tag 2 (p + 1) where person p's Gaussian is the highest."""
-    from manypose.methods.swahr import SWAHR
+    from manypose.methods.swahr.network import read
 
     batch = batch_of(people, size)
     goal = targets(batch, size)
@@ -42,7 +42,7 @@ def painted(people: list[np.ndarray], size: tuple[int, int] = SIZE) -> tuple[tor
     cells, drawn = cells_of(batch, 4, grid)
     names = 2.0 * torch.arange(1, cells.shape[1] + 1).expand(len(people), -1)
     maps = {"heat4": goal["heat4"], "heat2": goal["heat2"], "tag4": gaussian_values(cells, drawn, names, grid)}
-    out = SWAHR.readout(None, maps)  # type: ignore[arg-type] - it reads the maps alone
+    out = read(maps)
     return out["heat"], out["tag"]
 
 

@@ -19,12 +19,11 @@ from typing import Any, Literal
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.loss import swahr_loss
-from manypose.methods.swahr.network import HigherHRNet
+from manypose.methods.swahr.network import HigherHRNet, read
 from manypose.methods.swahr.targets import shift as targets_shift
 from manypose.methods.swahr.targets import targets
 from manypose.nn.associative_embedding.decode import PUBLISHED, decode
@@ -106,7 +105,7 @@ class SWAHR(nn.Module):
         if heat_maps not in ("both", "half") or window not in ("published", "paper"):
             raise ValueError(f"heat_maps is both or half, window is published or paper; got {heat_maps!r}, {window!r}")
         self.grouping = dict(PUBLISHED if grouping == "published" else grouping or {})
-        self._heat_maps = heat_maps
+        self._heat_maps: Literal["both", "half"] = heat_maps
         self._targets: dict[str, Any] = {"sigma": sigma, "published": published_targets, "naive_scale": naive_scale, "window": window}
         self._loss: dict[str, Any] = {
             "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": lambda_, "gamma": gamma,
@@ -134,10 +133,8 @@ class SWAHR(nn.Module):
         return {name: part.mean() for name, part in swahr_loss(outputs, targets, **self._loss).items()}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``heat``: mean of both heat maps, or the finer alone; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly (Section 3.5)."""
-        heat, tag = (interpolate(outputs[m].float(), scale_factor=2.0, mode="bilinear", align_corners=False) for m in ("heat4", "tag4"))
-        fine = outputs["heat2"].float()
-        return {"heat": (heat + fine) / 2 if self._heat_maps == "both" else fine, "tag": tag}
+        """See `manypose.methods.swahr.network.read`."""
+        return read(outputs, self._heat_maps)
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) where flips are stacked."""

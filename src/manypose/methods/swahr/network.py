@@ -1,15 +1,17 @@
 """HigherHRNet, and the scale branches of SWAHR (Section 3.5, Figure 4), with the published names of all parameters."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from jaxtyping import Float
 from timm.models.resnet import BasicBlock
 from torch import Tensor, cat, nn
+from torch.nn.functional import interpolate
 
 from manypose.methods.method import Maps
 from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 
-__all__ = ["HigherHRNet"]
+__all__ = ["HigherHRNet", "read"]
 
 
 class HigherHRNet(nn.Module):
@@ -58,6 +60,13 @@ class HigherHRNet(nn.Module):
             out["scale4"] = self.conv_scale_layers[0](fine)
             out["scale2"] = self.conv_scale_layers[1](half)
         return out
+
+
+def read(outputs: Maps, heat_maps: Literal["both", "half"] = "both") -> Maps:
+    """``heat``: mean of both heat maps (Section 3.5), or the finer alone; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly."""
+    heat, tag = (interpolate(outputs[m].float(), scale_factor=2.0, mode="bilinear", align_corners=False) for m in ("heat4", "tag4"))
+    fine = outputs["heat2"].float()
+    return {"heat": (heat + fine) / 2 if heat_maps == "both" else fine, "tag": tag}
 
 
 def _enlarge(c_in: int, c: int, dilation: Sequence[int]) -> nn.Sequential:
