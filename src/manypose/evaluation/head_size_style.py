@@ -1,4 +1,4 @@
-"""MPII and PoseTrack, whose distances are measured in head sizes, as tasks of `manypose.evaluation.benchmark`."""
+"""MPII and PoseTrack, whose distances are measured in head sizes, as benchmarks of `manypose.evaluation.benchmark`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,7 +13,7 @@ from manypose.data.datasets.mpii_results import read_preds, write_preds, write_s
 from manypose.data.datasets.posetrack import Video, read_posetrack
 from manypose.data.datasets.posetrack import truths as frames_of
 from manypose.data.datasets.posetrack_results import read_posetrack_results, write_posetrack
-from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, PosesByImage, Score
+from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, BoxesByImage, EvalImage, PosesByImage, Score
 from manypose.evaluation.metrics.pckh import PartAP, keypoint_ap, pckh
 from manypose.evaluation.metrics.posetrack import posetrack_ap, posetrack_mot
 from manypose.poses.poses import Poses
@@ -24,7 +24,7 @@ __all__ = ["mpii", "posetrack"]
 
 def mpii(request: BenchmarkSpec) -> Benchmark:
     """PCKh of models that are given each annotated person (and of ``preds`` files), keypoint AP of models that find everybody."""
-    _only(request, ("analyse", "boxes"))
+    _only(request, ("analyse", "boxes", "category", "area"))
     people = read_mpii(request.annotations or "", request.heads)
     ids, boxes = image_ids(people.images), person_boxes(people)
     root = request.images
@@ -34,7 +34,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
         shots = [] if root is None else [EvalImage(ids[name], root / name, None, boxes[rows]) for name, rows in by_photo(people).items()]
     _there(shots, root)
 
-    def score(found: PosesByImage) -> Score:
+    def score(found: PosesByImage, detected: BoxesByImage) -> Score:
         if not request.one_by_one:
             photos = truths(people)
             return _ap_score(keypoint_ap([_in(found.get(t.image_id), MPII) for t in photos], photos), sum(map(len, found.values())))
@@ -65,14 +65,14 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
 
 def posetrack(request: BenchmarkSpec) -> Benchmark:
     """PoseTrack18's keypoint AP and, where people have track ids, MOTA."""
-    _only(request, ("analyse", "boxes"))
+    _only(request, ("analyse", "boxes", "category", "area"))
     videos = read_posetrack(request.annotations or "")
     frames, report = frames_of(videos)
     root = request.images
     shots = [] if root is None else [shot for video in videos for shot in _frames(video, root)]
     _there(shots, root)
 
-    def score(found: PosesByImage) -> Score:
+    def score(found: PosesByImage, detected: BoxesByImage) -> Score:
         return _tracking_score([_in(found.get(t.image_id), POSETRACK) for t in frames], frames)
 
     def write(found: PosesByImage, path: Path) -> None:
@@ -83,7 +83,7 @@ def posetrack(request: BenchmarkSpec) -> Benchmark:
     notes = [f"{len(report.problems)} entries of the annotations are faulty: {', '.join(report.counts)}"] if report.problems else []
     rules = "joints within 0.5 head sizes; frames without annotated people and ignored regions left out"
     return Benchmark(
-        "PoseTrack18", about, rules, POSETRACK, shots, score, lambda path: score(read_posetrack_results(path, videos)), write, notes
+        "PoseTrack18", about, rules, POSETRACK, shots, score, lambda path: score(read_posetrack_results(path, videos), {}), write, notes
     )
 
 
@@ -96,7 +96,7 @@ def _only(request: BenchmarkSpec, unknown: Sequence[str]) -> None:
     asked = [name for name in unknown if getattr(request, name)]
     if asked:
         raise ValueError(
-            f"{request.dataset}: {asked[0].replace('analyse', 'the error analysis')} is for data sets with OKS and person boxes"
+            f"{request.dataset}: {asked[0].replace('analyse', 'the error analysis').replace('boxes', 'box_ap')} is for data sets with OKS and person boxes"
         )
 
 
