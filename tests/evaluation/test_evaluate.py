@@ -72,7 +72,7 @@ def test_drawn_people_are_found(flies: Path) -> None:
         "short side 128, scale 1, no flip, joints rounded to 0.001 px; OKS 0.50:0.95, the 20 best results of an image"
     )
     assert [n for n in done.notes if "not defined" in n] == [
-        f"{k} is not defined: nobody of that size is annotated" for k in ("APl", "ARl")
+        f"{k} is not defined: no person of that size is annotated" for k in ("APl", "ARl")
     ]
 
 
@@ -410,7 +410,7 @@ def test_mask_iou_is_over_the_pixels_of_all_photos(flies: Path, tmp_path: Path) 
 
 
 def test_masks_are_measured_only_where_there_are_some(flies: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nobody has a 'segmentation'"):
+    with pytest.raises(ValueError, match="no person has a 'segmentation'"):
         run(flies, Painted(), mask_iou=True)
     content = json.loads((flies / "people.json").read_text())
     content["annotations"][0]["segmentation"] = [[0, 0, 50, 0, 50, 50]]

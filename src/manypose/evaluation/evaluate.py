@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from manypose.data.photos import read_rgb
-from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, Score, task
+from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, Score, find_benchmark
 from manypose.evaluation.error_analysis.analysis import Analysis
 from manypose.evaluation.error_analysis.report import html, table
 from manypose.evaluation.error_analysis.worst import worst_photos
@@ -103,6 +103,8 @@ def evaluate(
     joint_threshold: float = 0.0,
     no_track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
+    category: str | None = None,
+    area: Literal["annotated", "box"] | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Measure a model, or a result file of any program, on a data set.
@@ -110,7 +112,7 @@ def evaluate(
     Args:
         model: a model's name, a .safetensors file, a loaded model, or one of the two that come with the package, default and fast.
         weights: a file for a named model, .safetensors or published .pth.
-        dataset: coco, crowdpose, mpii, posetrack, or the path of a data set's YAML.
+        dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
         annotations: the data set's annotation file.
         images: folder of the photos; not needed with results.
         results: a result file to evaluate in place of a model: COCO results for coco and crowdpose, preds for mpii, a folder for posetrack.
@@ -139,6 +141,8 @@ def evaluate(
         joint_threshold: joints with a lower score are left out; that costs AP, and MOTA, to which every joint is equal, gains.
         no_track: leave people of videos without ids; MOTA is then not measured.
         flow: optical flow that helps tracking.
+        category: the name of the category whose annotations count, where several of the file have keypoints.
+        area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
         quiet: no progress bar, and nothing printed.
 
     Raises:
@@ -156,8 +160,8 @@ def evaluate(
     one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device)
     alone = one is not None and one.needs_boxes
     options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
-    request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou)
-    chosen = task(request)
+    request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area)
+    chosen = find_benchmark(request)
     if mask_iou and chosen.pixels is None:
         raise ValueError("mask_iou is for data sets of COCO's format with outlines: coco, crowdpose or a data set YAML")
     if one is None:
@@ -184,7 +188,7 @@ def evaluate(
         if rank == 0:
             if results_out is not None:
                 chosen.write(found, results_out)
-            score = chosen.score(found)
+            score = chosen.score(found, {})
             if mask_iou:
                 score = replace(score, figures={**score.figures, **{f"mask {k}": v for k, v in person_iou(pixels.values()).items()}})
             missing = [j for j in chosen.skeleton.joints if j not in one.skeleton.joints]

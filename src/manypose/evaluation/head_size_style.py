@@ -93,11 +93,10 @@ def _frames(video: Video, root: Path) -> list[EvalImage]:
 
 
 def _only(request: BenchmarkSpec, unknown: Sequence[str]) -> None:
-    asked = [name for name in unknown if getattr(request, name)]
+    names = {"analyse": "the error analysis", "boxes": "box_ap"}
+    asked = [names.get(name, name) for name in unknown if getattr(request, name)]
     if asked:
-        raise ValueError(
-            f"{request.dataset}: {asked[0].replace('analyse', 'the error analysis').replace('boxes', 'box_ap')} is for data sets with OKS and person boxes"
-        )
+        raise ValueError(f"{request.dataset}: {asked[0]} is for data sets with OKS and person boxes")
 
 
 def _there(shots: Sequence[EvalImage], root: Path | None) -> None:
