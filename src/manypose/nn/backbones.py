@@ -1,41 +1,41 @@
-"""Backbones: timm's trunks as pyramids of feature maps, under the names that published checkpoints use.
+"""Backbones: timm's trunks as pyramids of feature maps, with the parameter names of published checkpoints.
 
 HRNet is taken apart into its parts (`hrnet_parts`), so that a network can hold them at its top level, where published state dicts have
 them, and run them with `hrnet_branches`.
 """
 
+from pathlib import Path
+
 import timm
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from manypose.nn.imagenet_weights import fill_from_imagenet
 
 __all__ = ["hrnet_branches", "hrnet_parts", "hrnet_width", "resnet"]
 
 HRNET_PARTS = ("conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2", "transition2", "stage3", "transition3", "stage4")
 
 
-def _create(name: str, pretrained: bool, **kwargs) -> nn.Module:
-    try:
-        return timm.create_model(name, pretrained=pretrained, features_only=True, **kwargs)
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise ValueError(
-            f"the ImageNet weights of {name!r} could not be fetched ({type(error).__name__}); "
-            "check the connection, or use pretrained=False and load a weights file"
-        ) from error
+def _create(name: str, pretrained: bool | str | Path, **kwargs) -> nn.Module:
+    net = timm.create_model(name, pretrained=False, features_only=True, **kwargs)
+    if pretrained:
+        fill_from_imagenet(net, name, pretrained)
+    return net
 
 
-def hrnet_parts(name: str = "hrnet_w32", branches: int = 4, pretrained: bool = False) -> dict[str, nn.Module]:
+def hrnet_parts(name: str = "hrnet_w32", branches: int = 4, pretrained: bool | str | Path = False) -> dict[str, nn.Module]:
     """HRNet's modules under their published names, from stem to stage 4.
 
     Args:
         name: any HRNet of timm, such as ``hrnet_w18_small``, ``hrnet_w32``, ``hrnet_w48``.
         branches: how many of stage 4's four resolutions are wanted, finest first. The last exchange unit makes only these: a parameter
             that reaches no output would stop distributed training.
-        pretrained: with ImageNet weights.
+        pretrained: ImageNet weights: True, a tag of timm, or a file; see `manypose.nn.imagenet_weights.fill_from_imagenet`.
 
     Raises:
-        ValueError: no such HRNet, or the weights cannot be fetched.
+        FileNotFoundError: no such file.
+        ValueError: no such HRNet, or the weights cannot be used or fetched.
     """
     if not name.startswith("hrnet_") or name not in timm.list_models("hrnet_*"):
         raise ValueError(f"no HRNet {name!r}; there are {', '.join(timm.list_models('hrnet_*'))}")
@@ -71,18 +71,23 @@ def hrnet_branches(net: nn.Module, images: Float[Tensor, "b 3 H W"]) -> list[Flo
 
 
 def resnet(
-    name: str = "resnet50", pretrained: bool = False, output_stride: int = 32, channels: tuple[int, int, int, int] | None = None
+    name: str = "resnet50",
+    pretrained: bool | str | Path = False,
+    output_stride: int = 32,
+    channels: tuple[int, int, int, int] | None = None,
 ) -> nn.Module:
     """A ResNet whose output is the list C2, C3, C4, C5 (strides 4, 8, 16, 32), with torchvision's names (``conv1 bn1 layer1 … layer4``).
 
     Args:
         name: any ResNet of timm, such as ``resnet18``, ``resnet50``, ``resnet101``.
         pretrained: with ImageNet weights.
+        pretrained: ImageNet weights: True, a tag of timm, or a file; see `manypose.nn.imagenet_weights.fill_from_imagenet`.
         output_stride: 16 or 8: C5, or C4 and C5, keep that stride and have dilated convolutions instead.
         channels: of the four layers' inner convolutions, for a lighter net (the published 64, 128, 256, 512); without ImageNet weights.
 
     Raises:
-        ValueError: no such ResNet, the weights cannot be fetched, or there are none for these channels.
+        FileNotFoundError: no such file.
+        ValueError: no such ResNet, the weights cannot be used or fetched, or they are not for these channels.
     """
     if not name.startswith("resnet") or name not in timm.list_models("resnet*"):
         raise ValueError(

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from manypose.methods.mspn.targets import FIRST_CELL
 from manypose.nn.heatmaps import gather, subpixel
 from manypose.nn.smoothing import convolve, smooth
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
-from manypose.poses.warp import cell_to_pixel
 
 __all__ = [
     "COUNTS",
@@ -30,13 +30,17 @@ __all__ = [
 ]
 
 COUNTS = 0.05
-"""A joint that is lower is not there, and does not lower its person's score: whoever is cut by the picture's edge is a person too."""
+"""Joints below it do not count for their person's score, so that people cut by the photo's edge keep their score."""
 
 Refinement = Literal["gaussian", "dark", "published"]
 
 
 def decode(
-    heat: Float[Tensor, "b k h w"], size: tuple[int, int], refinement: Literal["gaussian", "dark"] = "gaussian", sigma: float = 1.0
+    heat: Float[Tensor, "b k h w"],
+    size: tuple[int, int],
+    refinement: Literal["gaussian", "dark"] = "gaussian",
+    sigma: float = 1.0,
+    first: float = FIRST_CELL["ours"],
 ) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
     """Our decoding: a joint's place is the top of a Gaussian fitted around the highest cell of the post-filtered map.
 
@@ -45,7 +49,8 @@ def decode(
         size: height and width of the network's input.
         refinement: ``gaussian`` fits the unfiltered map (exact on a clean Gaussian, at the edge too); ``dark`` is DARK's Taylor step on the
             filtered map's logarithm (Zhang et al. 2020).
-        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken, so one cell of noise is none.
+        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken: one cell of noise is not.
+        first: see `manypose.methods.mspn.targets.FIRST_CELL`.
 
     Returns:
         xy in input pixels, and the heights there, 0 … 1.
@@ -60,11 +65,11 @@ def decode(
         cells = _climb(heat, cells)
         xy = _fitted(heat, cells)
     heights = gather(heat, cells[:, :, None])[..., 0].clamp(0, 1)
-    return _to_pixels(xy, heat, size), heights
+    return _to_pixels(xy, heat, size, first), heights
 
 
 def published_mspn(
-    heat: Float[Tensor, "b k h w"], size: tuple[int, int], kernel: int = 5, shift: float = 0.25
+    heat: Float[Tensor, "b k h w"], size: tuple[int, int], kernel: int = 5, shift: float = 0.25, first: float = FIRST_CELL["mspn"]
 ) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
     """As MSPN's authors do it: filter, a quarter of a cell from the highest towards the second highest cell, ``4 x + 2``.
 
@@ -75,6 +80,7 @@ def published_mspn(
         size: of the network's input.
         kernel: width of the filter, 5 (COCO) or 9 (MPII).
         shift: the quarter.
+        first: see `manypose.methods.mspn.targets.FIRST_CELL`.
 
     Returns:
         xy in input pixels of a crop placed as published, and scores: half a peak's height is added to them.
@@ -85,8 +91,7 @@ def published_mspn(
     xy = refine_second(filtered, shift)
     xy = xy.clamp(min=0).minimum(xy.new_tensor([w - 1, h - 1]))
     scores = gather(heat, xy.round().long()[:, :, None])[..., 0] + 0.5
-    stride = xy.new_tensor([size[1] / w, size[0] / h])
-    return xy * stride + stride / 2, scores
+    return _to_pixels(xy, heat, size, first), scores
 
 
 def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
@@ -108,7 +113,7 @@ def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tu
         offsets.append((after - before).sign() * 0.25 * inner)
     found = heights > 0
     xy = (cells + torch.stack(offsets, -1)) * found[..., None]
-    return xy * xy.new_tensor([size[1] / w, size[0] / h]), heights.clamp(min=0)
+    return _to_pixels(xy, heat, size, FIRST_CELL["hrnet"]), heights.clamp(min=0)
 
 
 def to_poses(skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None) -> list[Poses]:
@@ -177,6 +182,6 @@ def _climb(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Int[T
     return near.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
 
 
-def _to_pixels(xy: Float[Tensor, "b k 2"], heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k 2"]:
-    x, y = (cell_to_pixel(xy[..., i], size[1 - i] / heat.shape[3 - i]) for i in (0, 1))
-    return torch.stack([x, y], -1)
+def _to_pixels(xy: Float[Tensor, "b k 2"], heat: Float[Tensor, "b k h w"], size: tuple[int, int], first: float) -> Float[Tensor, "b k 2"]:
+    stride = xy.new_tensor([size[1] / heat.shape[3], size[0] / heat.shape[2]])
+    return xy * stride + first * stride / 4

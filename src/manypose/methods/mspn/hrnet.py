@@ -14,10 +14,10 @@ class HRNetwork(nn.Module):
     Args:
         trunk: any HRNet of timm.
         joints: channels of the heat map.
-        pretrained: start the trunk from ImageNet weights.
+        pretrained: see `hrnet_parts`.
     """
 
-    def __init__(self, trunk: str, joints: int, pretrained: bool = False) -> None:
+    def __init__(self, trunk: str, joints: int, pretrained: bool | str = False) -> None:
         super().__init__()
         parts = hrnet_parts(trunk, 1, pretrained)
         for name, part in parts.items():

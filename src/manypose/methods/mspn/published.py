@@ -1,21 +1,20 @@
-"""Checkpoints of MSPN and of the single-person HRNet as their authors publish them, and ResNets trained on ImageNet.
+"""Checkpoints of MSPN and of the single-person HRNet as their authors publish them.
 
-The parameters' names are ours too, so loading is unwrapping, checking, and saying clearly what does not fit.
+Our parameters have the published names, so loading means unwrapping and checking.
 """
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from manypose.methods.mspn import MSPN, HRNet
-from manypose.methods.mspn.network import MSPNet
-from manypose.nn.backbones import HRNET_PARTS, resnet
-from manypose.nn.checkpoint_files import fill, mismatch, read_checkpoint
+from manypose.nn.backbones import HRNET_PARTS
+from manypose.nn.checkpoint_files import fill, read_checkpoint
 
-__all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "imagenet", "load_published", "rename"]
+__all__ = ["ARGUMENTS", "describe", "fit", "fit_trunk", "load_published"]
 
 ARGUMENTS = {"decoding": "published"}
-"""Arguments of a method that is to hold published weights: they were trained on crops placed and enlarged as the authors do it."""
+"""Arguments of a method for published weights: views, filter and scores as the authors have them; MPII's differ by the skeleton."""
 
 WRAPPERS = ("best_state_dict", "state_dict", "model")
 
@@ -65,36 +64,3 @@ def describe(state: dict[str, Tensor]) -> str:
         return f"hrnet-w{width}, {state['final_layer.weight'].shape[0]} joints"
     bottom_up = "a bottom-up HigherHRNet" if "final_layers.1.weight" in state else "an HRNet trunk"
     return f"{bottom_up} of width {width}"
-
-
-def imagenet(net: MSPNet, trunk: str) -> None:
-    """Start the stem and the first stage's way down from ImageNet weights; convolutions' biases, which ImageNet's ResNets lack, start at 0.
-
-    Raises:
-        ValueError: there are none for the trunk, or they cannot be fetched.
-    """
-    if not trunk.startswith("resnet"):
-        raise ValueError(f"there are no ImageNet weights for the trunk {trunk!r}; use pretrained=False")
-    rename(net, resnet(trunk, pretrained=True))
-
-
-def rename(net: MSPNet, trained: nn.Module) -> None:
-    """Copy a ResNet's parameters (``conv1 bn1 layer1 … layer4``) to the stem and the first stage."""
-    state = trained.state_dict()
-    found: dict[str, Tensor] = {}
-    for name, tensor in net.state_dict().items():
-        if name.startswith("top.conv."):
-            source = name.removeprefix("top.conv.").replace("conv.", "conv1.").replace("bn.", "bn1.")
-        elif name.startswith("stage0.downsample."):
-            layer, block, unit, *rest = name.removeprefix("stage0.downsample.").split(".")
-            kind = rest[0]
-            number = unit.removeprefix("conv_bn_relu")
-            part = f"downsample.{0 if kind == 'conv' else 1}" if unit == "downsample" else f"{kind}{number}"
-            source = ".".join([layer, block, part, *rest[1:]])
-        else:
-            continue
-        found[name] = state[source] if source in state else tensor.new_zeros(tensor.shape)
-    wrong = mismatch({k: v for k, v in net.state_dict().items() if k in found}, found)
-    if wrong:
-        raise ValueError(f"the ResNet does not fit the first stage: {wrong}")
-    net.load_state_dict(found, strict=False)

@@ -1,4 +1,4 @@
-"""What the outputs should be: one Gaussian a joint, wider in early stages and coarse scales (MSPN, Section 3.3). On the device, batched."""
+"""Targets: one Gaussian a joint, wider in early stages and coarse scales (MSPN, Section 3.3), drawn on the device for a whole batch."""
 
 from typing import Literal
 
@@ -10,9 +10,14 @@ from torch import Tensor
 from manypose.data.sample import Batch
 from manypose.methods.method import Maps
 from manypose.nn.heatmaps import gaussians
-from manypose.poses.warp import pixel_to_cell
 
-__all__ = ["KERNELS", "deviation", "ladders", "one_person", "published_labels", "targets"]
+__all__ = ["FIRST_CELL", "KERNELS", "Labels", "deviation", "ladders", "one_person", "published_labels", "targets"]
+
+Labels = Literal["ours", "published"]
+
+FIRST_CELL = {"ours": 1.5, "mspn": 2.0, "hrnet": 0.0}
+"""The pixel of the view at which a map's first cell lies; targets and decoding both use it. Ours is the cell's centre; MSPN's authors cut
+joints to the cell below and decode ``4 x + 2``, HRNet's round them and decode ``4 x``."""
 
 KERNELS = (15, 11, 9, 7, 5)
 """Sizes of the Gaussian kernels, the widest first."""
@@ -53,9 +58,9 @@ def ladders(stages: int, finest: tuple[int, ...] | None = None, coarse_to_fine: 
 
 
 def one_person(people: Batch) -> tuple[Float[Tensor, "b k 3"], Float[Tensor, "b k"]]:
-    """The joints of each picture's first person (nothing labelled where it has none), and which joints its data set annotates at all.
+    """The joints of each picture's first person (nothing labelled where it has none), and which joint types its data set annotates.
 
-    A joint type that a data set does not annotate has a mask of zeros: nothing is to be learnt of it, not even that it is absent.
+    A joint type that a data set does not annotate has a mask of zeros: the loss does not teach it, not even that it is absent.
     """
     joints = people.keypoints[:, 0] * people.there[:, 0, None, None]
     known = (people.mask.flatten(2).amax(2) > 0).float()
@@ -63,16 +68,22 @@ def one_person(people: Batch) -> tuple[Float[Tensor, "b k 3"], Float[Tensor, "b 
 
 
 def targets(
-    people: Batch, size: tuple[int, int], sigmas: dict[str, float], peak: float = PEAK, labels: Literal["ours", "published"] = "ours"
+    people: Batch,
+    size: tuple[int, int],
+    sigmas: dict[str, float],
+    peak: float = PEAK,
+    first: float = FIRST_CELL["ours"],
+    kernels: bool = False,
 ) -> Maps:
     """Targets for a network input of `size`.
 
     Args:
         people: one person a picture, joints in network pixels.
         size: height and width of the input.
-        sigmas: for each name the deviation in cells (ours), or the size of its kernel (published).
+        sigmas: for each name the deviation in cells, or with `kernels` the size of its kernel.
         peak: a target's highest value.
-        labels: ours are drawn at the joint's sub-pixel place; see `published_labels`.
+        first: see `FIRST_CELL`; for other values than ours, joints are moved to the nearest cell, as published.
+        kernels: draw with OpenCV's blur, as MSPN's authors do; see `published_labels`.
 
     Returns:
         for each name (b, k, h, w) at 1/4; ``visible``: (b, k), 0 not labelled, 1 hidden, 2 visible; ``known``: (b, k), 1 where the data set
@@ -83,12 +94,15 @@ def targets(
     xy = joints[..., :2]
     inside = _inside(xy, size)
     visible = joints[..., 2] * inside
+    cells = (xy - first) / 4
+    if first != FIRST_CELL["ours"]:
+        cells = (cells + 0.5).floor().clamp(min=0).minimum(cells.new_tensor([w - 1, h - 1]))
     out: Maps = {"visible": visible, "known": known}
     for name, sigma in sigmas.items():
-        if labels == "published":
-            out[name] = published_labels((xy / 4).long(), visible > 0, (h, w), int(sigma)).to(xy.dtype) * (peak / PEAK)
+        if kernels:
+            out[name] = published_labels(cells.long(), visible > 0, (h, w), int(sigma)).to(xy.dtype) * (peak / PEAK)
         else:
-            out[name] = gaussians(pixel_to_cell(xy, 4)[:, None], (visible > 0)[:, None], (h, w), sigma) * peak
+            out[name] = gaussians(cells[:, None], (visible > 0)[:, None], (h, w), sigma) * peak
     return out
 
 
@@ -117,7 +131,7 @@ def published_labels(
 
 
 def _blurred(n: int, kernel: int, table: bool) -> Float[np.ndarray, "n n"]:
-    """For each of n cells what is left of a one there after blurring, scaled to a peak of 1."""
+    """For each of n cells a line with a one in that cell, blurred and scaled to a peak of 1."""
     if kernel in TABLES and (table or kernel != 9):
         row = np.array(TABLES[kernel]) / np.sum(TABLES[kernel])
     else:

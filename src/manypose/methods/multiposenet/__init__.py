@@ -26,6 +26,7 @@ from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
+from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -42,7 +43,7 @@ class MultiPoseNet(nn.Module):
         trunk: any ResNet of timm.
         size: the short side of the input it is tested at, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights.
+        pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`).
         output_stride: of C5: 32, or less for dilated convolutions ("dil" of Table 2; the paper does not say whether in C5 alone, 16, or in
             C4 and C5, 8).
         channels: of the trunk's layers, for a lighter one than the published.
@@ -66,15 +67,13 @@ class MultiPoseNet(nn.Module):
 
     stride = 32
     training_only: tuple[str, ...] = ()
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self,
         trunk: str = "resnet50",
         size: int = 480,
         skeleton: Skeleton | str = COCO,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         output_stride: Literal[8, 16, 32] = 32,
         channels: list[int] | None = None,
         width: int = 256,
@@ -104,8 +103,7 @@ class MultiPoseNet(nn.Module):
         self.prn = None if prn is None else prn_network(self.skeleton, **prn)
         for part in self._frozen():
             part.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255, persistent=False)
+        self.pixels = ImageNetInput()
 
     def _frozen(self) -> list[nn.Module]:
         own: list[nn.Module] = [] if self.prn is None else [self.prn]  # is trained on annotations, without photos
@@ -119,8 +117,8 @@ class MultiPoseNet(nn.Module):
         return self
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+        """See `ImageNetInput`."""
+        return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat`` (b, k + 1, h, w) at 1/4, in training also ``heat2`` … ``heat5`` of K2 … K5; ``person`` (b, a), ``shift`` (b, a, 4).
