@@ -47,6 +47,14 @@ def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
     )
 
 
+def write_mpii(annotations: Path) -> None:
+    """The same photo's person in MPII's form."""
+    annotations.parent.mkdir(parents=True, exist_ok=True)
+    joints = [[20 + 5 * i, 10 + 4 * i] for i in range(16)]
+    row = {"image": "000000000001.jpg", "center": [60, 45], "scale": 0.4, "joints": joints, "joints_vis": [1] * 16}
+    annotations.write_text(json.dumps([row]))
+
+
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Stands for the folder of the public data sets."""
@@ -58,6 +66,8 @@ def data(tmp_path, monkeypatch):
     write_coco(photos / "train2017", photos / "person_keypoints_train.json", "coco")
     sports = tmp_path / "lspet_photos"
     write_coco(sports / "images", sports / "person_keypoints.json", "coco")
+    write_coco(tmp_path / "mpii" / "images", tmp_path / "unused_mpii.json", "mpii")
+    write_mpii(tmp_path / "mpii" / "annotations" / "train.json")
     for name in ("coco", "lspet"):
         write_coco(photos / "train2017", tmp_path / "labelled" / f"{name}.json", "coco")
     monkeypatch.setenv("MANYPOSE_LABELLED", str(tmp_path / "labelled"))
@@ -128,7 +138,7 @@ def test_the_light_top_down_configs_show_the_network_what_it_will_see():
         method: Any = build(given.model, **(given.model_args or {}))
         view = given.data.init_args.augment.init_args
         assert tuple(view.size) == method.input_size
-        assert tuple(view.extend) == method.extend
+        assert tuple(view.extend) == method.views.extend
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ class PersonView:
     Args:
         size: height and width of the crop.
         extend: factors by which a box's width and height grow, as at test time.
+        random_extend: parts of its width and its height by which a box grows further, each drawn from 0 to this (MSPN's authors: 0.6, 0.8).
+        published: the box's centre lies at (w/2, h/2) of the crop, as the authors' programs place it, half a pixel off the crop's centre.
         scale: a further factor, drawn from this range.
         shift: of the crop's middle, drawn from ± this part of its sides.
         rotation: degrees, drawn from ± this.
@@ -68,6 +70,8 @@ class PersonView:
 
     size: tuple[int, int] = (256, 192)
     extend: tuple[float, float] = (1.7, 1.7)
+    random_extend: tuple[float, float] = (0.0, 0.0)
+    published: bool = False
     scale: tuple[float, float] = (0.75, 1.25)
     shift: float = 0.0
     rotation: float = 45.0
@@ -78,7 +82,7 @@ class PersonView:
     colour: Colour | None = None
 
     def __post_init__(self) -> None:
-        if min(self.size) < 1 or not 0 < self.scale[0] <= self.scale[1] or min(self.extend) <= 0:
+        if min(self.size) < 1 or not 0 < self.scale[0] <= self.scale[1] or min(self.extend) <= 0 or min(self.random_extend) < 0:
             raise ValueError(f"PersonView needs positive sizes, factors and 0 < scale[0] <= scale[1], got {self}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -106,11 +110,17 @@ class PersonView:
         return _with_area(sample.boxes[0].astype(np.float64))
 
     def _warp(self, box: Float[np.ndarray, "4"], rng: np.random.Generator) -> Warp:
-        around = aspect_box(box, self.size, self.extend)
+        grown = (1 + np.array(self.random_extend) * rng.random(2)) * self.extend if any(self.random_extend) else self.extend
+        around = aspect_box(box, self.size, (float(grown[0]), float(grown[1])))
         sides = (around[2:] - around[:2]) * rng.uniform(*self.scale)
         x, y = (around[:2] + around[2:]) / 2 + rng.uniform(-self.shift, self.shift, 2) * sides
         degrees = rng.uniform(-self.rotation, self.rotation) if rng.random() < self.rotated else 0.0
-        return Warp.similarity((float(x), float(y)), float(sides[0]), self.size, float(degrees), bool(rng.random() < self.flip))
+        mirrored = bool(rng.random() < self.flip)
+        made = Warp.similarity((float(x), float(y)), float(sides[0]), self.size, float(degrees), mirrored)
+        if not self.published:
+            return made
+        move = np.array([[0, 0, -0.5 if mirrored else 0.5], [0, 0, 0.5]])  # the mirror image of a view that was placed so
+        return replace(made, matrix=made.matrix + move)
 
 
 def lower_body(skeleton: Skeleton) -> Bool[np.ndarray, " k"]:
