@@ -16,7 +16,7 @@ from manypose.evaluation.metrics.annotations import read_results, read_truth
 from manypose.evaluation.metrics.oks_ap import oks_ap
 from manypose.io.files import write_json
 from manypose.methods.multiposenet.assign import Candidates, How, assign
-from manypose.methods.multiposenet.baselines import Baseline, prior
+from manypose.methods.multiposenet.baselines import UCR, prior
 from manypose.methods.multiposenet.dense_prn import DensePRN
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
@@ -67,11 +67,11 @@ def evaluate(
 
 def _named(prn: str, train: Path | None) -> Any:
     if prn == "max":
-        return Baseline()
+        return UCR()
     if prn == "ucr":
         if train is None:
             raise ValueError("the prior of UCR is learnt from annotations: give --train FILE")
-        return Baseline(prior=prior(read_people(train)))
+        return UCR(prior=prior(read_people(train)))
     if prn == "bundled":
         return load_prn(BUNDLED)
     return load_published_prn(prn) if Path(prn).suffix in (".pth", ".pt", ".tar") else load_prn(prn)

@@ -8,7 +8,8 @@ import torch
 from prn_crowd import crowd
 from shared import REPOSITORY, shared
 
-from manypose.methods.multiposenet.baselines import Baseline
+from manypose.methods.catalog import build
+from manypose.methods.multiposenet.baselines import UCR
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.methods.multiposenet.prn_train import train
@@ -49,7 +50,7 @@ def test_it_learns(archive, people, network, tmp_path, capsys):
     assert path is not None
     learnt = evaluate(str(path), archive)["AP"]
     assert "without crowd regions" in capsys.readouterr().out
-    untrained = figures(people, *grouped(Baseline(margin=0.21), people), COCO)["AP"]
+    untrained = figures(people, *grouped(UCR(margin=0.21), people), COCO)["AP"]
     assert learnt > max(0.9, untrained + 0.2)
 
 
@@ -89,15 +90,23 @@ def test_the_picture_of_configurations(archive, tmp_path, capsys):
 
 
 def test_a_prior_improves_on_max(people):
-    ap = [figures(people, *grouped(b, people, "each"), COCO)["AP"] for b in (Baseline(), Baseline(prior=prior(people)))]
+    ap = [figures(people, *grouped(b, people, "each"), COCO)["AP"] for b in (UCR(), UCR(prior=prior(people)))]
     assert ap[1] > ap[0]
+
+
+def test_ucr_goes_into_a_weights_file_and_from_there_into_a_network(archive, people, tmp_path):
+    path = train(archive, tmp_path, network="ucr")
+    assert torch.equal(load_prn(path).prior, prior(people))
+    method = build("multiposenet-small", prn={"kind": "UCR"})
+    method.prn.load_state_dict(load_prn(path).state_dict())  # what `prn join` stores
+    assert evaluate(str(path), archive, how="each") == evaluate("ucr", archive, how="each", train=archive)
 
 
 def test_max_at_the_paper_s_region_sees_fewer_rivals():
     """Candidates outside the box are not in the paper's region; with the authors' margin Max loses 24 points."""
     people = first_images(read_people(shared(VAL)), 300)
-    ap = [figures(people, *grouped(Baseline(margin=m), people, "each"), COCO)["AP"] for m in (0.0, 0.21)]
-    assert Baseline().margin == 0.0
+    ap = [figures(people, *grouped(UCR(margin=m), people, "each"), COCO)["AP"] for m in (0.0, 0.21)]
+    assert UCR().margin == 0.0
     assert ap[0] > ap[1] + 0.15
 
 

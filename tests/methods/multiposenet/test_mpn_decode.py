@@ -73,6 +73,30 @@ def test_a_mirrored_picture_gives_mirrored_people(seed):
     np.testing.assert_array_equal(one.masks[a], two.masks[b][:, :, ::-1])
 
 
+@pytest.mark.parametrize("height", [0.4, 0.8])
+def test_a_persons_score_is_its_boxs_times_the_mean_of_its_joints(height):
+    """A sure box with faint joints does not outrank a less sure box with clear joints."""
+    people, boxes = apart(3)
+    heat = torch.maximum(painted(people[:1], heights=height), painted(people[1:], heights=0.8))
+    found = decode(heat, scored(boxes, (0.9, 0.8)), COCO, SIZE)[0]
+    for box, score, mean in zip(found.boxes, found.scores, found.keypoint_scores.mean(1), strict=True):
+        sure = 0.9 if abs(box[0] - boxes[0, 0]) < 1 else 0.8
+        assert score == pytest.approx(sure * mean, rel=1e-4)
+    first = abs(found.boxes[0, 0] - boxes[0, 0]) < 1
+    assert first == (height == 0.8)
+
+
+def test_a_crowd_is_not_cut_off():
+    """Forty people in one photo, each with a clear joint: all come out."""
+    size = (512, 640)
+    centres = np.stack(np.meshgrid(40 + 80 * np.arange(8), 50 + 100 * np.arange(5)), -1).reshape(-1, 1, 2)
+    people = centres + np.random.default_rng(0).uniform(-25, 25, (40, 17, 2))
+    boxes = np.concatenate([people.min(1) - 3, people.max(1) + 3], 1)
+    found = decode(painted(people, size), scored(boxes, (0.9,) * 40), COCO, size)[0]
+    assert len(found) == 40
+    assert (found.keypoint_scores > 0.3).all()
+
+
 def test_results_do_not_depend_on_the_batch():
     cases = [examples(COCO, n, 128, n) for n in (1, 3, 5)]
     together = decode(torch.cat([c["heat"] for c in cases]), torch.cat([c["boxes"] for c in cases]), COCO, (128, 128))

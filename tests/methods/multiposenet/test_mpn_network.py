@@ -92,7 +92,7 @@ def test_all_at_once():
 def test_wrong_choices_are_one_clear_error(untyped):
     with pytest.raises(ValueError, match="step is one of all, keypoints, persons; got 'both'"):
         light(step="both")
-    with pytest.raises(ValueError, match="a PRN is one of PRN, DensePRN, AttentionPRN; got 'Max'"):
+    with pytest.raises(ValueError, match="a PRN is one of PRN, DensePRN, AttentionPRN, UCR; got 'Max'"):
         light(prn={"kind": "Max"})
     with pytest.raises(ValueError, match="no ResNet 'vgg16'"):
         light(trunk="vgg16")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from manypose.methods.multiposenet.assign import Candidates, assign, match, pair_scores
 from manypose.methods.multiposenet.attention import AttentionPRN
-from manypose.methods.multiposenet.baselines import Baseline
+from manypose.methods.multiposenet.baselines import UCR
 from manypose.methods.multiposenet.dense_prn import DensePRN, dense_loss
 from manypose.methods.multiposenet.prn import PRN, log_share
 from manypose.methods.multiposenet.prn_data import Points
@@ -28,7 +28,7 @@ def networks() -> list:
     small = [PRN(size=SIZE, nodes=16), PRN(size=SIZE, nodes=8, layers=2, residual=False, sharp=True, margin=0.5, extend=0.2)]
     made = [
         *small, AttentionPRN(size=(4, 3), width=8, layers=2, heads=2), DensePRN(size=SIZE, nodes=8, margin=0.2),
-        Baseline(size=SIZE, margin=0.21), PublishedPRN(nodes=8, size=SIZE),
+        UCR(size=SIZE, margin=0.21), PublishedPRN(nodes=8, size=SIZE),
     ]  # fmt: skip
     for net in made:
         for p in net.parameters():

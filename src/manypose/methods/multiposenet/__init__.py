@@ -57,8 +57,8 @@ class MultiPoseNet(nn.Module):
         step: what is trained: the ``keypoints`` subnet and the backbone; then, all that frozen, the ``persons`` subnet; or ``all`` at once.
         sigma: of the heat maps, in cells of the 1/4 map.
         mask_weight: of the person mask's loss beside that of one joint.
-        prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps) or AttentionPRN; None:
-            there is none, and each box takes the highest candidate of each joint ("Max").
+        prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps), AttentionPRN or UCR
+            (Eq. 2); None: there is none, and each box takes the highest candidate of each joint ("Max").
         grouping: arguments of `decode.decode`.
 
     Raises:

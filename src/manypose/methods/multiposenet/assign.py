@@ -26,7 +26,7 @@ def assign(
     """The pose of each box: of each joint one candidate or none. All boxes of all images go through the network in one call.
 
     Args:
-        prn: a `PRN`, `AttentionPRN`, `PublishedPRN` or `Baseline`, in eval mode.
+        prn: a `PRN`, `AttentionPRN`, `PublishedPRN` or `UCR`, in eval mode.
         candidates: of any detector; ``Candidates(xy, scores, joint, image)``, flat.
         boxes: xyxy pixels, of any detector, without near-duplicates.
         box_image: which image of the batch each box lies in; left out, all lie in image 0.

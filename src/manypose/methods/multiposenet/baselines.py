@@ -7,19 +7,19 @@ from torch import Tensor, nn
 from manypose.methods.multiposenet.prn_data import People
 from manypose.methods.multiposenet.region_maps import SIZE, cells_of, render
 from manypose.methods.multiposenet.roi import Regions
-from manypose.poses.skeleton import COCO, Skeleton
+from manypose.poses.skeleton import COCO, Skeleton, named
 
-__all__ = ["Baseline", "prior"]
+__all__ = ["UCR", "prior"]
 
 
-class Baseline(nn.Module):
-    """``y_k = x_k``, or with a prior ``y_k = x_k · P_k`` (Eq. 2), at the candidates; x is a map with a Gaussian a candidate.
+class UCR(nn.Module):
+    """``y_k = x_k · P_k`` (Eq. 2) at the candidates, or with a prior of ones ``y_k = x_k`` (Max); x is a map with a Gaussian a candidate.
 
-    A `Chooser`; its scores are the logarithm of y.
+    A `Chooser`; its scores are the logarithm of y. The prior is stored in weights files.
 
     Args:
         skeleton: the joints k.
-        prior: ``P``, the frequency of each joint in each cell of its person's region; None: Max.
+        prior: ``P``, the frequency of each joint in each cell of its person's region; None: ones.
         size: height and width of a region.
         margin: see `PRN`; by default candidates outside the box are not seen, as the paper has it.
     """
@@ -27,11 +27,17 @@ class Baseline(nn.Module):
     prior: Tensor
 
     def __init__(
-        self, skeleton: Skeleton = COCO, prior: Float[Tensor, "k h w"] | None = None, size: tuple[int, int] = SIZE, margin: float = 0.0
+        self,
+        skeleton: str | Skeleton = COCO,
+        prior: Float[Tensor, "k h w"] | None = None,
+        size: tuple[int, int] | list[int] = SIZE,
+        margin: float = 0.0,
     ) -> None:
         super().__init__()
-        self.skeleton, self.size, self.margin = skeleton, size, margin
-        self.register_buffer("prior", torch.ones(len(skeleton), *size) if prior is None else prior)
+        self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
+        self.size, self.margin = (int(size[0]), int(size[1])), margin
+        self.arguments = {"size": list(self.size), "margin": margin}
+        self.register_buffer("prior", torch.ones(len(self.skeleton), *self.size) if prior is None else prior)
 
     def forward(self, seen: Regions) -> Float[Tensor, " p"]:
         """The logarithm of ``y`` (Eq. 2) at each candidate."""

@@ -3,15 +3,16 @@
 from typing import Any
 
 from manypose.methods.multiposenet.attention import AttentionPRN
+from manypose.methods.multiposenet.baselines import UCR
 from manypose.methods.multiposenet.dense_prn import DensePRN
 from manypose.methods.multiposenet.prn import PRN
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["NETWORKS", "PrnNetwork", "prn_network"]
 
-PrnNetwork = PRN | DensePRN | AttentionPRN
+PrnNetwork = PRN | DensePRN | AttentionPRN | UCR
 
-NETWORKS: dict[str, type[PrnNetwork]] = {"PRN": PRN, "DensePRN": DensePRN, "AttentionPRN": AttentionPRN}
+NETWORKS: dict[str, type[PrnNetwork]] = {"PRN": PRN, "DensePRN": DensePRN, "AttentionPRN": AttentionPRN, "UCR": UCR}
 
 
 def prn_network(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PrnNetwork:

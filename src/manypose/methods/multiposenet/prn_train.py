@@ -12,11 +12,13 @@ from torch import Tensor
 
 from manypose.io.files import atomic
 from manypose.methods.multiposenet.attention import AttentionPRN
+from manypose.methods.multiposenet.baselines import UCR, prior
 from manypose.methods.multiposenet.dense_prn import DensePRN, dense_loss
 from manypose.methods.multiposenet.prn import PRN, log_share
 from manypose.methods.multiposenet.prn_data import People, Points, batches, order, points, read_people
 from manypose.methods.multiposenet.prn_file import save_prn
 from manypose.methods.multiposenet.prn_networks import PrnNetwork
+from manypose.methods.multiposenet.region_maps import SIZE
 from manypose.methods.multiposenet.roi import Regions
 
 __all__ = ["PrnTrainingConfig", "fit", "loss_of", "train"]
@@ -61,7 +63,7 @@ def train(
     data: Path,
     out: Path,
     *,
-    network: Literal["perceptron", "dense", "attention"] = "perceptron",
+    network: Literal["perceptron", "dense", "attention", "ucr"] = "perceptron",
     size: list[int] | None = None,
     nodes: int | None = None,
     layers: int | None = None,
@@ -87,7 +89,8 @@ def train(
     Args:
         data: annotated persons: an archive of COCO's annotations (.npz).
         out: folder for the weights (prn.safetensors) and for the state of a training that is not done.
-        network: the paper's perceptron at the candidates alone, or dense: on maps, or attention among candidates and among boxes.
+        network: the paper's perceptron at the candidates alone, or dense: on maps; attention among candidates and among boxes; or ucr:
+            no network, but the prior of Eq. 2, which takes no training.
         size: height and width of a region in cells; the paper's 56 36.
         nodes: of a hidden layer (perceptron) or width of a token (attention).
         layers: hidden layers, or layers of attention.
@@ -127,6 +130,11 @@ def train(
         raise ValueError("a dense network's region is the box: leave out extend")
     given = {name: value for name, value in given.items() if value is not None}
     people = read_people(data)
+    if network == "ucr":
+        region = {name: value for name, value in given.items() if name in ("size", "margin")}
+        path = save_prn(UCR(prior=prior(people, tuple(region.get("size", SIZE))), **region), out / "prn.safetensors", dtype, note)
+        print(f"wrote {path}")
+        return path
     course = PrnTrainingConfig(
         epochs=epochs, batch_size=batch_size, lr=lr, jitter=jitter, lost=lost, curriculum=curriculum, least=least, skip=skip, seed=seed
     )

@@ -69,7 +69,7 @@ class Regions:
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A network or rule that scores candidates of boxes: `PRN`, `DensePRN`, `AttentionPRN`, `PublishedPRN`, `Baseline`.
+    """A network or rule that scores candidates of boxes: `PRN`, `DensePRN`, `AttentionPRN`, `PublishedPRN`, `UCR`.
 
     Attributes:
         skeleton: the joints k.
