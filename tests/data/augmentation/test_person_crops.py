@@ -78,11 +78,11 @@ def test_without_chance_training_sees_what_prediction_sees(seed, size, factor):
 
 @given(st.integers(0, 10_000), st.floats(0, 45), st.booleans())
 def test_joints_move_with_the_picture(seed, degrees, mirrored):
-    """A dot painted at a joint is there in the view, wherever chance has put it."""
+    """A dot painted at a joint in the middle of a person is there in every view, with the joint of its side."""
     joint = COCO.joints.index("left_knee")
     image = np.zeros((120, 120, 3), np.uint8)
     sample = people(seed % 100, 1)
-    x, y = (int(v) for v in sample.keypoints[0, joint, :2])
+    x, y = (int(v) for v in (sample.boxes[0, :2] + sample.boxes[0, 2:]) / 2)
     image[y - 2 : y + 3, x - 2 : x + 3] = 255
     sample = replace(sample, image=image)
     sample.keypoints[0, joint, :2] = x, y
@@ -91,9 +91,34 @@ def test_joints_move_with_the_picture(seed, degrees, mirrored):
     name = COCO.joints.index("right_knee") if mirrored else joint
     place = seen.keypoints[0, name]
     dot = seen.image[..., 0].astype(np.float64)
-    if place[2] and 12 < place[0] < 83 and 12 < place[1] < 115:
-        rows, columns = np.mgrid[:128, :96]
-        assert np.hypot((dot * columns).sum() / dot.sum() - place[0], (dot * rows).sum() / dot.sum() - place[1]) < 0.5
+    assert place[2] == sample.keypoints[0, joint, 2] > 0
+    rows, columns = np.mgrid[:128, :96]
+    assert np.hypot((dot * columns).sum() / dot.sum() - place[0], (dot * rows).sum() / dot.sum() - place[1]) < 0.5
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_a_view_placed_as_published_has_the_box_half_a_pixel_off_its_centre(flip):
+    sample = people(1, 1)
+    plain, published = (still(size=(128, 96), published=p, flip=flip)(sample, np.random.default_rng(0)) for p in (False, True))
+    moved = published.keypoints[0] - plain.keypoints[0]
+    seen = (published.keypoints[0, :, 2] > 0) & (plain.keypoints[0, :, 2] > 0)
+    assert seen.any()
+    np.testing.assert_allclose(moved[seen, :2], np.broadcast_to([-0.5 if flip else 0.5, 0.5], (int(seen.sum()), 2)), atol=1e-4)
+
+
+def test_the_random_extension_grows_width_and_height_apart():
+    sample, seen = people(2, 1), []
+    for seed in range(40):
+        view = still(size=(128, 96), random_extend=(0.0, 0.8))(sample, np.random.default_rng(seed))
+        both = (view.keypoints[0, :, 2] > 0) & (sample.keypoints[0, :, 2] > 0)
+        there = np.flatnonzero(both)[:2]
+        if len(there) == 2:
+            seen.append(
+                np.hypot(*np.diff(view.keypoints[0, there, :2], axis=0)[0]) / np.hypot(*np.diff(sample.keypoints[0, there, :2], axis=0)[0])
+            )
+    assert len(seen) > 20
+    assert max(seen) / min(seen) > 1.2  # of another size each time
+    assert max(seen) / min(seen) <= 1.81
 
 
 def test_half_bodies_are_halves():

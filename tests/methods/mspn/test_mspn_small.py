@@ -1,19 +1,29 @@
 """The light top-down model that comes with the package."""
 
 import numpy as np
-from shared import shared
+from shared import REPOSITORY, shared
 
 from manypose.data.datasets.coco import coco
 from manypose.inference.model import load
+from manypose.io.photos import read
 from manypose.weights.files import BUNDLED
 
 
 def test_it_comes_with_the_package_and_is_small():
     assert (BUNDLED / "mspn-small.safetensors").stat().st_size < 30e6
-    model = load("mspn-small", device="cpu")
-    assert model.needs_boxes
-    photo = np.zeros((100, 100, 3), np.uint8)
-    assert len(model.predict(photo, boxes=[[10, 10, 60, 90]])) <= 1
+    assert load("mspn-small", device="cpu").needs_boxes
+
+
+def test_it_sees_people_on_the_example_photo_and_none_on_a_black_one():
+    """One result a box, higher by far where there is a person."""
+    model, photo = load("mspn-small", device="cpu"), read(REPOSITORY / "docs" / "example.jpg")
+    found = load("multiposenet-medium", device="cpu").predict(photo)
+    assert len(found) > 0
+    seen = model.predict(photo, boxes=found.boxes[:1], threshold=-1)
+    black = model.predict(np.zeros_like(photo), boxes=found.boxes[:1], threshold=-1)
+    assert len(seen) == len(black) == 1
+    assert seen.scores[0] > 0.3
+    assert seen.scores[0] > 2 * black.scores[0]
 
 
 def test_it_finds_the_joints_of_people_in_their_boxes():

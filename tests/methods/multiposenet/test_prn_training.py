@@ -1,11 +1,14 @@
 """What the PRN learns from, and that it learns: curriculum, resuming, and the published table's set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from prn_crowd import crowd
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.baselines import prior
@@ -108,6 +111,42 @@ def test_training_that_is_stopped_ends_as_one_that_is_not(people, kind, tmp_path
     assert runs >= 3
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
     assert not list(tmp_path.iterdir())
+
+
+def mirrored(people: People) -> People:
+    """Everybody as in a mirror: x changes its sign, left and right joints change places."""
+    x0, y0, x1, y1 = people.boxes.unbind(1)
+    keypoints = people.keypoints[:, list(COCO.mirror)] * torch.tensor([-1.0, 1, 1])
+    return replace(people, keypoints=keypoints, boxes=torch.stack([-x1, y0, -x0, y1], 1))
+
+
+def test_training_shows_images_in_a_mirror(people, tmp_path):
+    """With chance 1 it learns what it learns from mirrored annotations with chance 0, and with neither something else."""
+    learnt = []
+    for data, chance in ((people, 1.0), (mirrored(people), 0.0), (people, 0.0)):
+        torch.manual_seed(0)
+        net = PRN(size=(8, 6), nodes=8, dropout=0.0).train()
+        assert fit(net, data, PrnTrainingConfig(epochs=1, batch_size=32, jitter=0.0, mirror=chance), tmp_path)
+        learnt.append(net.last.detach())
+    torch.testing.assert_close(learnt[0], learnt[1], atol=1e-4, rtol=1e-3)
+    assert (learnt[0] - learnt[2]).abs().max() > 1e-3
+    assert 0 < PrnTrainingConfig().mirror < 1
+
+
+def test_the_rate_rises_at_the_start_and_falls_to_the_end(people, tmp_path):
+    rates = []
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    try:
+        assert fit(PRN(size=(4, 3), nodes=4).train(), people, PrnTrainingConfig(epochs=30, batch_size=32, lr=1e-2), tmp_path)
+    finally:
+        hook.remove()
+    top = int(np.argmax(rates))
+    assert len(rates) > 100
+    assert rates[0] < 0.2 * max(rates)
+    assert max(rates) == pytest.approx(1e-2, rel=0.1)
+    assert rates[-1] < 0.05 * max(rates)
+    assert np.all(np.diff(rates[:top]) > 0)
+    assert np.all(np.diff(rates[top:]) <= 0)
 
 
 def test_a_training_goes_on_with_its_own_settings_alone(people, tmp_path):

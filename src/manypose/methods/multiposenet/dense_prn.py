@@ -23,11 +23,7 @@ class DensePRN(nn.Module):
     """``y_k = φ_k(X) + x_k`` (Eq. 1) on maps of a region, φ a perceptron, then a softmax over each joint's map.
 
     Args:
-        skeleton: the joints k.
-        size: height and width of a region (Section 3.5).
-        nodes: of a hidden layer; Table 3's best is 1024.
-        layers: hidden layers; Table 3's best is 1.
-        dropout: after each hidden layer (Section 4.2).
+        skeleton, size, nodes, layers, dropout: see `PRN`.
         residual: Eq. 1; otherwise Eq. 3, ``y_k = φ_k(X)``.
         margin: how far outside a box candidates are seen, as a part of its sides; the paper crops to the box.
         sigma: of the Gaussians in x and in the targets, in cells (not in the paper).
