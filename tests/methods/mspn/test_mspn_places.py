@@ -79,7 +79,7 @@ def test_the_published_decoder_goes_up_where_two_cells_tie(labels, bound):
     """A quarter of a cell towards the second highest: on labels in whole cells that is a tie, which goes to the upper cell."""
     method = build("mspn-1", **SMALL, labels=labels, decoding="published")
     off = errors(method, crops_of((256, 192)), False)
-    assert np.abs(off.mean((0, 1)) - ([0, -1] if labels == "published" else [0, 0])).max() < 0.1
+    assert np.abs(off.mean((0, 1)) - ([0, -1] if labels == "published" else [0, 0])).max() < 0.15
     assert np.abs(off + ([0, 1] if labels == "published" else [0, 0])).max() < bound
 
 
