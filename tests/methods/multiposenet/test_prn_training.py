@@ -126,10 +126,10 @@ def test_training_shows_images_in_a_mirror(people, tmp_path):
     for data, chance in ((people, 1.0), (mirrored(people), 0.0), (people, 0.0)):
         torch.manual_seed(0)
         net = PRN(size=(8, 6), nodes=8, dropout=0.0).train()
-        assert fit(net, data, PrnTrainingConfig(epochs=1, batch_size=32, jitter=0.0, mirror=chance), tmp_path)
+        assert fit(net, data, PrnTrainingConfig(epochs=10, batch_size=32, lr=1e-2, jitter=0.0, mirror=chance), tmp_path)
         learnt.append(net.last.detach())
-    torch.testing.assert_close(learnt[0], learnt[1], atol=1e-4, rtol=1e-3)
-    assert (learnt[0] - learnt[2]).abs().max() > 1e-3
+    torch.testing.assert_close(learnt[0], learnt[1], atol=1e-3, rtol=1e-2)
+    assert (learnt[0] - learnt[2]).abs().max() > 1e-2
     assert 0 < PrnTrainingConfig().mirror < 1
 
 
@@ -137,7 +137,7 @@ def test_the_rate_rises_at_the_start_and_falls_to_the_end(people, tmp_path):
     rates = []
     hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     try:
-        assert fit(PRN(size=(4, 3), nodes=4).train(), people, PrnTrainingConfig(epochs=30, batch_size=32, lr=1e-2), tmp_path)
+        assert fit(PRN(size=(4, 3), nodes=4).train(), people, PrnTrainingConfig(epochs=100, batch_size=32, lr=1e-2), tmp_path)
     finally:
         hook.remove()
     top = int(np.argmax(rates))
