@@ -23,7 +23,7 @@ __all__ = ["EXTRAS", "READERS", "data", "doctor"]
 
 EXTRAS = {
     "train": ("accelerate", "tensorboard", "pycocotools"),
-    "eval": ("faster_coco_eval",),
+    "eval": ("faster_coco_eval", "matplotlib", "jinja2"),
     "video": ("av",),
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),

@@ -22,12 +22,12 @@ from manypose.data.photos import read_rgb
 from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, Score, find_benchmark
 from manypose.evaluation.error_analysis.analysis import Analysis
 from manypose.evaluation.error_analysis.report import html, table
-from manypose.evaluation.error_analysis.worst import worst_photos
 from manypose.evaluation.metrics.segmentation import person_iou
 from manypose.inference.detectors import find_detector, with_boxes
 from manypose.inference.model import Model, load
 from manypose.inference.pipeline import Options, PhotoInput, Result, stream
 from manypose.io.files import write_json, write_text
+from manypose.io.printable import printable
 from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.poses.poses import Poses
 from manypose.tracking.tracker import Tracker, TrackOptions, tracked
@@ -69,7 +69,8 @@ class Evaluation:
         width = max(map(len, self.figures), default=0)
         figures = "\n".join(f"{name:{width}}  {'not defined' if math.isnan(v) else f'{v:.3f}'}" for name, v in self.figures.items())
         notes = "\n".join(f"note: {note}" for note in self.notes)
-        return "\n".join(part for part in (f"protocol: {self.protocol}", figures, self.text, notes) if part)
+        said = "\n".join(part for part in (f"protocol: {self.protocol}", figures, self.text, notes) if part)
+        return "\n".join(printable(line) for line in said.split("\n"))
 
 
 def evaluate(
@@ -350,6 +351,8 @@ def _finish(chosen: Benchmark, score: Score, how: str, json: Path | None, report
         print(done)
     if score.analysis is not None:
         page = report or (json.with_suffix(".html") if json is not None else Path("evaluation.html"))
+        from manypose.evaluation.error_analysis.worst import worst_photos
+
         pictures = worst_photos(score.analysis, {s.id: s.path for s in chosen.shots})
         write_text(page, html(score.analysis, done.figures, protocol, done.notes, pictures))
         done = replace(done, more={**more, "report": str(page)})

@@ -42,16 +42,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyse` finds out.
+    """The result of `analyse`.
 
     Args:
         truth, results: what was analysed.
         pairs, diagnosis: the matching and the error of every joint.
-        everybody: all people in one group.
+        everybody: all people as one group.
         groups: people by size, by crowding and by labelled joints; joints by visibility.
         costs: AP after correction of each kind of error.
-        background: results near nobody, and how many of them score higher than half of the results that match somebody.
-        duplicates: results near people whom more similar ones have taken.
+        background: results near no person, and how many of them score higher than half of the results that match a person.
+        duplicates: results near people who have a more similar result.
         missed: people that no result matches.
         several: people with several results, and for how many of them the best-scored is not the most similar.
         absent: of the missed joints those that the result does not claim to have found (third number 0).
@@ -148,13 +148,13 @@ def analyse(truth: Truth, results: Results, most: int = 20) -> Analysis:
 
 
 def image_loss(truth: Truth, results: Results, found: Diagnosis, oks: Float[np.ndarray, " n"]) -> Float[np.ndarray, " i"]:
-    """For each image the sum of 1 - OKS over its people (1 for who is missed), and of the weights of results that match nobody.
+    """For each image the sum of 1 - OKS over its people (1 for a missed person), and of the weights of results without a person.
 
     Such a result weighs the share of the matched results that score lower: a confident one about 1, a doubtful one about 0.
 
     Args:
         truth, results, found: as in `Analysis`.
-        oks: of each person's result; 0 for who is missed.
+        oks: of each person's result; 0 for a missed person.
     """
     loss = np.bincount(truth.image, (1 - oks) * ~truth.ignored, len(truth.image_ids))
     nobody = (found.person < 0) & (found.rank >= 0)
@@ -188,7 +188,7 @@ def _groups(truth: Truth, found: Diagnosis, oks: Float[np.ndarray, " n"]) -> dic
     ranges = [(low, min(high, k)) for low, high in ((1, 5), (6, 10), (11, 15), (16, 10**9)) if low <= k]
     chosen = {
         "size": [(name, size == i) for i, (name, _) in enumerate(SIZES)],
-        "crowding": [("nobody overlaps", near == 0), ("1 or 2 overlap", (near == 1) | (near == 2)), ("3 or more overlap", near >= 3)],
+        "crowding": [("no overlap", near == 0), ("1 or 2 overlap", (near == 1) | (near == 2)), ("3 or more overlap", near >= 3)],
         "labelled joints": [
             (f"{low} – {high}" if low < high else f"{low}", (labelled >= low) & (labelled <= high)) for low, high in ranges
         ],
@@ -210,7 +210,7 @@ def _group(name: str, truth: Truth, found: Diagnosis, oks: Float[np.ndarray, " n
 
 
 def _oks_of_found(truth: Truth, pairs: Pairs, found: Diagnosis) -> Float[np.ndarray, " n"]:
-    """OKS of each person's result; 0 for who is missed."""
+    """OKS of each person's result; 0 for a missed person."""
     out = np.zeros(len(truth.ids))
     chosen = (found.person[pairs.found] == pairs.person) & ~truth.ignored[pairs.person]
     out[pairs.person[chosen]] = pairs.oks[chosen]

@@ -1,104 +1,109 @@
-"""Simple charts as inline SVG: nothing to install, nothing to fetch, sharp in print."""
+"""The report's charts: Matplotlib figures as inline SVG."""
 
-from collections.abc import Sequence
-from html import escape
+import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["bars", "histogram", "lines", "stacked"]
+from manypose.io.printable import printable
 
-WIDTH = 720
-ROW = 26
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+except ImportError:
+    raise ImportError("the report needs matplotlib: pip install 'manypose[eval]'") from None
 
+__all__ = ["bars", "curves", "histogram", "stacked"]
 
-def bars(rows: Sequence[tuple[str, float, str]], colours: Sequence[str], label: int = 190) -> str:
-    """Horizontal bars: name, value, text behind the bar; a negative value's bar is drawn pale, to the same scale."""
-    room = WIDTH - label - 150
-    most = max([abs(v) for _, v, _ in rows] + [1e-9])
-    parts = []
-    for i, ((name, value, text), colour) in enumerate(zip(rows, colours, strict=True)):
-        y, length = i * ROW, max(1.5, abs(value) / most * room)
-        pale = ' opacity=".35"' if value < 0 else ""
-        parts.append(
-            f'<text x="{label - 10}" y="{y + 17}" text-anchor="end">{escape(name)}</text>'
-            f'<rect x="{label}" y="{y + 4}" width="{length:.1f}" height="{ROW - 8}" rx="2" fill="{colour}"{pale}/>'
-            f'<text x="{label + length + 8:.1f}" y="{y + 17}" class="num">{escape(text)}</text>'
-        )
-    return _svg(len(rows) * ROW, parts)
+WIDTH, ROW = 7.5, 0.27  # inches
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "manypose", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def stacked(rows: Sequence[tuple[str, Sequence[float], str]], colours: Sequence[str], names: Sequence[str], label: int = 190) -> str:
-    """Horizontal bars of parts that make a whole: name, parts, text behind the bar."""
-    room = WIDTH - label - 150
-    parts = []
-    for i, (name, shares, text) in enumerate(rows):
-        y, x, whole = i * ROW, float(label), max(1e-9, float(sum(shares)))
-        parts.append(f'<text x="{label - 10}" y="{y + 17}" text-anchor="end">{escape(name)}</text>')
-        for share, colour, part in zip(shares, colours, names, strict=True):
-            length = share / whole * room if sum(shares) else 0.0
-            if length > 0:
-                parts.append(f'<rect x="{x:.1f}" y="{y + 4}" width="{length:.1f}" height="{ROW - 8}" fill="{colour}">')
-                parts.append(f"<title>{escape(part)}: {share / whole:.1%}</title></rect>")
-            if length > 34:
-                middle = f'x="{x + length / 2:.1f}" y="{y + 17}" text-anchor="middle"'
-                parts.append(f'<text {middle} fill="{_ink(colour)}" class="in">{share / whole:.0%}</text>')
-            x += length
-        parts.append(f'<text x="{label + room + 8}" y="{y + 17}" class="num">{escape(text)}</text>')
-    return _svg(len(rows) * ROW, parts)
+def bars(names: Sequence[str], values: Sequence[float], texts: Sequence[str], colours: Sequence[str]) -> str:
+    """Horizontal bars with a text behind each; a value that is not finite has none."""
+
+    def fill(figure: Figure) -> None:
+        axes = _rows(figure, names)
+        drawn = axes.barh(range(len(names)), np.nan_to_num(values), 0.7, color=colours)
+        axes.bar_label(drawn, texts, padding=4)
+        axes.margins(x=0.2)
+        axes.axvline(0, color="#8a8f98", linewidth=0.8)
+
+    return _svg(WIDTH, ROW * len(names) + 0.5, fill)
 
 
-def lines(curves: Sequence[tuple[str, Float[np.ndarray, " _"]]], colours: Sequence[str], across: str, up: str, side: int = 340) -> str:
-    """Curves over 0 … 1 in both directions, with a legend under them."""
-    left, bottom, top = 46, 40, 10
-    plot = side - left - 12
+def stacked(names: Sequence[str], parts: Sequence[Sequence[float]], texts: Sequence[str], colours: Mapping[str, str]) -> str:
+    """Horizontal bars of the shares of several kinds, with a text behind each; `colours` names the kinds in order."""
 
-    def at(x: float, y: float) -> str:
-        return f"{left + x * plot:.1f},{top + (1 - y) * plot:.1f}"
+    def fill(figure: Figure) -> None:
+        axes = _rows(figure, names)
+        counts = np.asarray(parts, float).reshape(len(names), len(colours))
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        left = np.zeros(len(names))
+        for (kind, colour), share in zip(colours.items(), shares.T, strict=True):
+            drawn = axes.barh(range(len(names)), share, 0.75, left, color=colour, label=kind)
+            axes.bar_label(drawn, [f"{s:.0%}" if s > 0.06 else "" for s in share], label_type="center", fontsize=7.5, color=_ink(colour))
+            left += share
+        for row, text in enumerate(texts):
+            axes.text(1.01, row, text, va="center")
+        axes.set_xlim(0, 1.2)
+        axes.set_axis_off()
+        for row, name in enumerate(names):
+            axes.text(-0.01, row, printable(name), ha="right", va="center", parse_math=False)
 
-    parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(f'<path d="M{at(0, tick)} L{at(1, tick)} M{at(tick, 0)} L{at(tick, 1)}" class="grid"/>')
-        parts.append(f'<text x="{left - 6}" y="{top + (1 - tick) * plot + 4:.1f}" text-anchor="end" class="num">{tick:g}</text>')
-        parts.append(f'<text x="{left + tick * plot:.1f}" y="{top + plot + 16}" text-anchor="middle" class="num">{tick:g}</text>')
-    for (name, values), colour in zip(curves, colours, strict=True):
-        xs = np.linspace(0, 1, len(values))
-        path = " L".join(at(float(x), float(y)) for x, y in zip(xs, values, strict=True))
-        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"><title>{escape(name)}</title></path>')
-    parts.append(f'<text x="{left + plot / 2}" y="{top + plot + 34}" text-anchor="middle">{escape(across)}</text>')
-    parts.append(f'<text x="12" y="{top + plot / 2}" text-anchor="middle" transform="rotate(-90 12 {top + plot / 2})">{escape(up)}</text>')
-    return _svg(top + plot + bottom, parts, side)
+    return _svg(WIDTH, ROW * len(names) + 0.1, fill)
 
 
-def histogram(groups: Sequence[tuple[str, Float[np.ndarray, " _"]]], colours: Sequence[str], across: str, bins: int = 24) -> str:
-    """How often values of several groups occur, side by side, on a common axis."""
-    together = np.concatenate([v for _, v in groups])
-    low, high = (float(together.min()), float(together.max())) if len(together) else (0.0, 1.0)
-    high = high if high > low else low + 1
-    counts = [np.histogram(v, bins, (low, high))[0] for _, v in groups]
-    most, left, height = max(1, max(int(c.max()) for c in counts)), 46, 150
-    step = (WIDTH - left - 20) / bins
-    width = step * 0.84 / len(groups)
-    parts = [f'<path d="M{left},{height + 6} H{WIDTH - 20}" class="grid"/>']
-    for g, (count, colour) in enumerate(zip(counts, colours, strict=True)):
-        for i, n in enumerate(count):
-            tall = n / most * height
-            x = left + i * step + step * 0.08 + g * width
-            parts.append(f'<rect x="{x:.1f}" y="{6 + height - tall:.1f}" width="{width:.1f}" height="{tall:.1f}" fill="{colour}">')
-            parts.append(f"<title>{escape(groups[g][0])}: {n}</title></rect>")
-    for share in (0, 0.5, 1):
-        x = left + share * (WIDTH - left - 20)
-        parts.append(f'<text x="{x:.1f}" y="{height + 24}" text-anchor="middle" class="num">{low + share * (high - low):.3g}</text>')
-    parts.append(f'<text x="{left - 6}" y="16" text-anchor="end" class="num">{most}</text>')
-    parts.append(f'<text x="{WIDTH / 2}" y="{height + 42}" text-anchor="middle">{escape(across)}</text>')
-    return _svg(height + 48, parts)
+def curves(panels: Mapping[str, Sequence[Float[np.ndarray, " _"]]], names: Sequence[str], colours: Sequence[str]) -> str:
+    """Precision over recall, a panel for each threshold and a curve for each step."""
+
+    def fill(figure: Figure) -> None:
+        for axes, (title, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+            for curve, name, colour in zip(values, names, colours, strict=True):
+                axes.plot(np.linspace(0, 1, len(curve)), np.nan_to_num(curve), color=colour, label=name, linewidth=1.3)
+            axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01))
+            axes.grid(alpha=0.3)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+
+    return _svg(WIDTH, 4.2, fill)
+
+
+def histogram(groups: Mapping[str, Float[np.ndarray, " _"]], colours: Sequence[str], label: str) -> str:
+    """How often values of several groups occur, side by side."""
+
+    def fill(figure: Figure) -> None:
+        axes = figure.subplots()
+        together = np.concatenate(list(groups.values()))
+        low, high = (float(together.min()), float(together.max())) if len(together) else (0.0, 1.0)
+        axes.hist(list(groups.values()), bins=24, range=(low, high if high > low else low + 1), color=colours, label=list(groups))
+        axes.set(xlabel=label, ylabel="results")
+        axes.legend(frameon=False)
+
+    return _svg(WIDTH, 2.4, fill)
+
+
+def _rows(figure: Figure, names: Sequence[str]):
+    axes = figure.subplots()
+    axes.set_yticks(range(len(names)), [printable(name) for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(left=False)
+    return axes
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever can be read on a colour."""
+    """Black or white, the one that can be read on a colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#000" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "#fff"
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 110 else "white"
 
 
-def _svg(height: float, parts: Sequence[str], width: float = WIDTH) -> str:
-    return f'<svg viewBox="0 0 {width} {height:.0f}" style="max-width:{width}px" role="img">{"".join(parts)}</svg>'
+def _svg(width: float, height: float, fill) -> str:
+    """The figure that `fill` draws on, as an ``<svg>`` element."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((width, height), layout="constrained")
+        fill(figure)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=NO_METADATA)
+    text = out.getvalue()
+    return text[text.index("<svg") :]
