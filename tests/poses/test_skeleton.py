@@ -66,7 +66,9 @@ def test_mpii_order_by_where_its_joints_lie():
 def test_built_in_skeletons_hold_together(skeleton: Skeleton):
     for i, j in enumerate(skeleton.mirror):
         a, b = skeleton.joints[i], skeleton.joints[j]
-        assert a == b if skeleton.side(i) == "middle" else {a, b} == {f"left_{a.split('_')[1]}", f"right_{a.split('_')[1]}"}
+        side, part = a.split("_", 1) if a.startswith(("left_", "right_")) else ("middle", a)
+        assert skeleton.side(i) == side
+        assert b == {"left": f"right_{part}", "right": f"left_{part}", "middle": a}[side]
         assert skeleton.sigmas[i] == skeleton.sigmas[j]
     # Limbs mirror onto limbs, and from every joint any other can be reached along them.
     limbs = {frozenset(limb) for limb in skeleton.limbs}
@@ -81,9 +83,34 @@ def test_built_in_skeletons_hold_together(skeleton: Skeleton):
 
 @pytest.mark.parametrize("skeleton", BUILT_IN.values(), ids=BUILT_IN)
 def test_shared_joints_have_coco_sigmas(skeleton: Skeleton):
-    for ours, coco in enumerate(skeleton.from_skeleton(COCO)):
-        if coco >= 0:
-            assert skeleton.sigmas[ours] == COCO.sigmas[coco]
+    shared = [(ours, coco) for ours, coco in enumerate(skeleton.from_skeleton(COCO)) if coco >= 0]
+    assert len(shared) == {"coco": 17, "crowdpose": 12, "mpii": 12, "posetrack": 13}[skeleton.name]
+    assert [skeleton.sigmas[ours] for ours, _ in shared] == [COCO.sigmas[coco] for _, coco in shared]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("left_hip", "right_hip"), ("hip_left", "hip_right"), ("L_hip", "R_hip"), ("Left_Hip", "Right_Hip"), ("hip_l", "hip_r"),
+        ("LHip", "RHip"), ("hip-left", "hip-right"), ("wrist.L", "wrist.R"), ("leftHip", "rightHip"), ("hipL", "hipR"),
+        ("L_F_Paw", "R_F_Paw"),        ("front_left_paw", "front_right_paw"), ("front_l_paw", "front_r_paw"), ("left", "right"),
+    ],
+)  # fmt: skip
+def test_sides_are_read_from_names(left: str, right: str, recwarn: pytest.WarningsRecorder):
+    """Whatever separates the side from the rest, the two are a pair, and are drawn as left and right."""
+    skeleton = Skeleton.build("x", ["tail", left, "rib", right, "lower_back"], [], [0.1] * 5)
+    assert skeleton.mirror == (0, 3, 2, 1, 4)
+    assert [skeleton.side(i) for i in range(5)] == ["middle", "left", "middle", "right", "middle"]
+    assert skeleton.unpaired == ()
+    assert not recwarn
+
+
+def test_a_side_without_a_partner_is_said():
+    with pytest.warns(UserWarning, match="skeleton 'x': left_hip, R_knee have a side but no partner"):
+        skeleton = Skeleton.build("x", ["left_hip", "R_knee", "tail"], [], [0.1] * 3)
+    assert skeleton.mirror == (0, 1, 2)
+    given = Skeleton.build("x", ["left_hip", "R_knee", "tail"], [], [0.1] * 3, mirror=[])
+    assert given.unpaired == ("left_hip", "R_knee")
 
 
 def test_conversion_goes_by_name():

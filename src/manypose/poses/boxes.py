@@ -1,14 +1,18 @@
 """Boxes of people, for methods that look at one person at a time."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-__all__ = ["LEAST", "MARGINS", "boxes_around", "boxes_of", "person_boxes", "read_boxes", "skipped_text", "usable", "with_scores"]
+__all__ = [
+    "LEAST", "MARGINS", "boxes_around", "boxes_of", "counted", "match_boxes", "person_boxes", "read_boxes", "skipped_text", "usable",
+    "with_scores",
+]  # fmt: skip
 
 LEAST = 0.1
 """Pixels: a box that is narrower or lower has no area to look at."""
@@ -25,7 +29,8 @@ COUNTED = 0.05
 def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     """A boxes file: xyxy and score of the people of each photo, by file name.
 
-    Two forms of JSON: ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
+    A byte order mark is passed over. Two forms of JSON:
+    ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
     (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out). There an image id stands for the
     photo whose file name is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is
     no box (an infinity, no area) stays, and is left out and counted when its photo is looked at: see `usable`.
@@ -36,10 +41,10 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such boxes file") from None
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise ValueError(f"{path}: not JSON ({e})") from None
     boxes: dict[str, list[list[float]]] = {}
     try:
@@ -49,10 +54,10 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
             for row in content:
                 if row.get("category_id", 1) == 1:
                     x, y, w, h = map(float, row["bbox"])
-                    name = str(row.get("file_name", row.get("image_id")))
+                    name = str(row["file_name"] if "file_name" in row else row["image_id"])
                     boxes.setdefault(name, []).append([x, y, x + w, y + h, float(row.get("score", 1.0))])
         arrays = {name: np.array(rows, np.float32).reshape(-1, 5) for name, rows in boxes.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as e:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as e:
         raise ValueError(
             f"{path}: not a boxes file ({type(e).__name__}: {e}); see manypose.poses.boxes.read_boxes for its two forms"
         ) from None
@@ -63,6 +68,35 @@ def boxes_of(boxes: Mapping[str, Any], path: Path) -> Any | None:
     """The boxes of a photo from a mapping by name: its path, its file name, its stem, or its stem as a number (COCO's image id)."""
     names = [str(path), path.name, path.stem, *([str(int(path.stem))] if path.stem.isdecimal() else [])]
     return next((boxes[n] for n in names if n in boxes), None)
+
+
+def match_boxes(
+    boxes: Mapping[str, Any], paths: Sequence[Path], root: Path | None = None, ids: Sequence[int] | None = None
+) -> list[Any | None]:
+    """The boxes of each photo from a mapping by name or image id; None for a photo without.
+
+    A photo's boxes are looked for by its image id, then by its path (relative to `root`, and as given), and last by its file name alone,
+    only where no other of the photos and no other key has that file name.
+
+    Args:
+        boxes: by path, file name, stem, or image id as text.
+        paths: the photos.
+        root: the folder of the photos.
+        ids: the photos' image ids. Without them the number that a file name consists of is its image id, as in COCO.
+    """
+    names, keys = Counter(p.name for p in paths), Counter(Path(k).name for k in boxes)
+    by_name = {Path(k).name: k for k in boxes}
+    found = []
+    for i, path in enumerate(paths):
+        tried = [str(ids[i])] if ids is not None else []
+        tried += [path.relative_to(root).as_posix()] if root is not None and path.is_relative_to(root) else []
+        tried += [str(path), path.as_posix()]
+        if names[path.name] == 1:
+            tried += [path.name, *([] if ids is not None and path.stem.isdecimal() else [path.stem])]
+            tried += [by_name[path.name]] if keys[path.name] == 1 else []
+            tried += [str(int(path.stem))] if ids is None and path.stem.isdecimal() else []
+        found.append(next((boxes[name] for name in tried if name in boxes), None))
+    return found
 
 
 def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:

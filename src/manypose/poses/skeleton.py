@@ -1,8 +1,10 @@
 """Skeletons: which joints a person has, how they are joined, mirrored and how far they may stray.
 
-One `Skeleton` goes through the whole program; nobody passes the number 17 around.
+One `Skeleton` goes through the whole program; no function takes a number of joints.
 """
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +62,13 @@ class Skeleton:
         return self.joints.index(joint)
 
     def side(self, joint: int) -> str:
-        """``left``, ``right`` or ``middle``: for drawing."""
-        return next((s for s in ("left", "right") if self.joints[joint].startswith(s)), "middle")
+        """``left``, ``right`` or ``middle``, by the joint's name: for drawing."""
+        return _side(self.joints[joint])[0]
+
+    @property
+    def unpaired(self) -> tuple[str, ...]:
+        """Joints whose names say left or right and that have no mirror partner: mirrored views then teach them the wrong side."""
+        return tuple(j for i, j in enumerate(self.joints) if _side(j)[0] != "middle" and self.mirror[i] == i)
 
     def from_skeleton(self, other: "Skeleton") -> tuple[int, ...]:
         """For each of our joints the index of the same-named joint of `other`, or -1 where it has none."""
@@ -76,7 +83,12 @@ class Skeleton:
         sigmas: Sequence[float],
         mirror: Sequence[Sequence[str | int]] | None = None,
     ) -> "Skeleton":
-        """From names: `limbs` and `mirror` are pairs of names or indices; without `mirror`, ``left_x`` and ``right_x`` are paired."""
+        """From names: `limbs` and `mirror` are pairs of names or indices.
+
+        Without `mirror`, names that differ in their side alone are paired: ``left_hip`` and ``right_hip``, ``L_Hip`` and ``R_Hip``,
+        ``hip_l`` and ``hip_r``, ``hip-left`` and ``hip-right``, ``hip.L`` and ``hip.R``, ``LHip`` and ``RHip``. A warning names joints
+        that have a side and no partner.
+        """
         joints = tuple(str(j) for j in joints)
 
         def at(j: str | int) -> int:
@@ -89,13 +101,21 @@ class Skeleton:
             return joints.index(j)
 
         if mirror is None:
-            swap = {j: j.replace("left", "right", 1) if "left" in j else j.replace("right", "left", 1) for j in joints}
-            order = [joints.index(swap[j]) if swap[j] in joints else i for i, j in enumerate(joints)]
+            sides = [_side(j) for j in joints]
+            other = {"left": "right", "right": "left", "middle": ""}
+            order = [next((k for k, s in enumerate(sides) if s == (other[side], rest)), i) for i, (side, rest) in enumerate(sides)]
         else:
             order = list(range(len(joints)))
             for a, b in mirror:
                 order[at(a)], order[at(b)] = at(b), at(a)
-        return cls(name, joints, tuple((at(a), at(b)) for a, b in limbs), tuple(order), tuple(float(s) for s in sigmas))
+        made = cls(name, joints, tuple((at(a), at(b)) for a, b in limbs), tuple(order), tuple(float(s) for s in sigmas))
+        if made.unpaired and mirror is None:
+            warnings.warn(
+                f"skeleton {name!r}: {', '.join(made.unpaired)} have a side but no partner on the other one, so that mirroring leaves "
+                "them where they are; give 'mirror', pairs of names",
+                stacklevel=2,
+            )
+        return made
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Skeleton":
@@ -153,6 +173,29 @@ class Skeleton:
         pairs = [[i, j] for i, j in enumerate(self.mirror) if i < j]
         limbs = [list(limb) for limb in self.limbs]
         return {"name": self.name, "joints": list(self.joints), "limbs": limbs, "sigmas": list(self.sigmas), "mirror": pairs}
+
+
+# The word left or right anywhere in a name, L or R set apart by separators; else L or R apart by a change of case (LHip, hipL).
+_SIDES = (
+    re.compile(r"^(?P<before>.*?)(?P<side>left|right)(?P<after>.*)$", re.IGNORECASE),
+    re.compile(r"^(?P<before>|.*[_.\s-])(?P<side>[lr])(?P<after>|[_.\s-].*)$", re.IGNORECASE),
+    re.compile(r"^(?P<before>)(?P<side>[LR])(?P<after>[A-Z][a-z].*)$|^(?P<before2>.*[a-z0-9])(?P<side2>[LR])$"),
+)
+
+
+def _side(joint: str) -> tuple[str, str]:
+    """``left``, ``right`` or ``middle``, and the name without it, in small letters.
+
+    >>> _side("left_hip"), _side("L_Hip"), _side("hip.R"), _side("LHip"), _side("elbow")
+    (('left', '_hip'), ('left', '_hip'), ('right', 'hip.'), ('left', 'hip'), ('middle', 'elbow'))
+    """
+    found = next((m for pattern in _SIDES if (m := pattern.match(joint))), None)
+    if found is None:
+        return "middle", joint.lower()
+    parts = found.groupdict()
+    side = parts["side"] or parts["side2"]
+    rest = (parts["before"] or parts.get("before2") or "") + (parts["after"] or "")
+    return ("left" if side[0] in "lL" else "right"), rest.lower()
 
 
 # Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack are scored by distances relative to the head
