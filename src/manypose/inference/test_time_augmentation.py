@@ -8,56 +8,17 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, pad
 
 from manypose.methods.method import Field, Maps, Method
-from manypose.poses.warp import Warp
 
-__all__ = ["align", "base_scale", "outputs", "published_views", "views"]
+__all__ = ["align", "outputs"]
 
 Grid = Literal["base", "largest", "input"]
 """Which cells merged maps have: those of the base view's maps, of the largest view's, or one a pixel of the base view."""
-
-
-def base_scale(scales: Sequence[float]) -> int:
-    """Which of the scales is the base, whose pixels people are decoded in: the one nearest to 1."""
-    return min(range(len(scales)), key=lambda i: abs(np.log(scales[i])))
-
-
-def views(photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
-    """One `Warp` a scale for a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
-
-    The factor from the base view to another is the same for every photo, so photos whose views have equal sizes form a batch.
-    """
-    return tuple(Warp.fit(photo, max(1, round(size * s)), stride) for s in scales)
-
-
-def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
-    """As `views`, by the rule of HigherHRNet's and SWAHR's authors, for their figures.
-
-    The photo's middle is put in the middle. At the smallest scale both sides become multiples of 64, and the other scales' sides are in
-    proportion to those: so a photo of 480 × 640 at 512 px is seen at 512 × 704 alone, but at 512 × 768 when 0.5 is among the scales.
-    """
-    h, w = photo
-    smallest = min(1.0, *scales)
-    short = (int(smallest * size) + 63) // 64 * 64
-    long = int((short * max(h, w) / min(h, w) + 63) // 64 * 64)
-    middle = np.array([int(w / 2 + 0.5), int(h / 2 + 0.5)], np.float64)
-    warps = []
-    for s in scales:
-        a, b = int(short * s / smallest), int(long * s / smallest)
-        warps.append(_centred(middle, a / min(h, w), (a, b) if h < w else (b, a)))
-    return tuple(warps)
-
-
-def _centred(middle: Float[np.ndarray, "2"], factor: float, size: tuple[int, int]) -> Warp:
-    """Scale about a photo point that comes to lie at half the size (in index coordinates, as the authors' programs have it)."""
-    shift = np.array(size[::-1]) / 2 - factor * middle
-    return Warp(np.column_stack([np.eye(2) * factor, shift]), size)
 
 
 def outputs(

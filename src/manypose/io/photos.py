@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_video", "max_pixels", "pixels", "read", "write",
+    "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_tensor", "is_video", "max_pixels", "pixels", "read", "write",
 ]  # fmt: skip
 
 MAX_PIXELS = 100_000_000
@@ -220,14 +220,14 @@ def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
         return read(thing, limit)
     if isinstance(thing, np.ndarray):
         return from_array(thing)
-    if _is_tensor(thing):
+    if is_tensor(thing):
         return from_tensor(thing)
     if isinstance(thing, Image.Image):
         return from_pil(_upright(thing))
     raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(thing).__name__}")
 
 
-def _is_tensor(thing: Any) -> bool:
+def is_tensor(thing: Any) -> bool:
     """Whether it is a PyTorch tensor, without importing PyTorch: who has a tensor has imported it already."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(thing, torch.Tensor)

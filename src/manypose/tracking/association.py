@@ -1,4 +1,4 @@
-"""Who is who: how alike people of two moments are, and one-to-one pairs of the most alike."""
+"""How similar people of two frames are by OKS, and one-to-one pairs of the most similar."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -22,19 +22,19 @@ def similarity(
     sigmas: Sequence[float],
     moved: Float[np.ndarray, "m k 2"] | float = 0.0,
 ) -> Float[np.ndarray, "m n"]:
-    """OKS between people of whom each may lack joints: 0 … 1.
+    """OKS between people that may lack joints: 0 … 1.
 
-    The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, over the geometric mean of how many each has: a
-    whole person is alike to a whole person, to half a person by at most 0.7, and to a single joint hardly at all.
+    The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, over the geometric mean of their numbers of joints: a
+    whole person reaches 1 with a whole person, at most 0.7 with half a person, and little with a single joint.
 
     Args:
-        known: people as they were.
+        known: people of the earlier frame.
         known_found: which joints they have.
-        seen: people as they are.
+        seen: people of the later frame.
         seen_found: which joints those have.
         areas: in square pixels, of each pair.
         sigmas: OKS constants.
-        moved: how far the known joints should have gone since. (Apart from `known`, so that a scene farther right or down gives the same.)
+        moved: how far the known joints should have moved. (Apart from `known`, so that rounding does not depend on the place.)
     """
     m, n, k = len(known), len(seen), len(sigmas)
     rate = -1 / (8 * np.asarray(sigmas) ** 2)
@@ -52,15 +52,15 @@ def similarity(
     return out / np.maximum(counts, 1)
 
 
-def pairs(alike: Float[np.ndarray, "m n"], least: float, how: Literal["hungarian", "greedy"]) -> Int[np.ndarray, "p 2"]:
-    """Rows and columns of pairs, each row and column in one at most, none below `least`.
+def pairs(alike: Float[np.ndarray, "m n"], min_similarity: float, how: Literal["hungarian", "greedy"]) -> Int[np.ndarray, "p 2"]:
+    """Rows and columns of pairs, each row and column in one at most, none below `min_similarity`.
 
     Args:
         alike: similarities.
-        least: of a pair.
-        how: the largest sum over all pairs, or the most alike first (ties in the order of rows, then columns).
+        min_similarity: of a pair.
+        how: the largest sum over all pairs, or the most similar first (ties in the order of rows, then columns).
     """
-    possible = alike >= least
+    possible = alike >= min_similarity
     if not possible.any():
         return np.zeros((0, 2), np.int64)
     if how == "hungarian":

@@ -1,26 +1,23 @@
 """Tracking: which person of a frame is which of the frames before, for the people that any method finds.
 
-Source: Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, Section 3: people known so far are moved into
-the new frame by optical flow; people of the frame take the ids of those they are most alike by OKS; a person whom the detector missed
-is looked at again in the box of the moved joints, enlarged by 15 %; OKS-NMS leaves one result a person.
+Source: Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, Section 3: tracks are moved into the new
+frame by optical flow; the people of the frame take the ids of the tracks they are most similar to by OKS; a person whom the detector
+missed is looked for in the box of the moved joints, enlarged by 15 %; OKS-NMS removes duplicates.
 
-We deviate: a person who was not found in the last frame has no joints there that flow could follow (it would follow whoever stands before
-them), so they go on at the speed they had; so does everybody where no flow is asked for. Where flow and speed differ, the one that fits
-better counts. People of whom joints are missing are compared by those that both have (see `manypose.tracking.association.similarity`). Pairs are
-chosen for the largest sum; the paper takes the most alike first (`TrackOptions.matching`). All that is kept is one row for each person
-still known.
+We deviate. A track without a person in the last frame has no joints there that flow could follow, since the pixels at its place show
+somebody else: it moves on at its own speed. So do all tracks where no flow is asked for. Where flow and speed differ, the one that fits
+better counts. People who lack joints are compared by the joints that both have (`manypose.tracking.association.similarity`). Pairs are
+chosen for the largest sum; the paper takes the most similar first (`TrackOptions.matching`). A person found in the box of a track keeps
+the score of the last detection, or the new one where that is lower. The tracker stores one row for each track.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from manypose.inference.pipeline import Options, PhotoInput, Result, stream
-from manypose.io import photos as media
-from manypose.methods.method import Method, TopDownMethod
 from manypose.poses.boxes import boxes_around
 from manypose.poses.oks import oks, oks_nms
 from manypose.poses.poses import Poses
@@ -29,7 +26,10 @@ from manypose.tracking.association import pairs, similarity
 from manypose.tracking.optical_flow import Flow
 from manypose.tracking.tracks import FrameDetections, Tracks
 
-__all__ = ["TrackOptions", "Tracker", "tracked"]
+__all__ = ["Look", "TrackOptions", "Tracker"]
+
+Look = Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]], list[Poses]]
+"""From a frame and boxes (xyxy) to the person in each box: `Poses` with one person or without any, in the frame's pixels."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class TrackOptions:
 
     Args:
         flow: optical flow that moves people into the next frame, ``dis`` or ``farneback`` (see `manypose.tracking.optical_flow`); or ``none``.
-        matching: people take the ids that make the sum of all similarities largest (``hungarian``), or the most alike pair first
-            (``greedy``, as the paper has it).
-        least: least similarity of a pair.
-        gap: for how many frames a person who is not detected is remembered.
-        begin: least score of a person with a new id; people who are nobody known and score less are left out.
-        nms: largest OKS of two people of one frame.
-        around: by which part of its size a box is enlarged on each side to look at a person again.
+        matching: pairs of people and tracks are those with the largest sum of similarities (``hungarian``), or the most similar pair
+            first (``greedy``, as the paper has it).
+        min_similarity: least OKS of a person and a track that are paired. Raising it gives more new ids and fewer exchanged ones.
+        max_missing_frames: for how many frames a track without a detection is kept. Raising it bridges longer gaps, and lets a new
+            person take an old id more often.
+        min_new_score: least score of a person that starts a track; fainter ones that fit no track are left out. Raising it leaves fewer
+            short false tracks, and finds new people later.
+        nms: largest OKS of two people of one frame; of two that are more similar the one with the lower score is left out.
+        box_margin: by which part of its size a track's box is enlarged on each side to look into it.
 
     Raises:
         ValueError: a number makes no sense.
@@ -52,21 +54,24 @@ class TrackOptions:
 
     flow: Literal["dis", "farneback", "none"] = "dis"
     matching: Literal["hungarian", "greedy"] = "hungarian"
-    least: float = 0.05
-    gap: int = 30
-    begin: float = 0.0
+    min_similarity: float = 0.05
+    max_missing_frames: int = 30
+    min_new_score: float = 0.0
     nms: float = 0.9
-    around: float = 0.15
+    box_margin: float = 0.15
 
     def __post_init__(self) -> None:
         if self.flow not in ("dis", "farneback", "none") or self.matching not in ("hungarian", "greedy"):
             raise ValueError(f"flow is dis, farneback or none, and matching hungarian or greedy; got {self.flow!r} and {self.matching!r}")
-        if not 0 <= self.gap <= 100_000:
-            raise ValueError(f"gap must be 0 to 100,000 frames, got {self.gap}")
-        if not (0 < self.least <= 1 and 0 < self.nms <= 1 and 0 <= self.around <= 10):
-            raise ValueError(f"least and nms must be above 0 and at most 1, around 0 to 10; got {self.least}, {self.nms} and {self.around}")
-        if not np.isfinite(self.begin):
-            raise ValueError(f"begin must be a number, got {self.begin}")
+        if not 0 <= self.max_missing_frames <= 100_000:
+            raise ValueError(f"max_missing_frames must be 0 to 100,000 frames, got {self.max_missing_frames}")
+        for name in ("min_similarity", "nms"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        if not 0 <= self.box_margin <= 10:
+            raise ValueError(f"box_margin must be 0 to 10, got {self.box_margin}")
+        if not np.isfinite(self.min_new_score):
+            raise ValueError(f"min_new_score must be a number, got {self.min_new_score}")
 
 
 class Tracker:
@@ -81,16 +86,11 @@ class Tracker:
 
     Args:
         options: how to track.
-        again: a top-down method that looks again at people whom the frame's detections lack, where they should be by now.
-
-    Raises:
-        ValueError: `again` is no top-down method.
+        look: a top-down model that looks for people whom the detector missed, where they should be by now (`Model.tracker` gives one).
     """
 
-    def __init__(self, options: TrackOptions = TrackOptions(), again: Method | None = None) -> None:
-        if again is not None and not isinstance(again, TopDownMethod):
-            raise ValueError("only a top-down model can look at people again in boxes; the one given looks at whole photos")
-        self.options, self.again = options, again
+    def __init__(self, options: TrackOptions = TrackOptions(), look: Look | None = None) -> None:
+        self.options, self.look = options, look
         self._flow = None if options.flow == "none" else Flow(options.flow)
         self._known: Tracks | None = None
         self._skeleton: Skeleton | None = None
@@ -99,7 +99,7 @@ class Tracker:
     @property
     def needs_frames(self) -> bool:
         """Whether `update` must be given the picture."""
-        return self._flow is not None or self.again is not None
+        return self._flow is not None or self.look is not None
 
     def update(self, poses: Poses, frame: UInt8[np.ndarray, "H W 3"] | None = None) -> Poses:
         """The people of the next frame with ids, in the order they came in; people found again come last.
@@ -123,12 +123,12 @@ class Tracker:
         self._skeleton, known = poses.skeleton, self._known or Tracks(len(poses.skeleton))
         known.move(step)
         ids = self._matched(known, seen)
-        more = None if self.again is None or frame is None else self._again(known, kept, frame)
-        fresh = np.flatnonzero((ids == 0) & (kept.scores >= self.options.begin))
+        more = None if self.look is None or frame is None else self._redetected(known, kept, frame, self.look)
+        fresh = np.flatnonzero((ids == 0) & (kept.scores >= self.options.min_new_score))
         ids[fresh] = np.arange(self._next, self._next + len(fresh))
         known.add(seen[fresh], self._next)
         self._next += len(fresh)
-        known.keep(known.missed <= self.options.gap)
+        known.keep(known.missed <= self.options.max_missing_frames)
         self._known = known
         back = np.argsort(place)
         out = replace(kept[back], ids=ids[back])
@@ -136,10 +136,10 @@ class Tracker:
         return out if more is None else _joined(out, more)
 
     def _matched(self, known: Tracks, seen: FrameDetections) -> Int[np.ndarray, " n"]:
-        """The ids of people of the frame, 0 where they are nobody known."""
+        """The ids of people of the frame, 0 where they fit no track."""
         ids = np.zeros(len(seen.score), np.int64)
         alike = self._alike(known, seen)
-        found = pairs(alike, self.options.least, self.options.matching)
+        found = pairs(alike, self.options.min_similarity, self.options.matching)
         known.update(found[:, 0], seen[found[:, 1]], detected=True)
         ids[found[:, 1]] = known.ids[found[:, 0]]
         return ids
@@ -156,47 +156,28 @@ class Tracker:
 
     # ── people whom the detector missed ──
 
-    def _again(self, known: Tracks, detected: Poses, frame: UInt8[np.ndarray, "H W 3"]) -> Poses | None:
-        """People known but not detected, found in the boxes where they should be; of two at one place the better one."""
-        wanted = (known.age > 0) & (known.missed <= self.options.gap) & known.found.any(1) & (known.score > 0)
+    def _redetected(self, known: Tracks, detected: Poses, frame: UInt8[np.ndarray, "H W 3"], look: Look) -> Poses | None:
+        """People of tracks without a detection, found in the boxes where they should be; of two at one place the better one."""
+        wanted = (known.age > 0) & (known.missed <= self.options.max_missing_frames) & known.found.any(1) & (known.score > 0)
         rows = np.flatnonzero(wanted)
-        boxes = _boxes(known.keypoints[rows] + known.moved[rows], known.found[rows], self.options.around)
+        boxes = _boxes(known.keypoints[rows] + known.moved[rows], known.found[rows], self.options.box_margin)
         h, w = frame.shape[:2]
         inside = (boxes[:, :2] < [w - 1, h - 1]).all(1) & (boxes[:, 2:] > 0).all(1)
         rows, boxes = rows[inside], boxes[inside]
-        parts = self._looked(np.column_stack([boxes, known.score[rows]]).astype(np.float32), frame)
+        parts = [p.to(detected.skeleton) for p in look(frame, boxes.astype(np.float32))] if len(rows) else []
+        # The score of the last detection bounds the new one, which knows nothing of the detector; it is not multiplied from frame to frame.
+        parts = [replace(p, scores=np.minimum(p.scores, known.score[r]).astype(np.float32)) for p, r in zip(parts, rows, strict=True)]
         best: Poses | None = None
         for i in sorted(range(len(rows)), key=lambda i: -parts[i].scores.max(initial=0)):
             others = detected if best is None else _joined(detected, best)
             if len(parts[i]) != 1 or _same(parts[i], others) > self.options.nms:
                 continue
             one, row = FrameDetections.of(parts[i]), rows[i : i + 1]
-            if self._alike(known, one)[row[0], 0] >= self.options.least:
+            if self._alike(known, one)[row[0], 0] >= self.options.min_similarity:
                 known.update(row, one, detected=False)
                 found = replace(parts[i], ids=known.ids[row])
                 best = found if best is None else _joined(best, found)
         return best
-
-    def _looked(self, boxes: Float[np.ndarray, "n 5"], frame: UInt8[np.ndarray, "H W 3"]) -> list[Poses]:
-        """Whom the top-down method finds in each box."""
-        assert self.again is not None
-        assert self._skeleton is not None
-        found = []
-        for result in stream(self.again, [PhotoInput(frame, box[None], keep=False) for box in boxes], Options()):
-            if result.poses is None:
-                raise result.error or RuntimeError("no result")
-            found.append(result.poses.to(self._skeleton))
-        return found
-
-
-def tracked(results: Iterable[Result], tracker: Tracker) -> Iterator[Result]:
-    """The results of a video's frames, in order, with ids; a result with an error is passed on as it is."""
-    for result in results:
-        if result.poses is None:
-            yield result
-        else:
-            frame = media.pixels(result.item.photo) if tracker.needs_frames else None
-            yield replace(result, poses=tracker.update(result.poses, frame))
 
 
 # ── arrays ──

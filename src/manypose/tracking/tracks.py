@@ -1,4 +1,4 @@
-"""The people that a tracker knows, as arrays: what they were when last found, and where they should be by now."""
+"""The tracks of a video as arrays: each person as last found, and where its joints should be by now."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from manypose.poses.poses import Poses
 __all__ = ["FrameDetections", "Tracks"]
 
 SHARE = 0.2
-"""What the newest speed counts in the mean of a person's speeds, once there are five of them."""
+"""The weight of the newest speed in the running mean of a person's speeds, once there are five of them."""
 
 SHRINK = 0.9
-"""How far a person's area may fall from one time to the next: boxes around half a person are too small, and nobody shrinks so fast."""
+"""The least ratio of a person's area to the one before: a box around half a person is too small, and no person shrinks so fast."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Tracks:
     """One row a person.
 
     Attributes:
-        ids: theirs.
-        keypoints, found, area, score: as in `FrameDetections`, when they were last found.
-        moved: how far each joint should have gone since (m, k, 2).
+        ids: of the tracks.
+        keypoints, found, area: as in `FrameDetections`, when the person was last found.
+        score: of the last detection.
+        moved: how far each joint should have moved since then (m, k, 2).
         velocity: of the whole person, pixels a frame (m, 2).
-        times: how often they were found.
-        age: frames since they were found.
-        missed: frames since they were detected; people who are looked at again are found without it.
+        times: how often the person was found.
+        age: frames since the person was found.
+        missed: frames since the person was detected. A person who is found in the box of its track is found without being detected.
     """
 
     def __init__(self, k: int) -> None:
@@ -76,7 +77,7 @@ class Tracks:
         return len(self.ids)
 
     def move(self, flow: Callable[[np.ndarray], np.ndarray] | None) -> None:
-        """On to the next frame: by flow whoever was in the last one, the others by their own speed."""
+        """Move all tracks to the next frame: those found in the last frame by flow, the others by their own speed."""
         way = np.broadcast_to(self.velocity[:, None], self.moved.shape)
         if flow is not None:
             way = np.where((self.age == 0)[:, None, None], flow(self.keypoints), way)
@@ -86,11 +87,11 @@ class Tracks:
 
     @property
     def coasted(self) -> Float[np.ndarray, "m k 2"]:
-        """How far everybody would have gone by their own speed alone."""
+        """How far each person would have moved by its own speed alone."""
         return np.broadcast_to((self.velocity * self.age[:, None])[:, None], self.moved.shape)
 
     def add(self, seen: FrameDetections, first: int) -> None:
-        """New people, with ids from `first` on."""
+        """Start tracks, with ids from `first` on."""
         n, fresh = len(seen.score), Tracks(self.found.shape[1])
         if n == 0:
             return
@@ -101,20 +102,20 @@ class Tracks:
             setattr(self, name, np.concatenate([rows, getattr(fresh, name)]))
 
     def update(self, rows: Int[np.ndarray, " p"], seen: FrameDetections, detected: bool) -> None:
-        """People who were found again; `rows` are theirs here, in the order of `seen`."""
+        """Update the tracks `rows` with the people found for them, in the order of `seen`."""
         both = self.found[rows] & seen.found
         way = ((seen.keypoints - self.keypoints[rows]) * both[..., None]).sum(1) / np.maximum(both.sum(1), 1)[:, None]
         share = np.where(both.any(1), np.maximum(1 / self.times[rows], SHARE), 0)
         self.velocity[rows] += share[:, None] * (way / self.age[rows, None] - self.velocity[rows])
         self.area[rows] = np.maximum(seen.area, self.area[rows] * SHRINK)
-        self.keypoints[rows], self.found[rows], self.score[rows] = seen.keypoints, seen.found, seen.score
+        self.keypoints[rows], self.found[rows] = seen.keypoints, seen.found
         self.moved[rows], self.age[rows] = 0, 0
         self.times[rows] += 1
         if detected:
-            self.missed[rows] = 0
+            self.missed[rows], self.score[rows] = 0, seen.score
 
     def keep(self, which: Bool[np.ndarray, " m"]) -> None:
-        """Forget the others."""
+        """Remove the other tracks."""
         if not which.all():
             for name, rows in vars(self).items():
                 setattr(self, name, rows[which])

@@ -1,0 +1,88 @@
+"""What `Model.predict` was given: one photo, several, or a stream, each photo with its boxes."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from manypose.inference.photos import PhotoInput
+from manypose.io import photos as media
+from manypose.io import videos as video
+from manypose.io.sources import sources
+from manypose.poses.boxes import boxes_of, read_boxes, with_scores
+
+__all__ = ["Kind", "inputs"]
+
+Kind = Literal["one", "several", "stream"]
+
+
+def inputs(source: Any, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
+    """Whether a source is one photo, several or a stream, and its photos; see `manypose.inference.model.Model.predict`.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: nothing can be read there, or boxes do not fit the photos.
+    """
+    if isinstance(source, (str, Path)):
+        return _files(source, boxes)
+    array = isinstance(source, np.ndarray) or media.is_tensor(source)
+    if array and source.ndim == 4:
+        return "several", _paired(source, boxes, len(source))
+    if array or isinstance(source, Image.Image):
+        return "one", [PhotoInput(source, with_scores(boxes))]
+    if isinstance(source, Sequence):
+        if isinstance(boxes, (str, Path, Mapping)):
+            return "several", _by_name([_path(s) for s in source], boxes)
+        return "several", _paired(source, boxes, len(source))
+    if isinstance(source, Iterable):
+        return "stream", _paired(source, boxes, None)
+    raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(source).__name__}")
+
+
+def _files(source: str | Path, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
+    found = sources(source)
+    single = found.paths == (Path(source),)
+    if single and media.is_video(source):
+        return "stream", (PhotoInput(frame, b, keep=False) for frame, b in _zipped(video.frames(source), boxes, None))
+    photos = found.paths if single else tuple(p for p in found.paths if not media.is_video(p))
+    left = found.skipped + len(found.paths) - len(photos)
+    if not photos:
+        raise ValueError(f"{source}: only videos; give one of them at a time")
+    if left:
+        warnings.warn(f"{source}: {left} files are no photos and were left out", stacklevel=4)
+    if isinstance(boxes, (str, Path, Mapping)):
+        return "one" if single else "several", _by_name(photos, boxes)
+    if single:
+        return "one", [PhotoInput(photos[0], with_scores(boxes))]
+    return "several", _paired(photos, boxes, len(photos))
+
+
+def _path(source: Any) -> Path:
+    if not isinstance(source, (str, Path)):
+        raise ValueError("boxes by file name are for files; give arrays a list of boxes")
+    return Path(source)
+
+
+def _by_name(paths: Sequence[Path], boxes: str | Path | Mapping[str, Any]) -> list[PhotoInput]:
+    known = boxes if isinstance(boxes, Mapping) else read_boxes(boxes)
+    found = [boxes_of(known, path) for path in paths]
+    if all(f is None for f in found):
+        raise ValueError(f"none of the {len(known)} photos that have boxes is among those given; boxes are found by file name")
+    return [PhotoInput(path, with_scores([] if b is None else b)) for path, b in zip(paths, found, strict=True)]
+
+
+def _paired(photos: Iterable[Any], boxes: Any, count: int | None) -> Iterator[PhotoInput]:
+    for i, (photo, b) in enumerate(_zipped(photos, boxes, count)):
+        yield PhotoInput(photo, b, keep=count is not None, name="" if isinstance(photo, (str, Path)) else f"photo {i}")
+
+
+def _zipped(photos: Iterable[Any], boxes: Any, count: int | None) -> Iterator[tuple[Any, Float[np.ndarray, "n 5"] | None]]:
+    if boxes is None:
+        return zip(photos, repeat(None), strict=False)
+    if count is not None and (not isinstance(boxes, Sequence) or len(boxes) != count):
+        raise ValueError(f"{count} photos need a list of as many arrays of boxes")
+    return ((photo, with_scores(b)) for photo, b in zip(photos, boxes, strict=True))

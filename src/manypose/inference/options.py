@@ -1,0 +1,88 @@
+"""`PredictOptions`: how to predict, defined once for the command line, `Model.predict`, evaluation and labelling. Needs no PyTorch."""
+
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ["EVALUATION", "PredictOptions", "changed"]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict.
+
+    Args:
+        flip: look at the mirrored photo too and merge both: a little more exact, twice the time.
+        scales: look at the photo at several scales and merge; 1 is the model's own size. More scales find smaller and larger people.
+        size: the short side of the network's input in pixels, for models that look at whole photos; by default the model's own. A larger
+            one finds smaller people and takes more time.
+        threshold: people with a lower score are left out. Raising it leaves fewer false people, and misses more true ones.
+        joint_threshold: joints with a lower score are left out, and people without any other joint. Raising it leaves fewer misplaced
+            joints. At 0 results keep every joint, and pictures show those from 0.1 on.
+        detector_threshold: boxes of the person detector with a lower score are left out. Raising it saves time and misses more people.
+        batch_size: views that go through the network at once. It changes time and memory, not the result.
+        mixed: half precision where PyTorch thinks it safe: faster on a GPU, and equal to a few hundredths of a pixel only.
+        published: sizes and merging as HigherHRNet's and SWAHR's authors have them, for their figures; maps are enlarged, which is slower.
+
+    Raises:
+        ValueError: a value makes no sense; the message names the option.
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    size: int | None = None
+    threshold: float = 0.17
+    joint_threshold: float = 0.0
+    detector_threshold: float = 0.2
+    batch_size: int = 8
+    mixed: bool = False
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "mixed", "published"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        scales = (self.scales,) if isinstance(self.scales, Real) else self.scales
+        if not _numbers(scales, 0.05, 20) or len(set(scales)) != len(scales) or not len(scales):
+            raise ValueError(f"scales must be different numbers from 0.05 to 20, got {self.scales!r}")
+        object.__setattr__(self, "scales", tuple(float(s) for s in scales))
+        if self.size is not None and not (_whole(self.size) and 16 <= self.size <= 10_000):
+            raise ValueError(f"size must be 16 to 10,000 pixels, got {self.size!r}")
+        for name in ("threshold", "joint_threshold", "detector_threshold"):
+            if not _numbers([getattr(self, name)], 0, 1):
+                raise ValueError(f"{name} must be a number from 0 to 1, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not (_whole(self.batch_size) and self.batch_size >= 1):
+            raise ValueError(f"batch_size must be a whole number from 1 on, got {self.batch_size!r}")
+
+
+EVALUATION = PredictOptions(threshold=0.0, detector_threshold=0.1)
+"""The preset of evaluation: faint people count for AP too, in the order of their scores."""
+
+
+def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
+    """The options with some of them changed.
+
+    Raises:
+        TypeError: there is no such option; the message says which one was perhaps meant.
+        ValueError: a value makes no sense.
+    """
+    names = [f.name for f in fields(PredictOptions)]
+    for name in changes:
+        if name not in names:
+            near = get_close_matches(name, [*names, "boxes", "detector", "track"], 1)
+            raise TypeError(f"there is no option {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"))
+    return replace(options, **changes) if changes else options
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _numbers(values: Any, low: float, high: float) -> bool:
+    try:
+        return all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) and low <= v <= high for v in values)
+    except TypeError:  # not several
+        return False

@@ -1,0 +1,104 @@
+"""What is predicted, and what comes of it: `PhotoInput` and `Result`; photos are decoded once, a few ahead of the network, by threads.
+
+Needs no PyTorch.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from manypose.io import photos as media
+from manypose.poses.boxes import usable
+from manypose.poses.poses import Poses
+
+__all__ = ["PhotoInput", "Result", "decoded", "read_ahead", "with_boxes"]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoInput:
+    """A photo to look at; once `decoded`, with its pixels or with the reason why there are none.
+
+    Args:
+        photo: path, array, PIL image or tensor.
+        boxes: xyxy and score of the people to look at, for methods that look at one person at a time.
+        keep: the resulting `Poses` remember the photo (an array is then not freed before they are).
+        name: what errors call it, where it is no file.
+        pixels: RGB.
+        error: why it cannot be read.
+        skipped: how many of the boxes were left out, by reason (`manypose.poses.boxes.usable`).
+    """
+
+    photo: Any
+    boxes: Float[np.ndarray, "n 5"] | None = None
+    keep: bool = True
+    name: str = ""
+    pixels: UInt8[np.ndarray, "H W 3"] | None = None
+    error: Exception | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of a photo: people, or an error that names it.
+
+    Args:
+        item: the photo.
+        size: its height and width; None where it could not be read.
+        poses: the people in photo pixels; None where there was an error.
+        error: why there are none.
+    """
+
+    item: PhotoInput
+    size: tuple[int, int] | None = None
+    poses: Poses | None = None
+    error: Exception | None = None
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many of the photo's boxes were left out, by reason."""
+        return self.item.skipped
+
+
+def decoded(item: PhotoInput) -> PhotoInput:
+    """The photo with its pixels and without the boxes that cannot be used, or with the error that names it."""
+    if item.pixels is not None or item.error is not None:
+        return item
+    try:
+        return with_boxes(replace(item, pixels=media.pixels(item.photo)), item.boxes)
+    except (OSError, ValueError, TypeError) as e:
+        return replace(item, error=type(e)(f"{item.name}: {e}") if item.name else e)
+
+
+def with_boxes(item: PhotoInput, boxes: Float[np.ndarray, "n 5"] | None) -> PhotoInput:
+    """A photo with pixels and those of the boxes that can be used in it."""
+    if boxes is None or item.pixels is None:
+        return item
+    sound, skipped = usable(boxes, (item.pixels.shape[0], item.pixels.shape[1]))
+    return replace(item, boxes=boxes[sound], skipped=skipped)
+
+
+def read_ahead(items: Iterable[PhotoInput], depth: int) -> Iterator[PhotoInput]:
+    """The photos decoded, in order, by a few threads, at most `depth` of them ahead.
+
+    Where `items` itself fails, those that came before are given first.
+    """
+    futures: deque[Future[PhotoInput]] = deque()
+    failure: Exception | None = None
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        try:
+            for item in items:
+                futures.append(pool.submit(decoded, item))
+                if len(futures) > depth:
+                    yield futures.popleft().result()
+        except Exception as e:
+            failure = e
+        while futures:
+            yield futures.popleft().result()
+    if failure is not None:
+        raise failure

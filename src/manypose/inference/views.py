@@ -1,0 +1,151 @@
+"""The NumPy half of prediction: the views that a network looks at, and the people of all views of a photo put together.
+
+A *view* is what the network sees of a photo at one scale, or of one person in it. Its `Warp` says where each of its pixels lies in the
+photo. Needs no PyTorch, so that another runtime can stand in its place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from manypose.inference.options import PredictOptions
+from manypose.poses.boxes import person_boxes
+from manypose.poses.oks import oks_nms
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import Skeleton
+from manypose.poses.warp import Warp
+
+__all__ = ["Views", "base_scale", "boxes_in_photo", "cut", "people_in_photo", "photo_views", "published_views", "views"]
+
+
+@dataclass(eq=False)
+class Views:
+    """A whole photo at each scale, or one person of it.
+
+    Args:
+        warps: one a scale.
+        images: what the network sees; those not yet cut out of the photo know the photo instead.
+        photo: its pixels.
+        found: what the network found in the base view, in its pixels: `Poses`, or the boxes of people and their scores.
+    """
+
+    warps: tuple[Warp, ...]
+    images: list[UInt8[np.ndarray, "_h _w 3"]]
+    photo: UInt8[np.ndarray, "H W 3"] | None = None
+    found: Poses | Float[np.ndarray, "n 5"] | None = None
+
+    def pixels(self) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+        """The images, cut out now if they were not before."""
+        return self.images if self.photo is None else [w.image(self.photo) for w in self.warps]
+
+
+def cut(photo: UInt8[np.ndarray, "H W 3"], warps: Sequence[tuple[Warp, ...]], ahead: int) -> list[Views]:
+    """The views of a photo. The first `ahead` are cut out, the others when it is their turn: thousands of people take no more memory."""
+    return [Views(w, [v.image(photo) for v in w]) if i < ahead else Views(w, [], photo) for i, w in enumerate(warps)]
+
+
+def photo_views(photo: tuple[int, int], size: int, stride: int, options: PredictOptions) -> tuple[Warp, ...]:
+    """The views of a whole photo (h, w), one a scale; `size` is the model's own, where the options have none."""
+    size = options.size or size
+    return published_views(photo, size, options.scales) if options.published else views(photo, size, stride, options.scales)
+
+
+def base_scale(scales: Sequence[float]) -> int:
+    """Which of the scales is the base, whose pixels people are decoded in: the one nearest to 1."""
+    return min(range(len(scales)), key=lambda i: abs(np.log(scales[i])))
+
+
+def views(photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
+    """One `Warp` a scale for a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
+
+    The factor from the base view to another is the same for every photo, so photos whose views have equal sizes form a batch.
+    """
+    return tuple(Warp.fit(photo, max(1, round(size * s)), stride) for s in scales)
+
+
+def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
+    """As `views`, by the rule of HigherHRNet's and SWAHR's authors, for their figures.
+
+    The photo's middle is put in the middle. At the smallest scale both sides become multiples of 64, and the other scales' sides are in
+    proportion to those: so a photo of 480 × 640 at 512 px is seen at 512 × 704 alone, but at 512 × 768 when 0.5 is among the scales.
+    """
+    h, w = photo
+    smallest = min(1.0, *scales)
+    short = (int(smallest * size) + 63) // 64 * 64
+    long = int((short * max(h, w) / min(h, w) + 63) // 64 * 64)
+    middle = np.array([int(w / 2 + 0.5), int(h / 2 + 0.5)], np.float64)
+    warps = []
+    for s in scales:
+        a, b = int(short * s / smallest), int(long * s / smallest)
+        warps.append(_centred(middle, a / min(h, w), (a, b) if h < w else (b, a)))
+    return tuple(warps)
+
+
+def _centred(middle: Float[np.ndarray, "2"], factor: float, size: tuple[int, int]) -> Warp:
+    """Scale about a photo point that comes to lie at half the size (in index coordinates, as the authors' programs have it)."""
+    shift = np.array(size[::-1]) / 2 - factor * middle
+    return Warp(np.column_stack([np.eye(2) * factor, shift]), size)
+
+
+# ── back to the photo ──
+
+
+def boxes_in_photo(views: Views, scales: Sequence[float], photo: tuple[int, int], threshold: float) -> Float[np.ndarray, "n 5"]:
+    """The boxes of people that a detector found in its view of a whole photo, in photo pixels; finite and from a score on."""
+    warp, found = views.warps[base_scale(scales)], views.found
+    assert found is not None
+    if isinstance(found, Poses):
+        people = warp.back(found, photo)
+        people = people[_sound(people)]
+        rows = person_boxes(people.keypoints, people.keypoint_scores > 0, people.boxes, people.scores)
+    else:
+        corners = Warp(warp.inverse, photo).boxes(found[:, :4].astype(np.float32))
+        rows = np.concatenate([corners, found[:, 4:]], 1).astype(np.float32)
+    return rows[np.isfinite(rows).all(1) & (rows[:, 4] >= threshold)]
+
+
+def people_in_photo(
+    skeleton: Skeleton,
+    looks: Sequence[Views],
+    boxes: Float[np.ndarray, "n 5"] | None,
+    photo: tuple[int, int],
+    options: PredictOptions,
+    nms_oks: float | None = None,
+) -> Poses:
+    """The people of all views of a photo, in photo pixels, best first where one is left out for another.
+
+    Args:
+        skeleton: of the people.
+        looks: one for the whole photo, or one for each box.
+        boxes: whose scores people's are multiplied by; None where the whole photo was looked at.
+        photo: height and width.
+        options: the thresholds.
+        nms_oks: of two people with a higher OKS the one with the lower score is left out; None: both stay.
+    """
+    base = base_scale(options.scales)
+    parts = [look.warps[base].back(look.found, photo) for look in looks if isinstance(look.found, Poses)]
+    if boxes is not None:
+        parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
+    poses = parts[0] if len(parts) == 1 else _together(parts, skeleton)
+    poses = poses if nms_oks is None else oks_nms(poses, nms_oks)
+    if options.joint_threshold > 0:
+        scores = poses.keypoint_scores
+        poses = replace(poses, keypoint_scores=np.where(scores >= options.joint_threshold, scores, 0).astype(scores.dtype))
+    keep = _sound(poses) & (poses.scores >= options.threshold)
+    return poses if keep.all() else poses[keep]  # masks of a large photo are not copied for nothing
+
+
+def _together(parts: Sequence[Poses], skeleton: Skeleton) -> Poses:
+    if not parts:
+        return Poses.empty(skeleton)
+    names = ("keypoints", "keypoint_scores", "scores", "boxes")
+    return Poses(skeleton, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+
+def _sound(poses: Poses) -> Bool[np.ndarray, " n"]:
+    """People with at least one joint and finite numbers only."""
+    numbers = (poses.keypoints, poses.keypoint_scores, poses.scores, poses.boxes)
+    finite = [np.isfinite(a).all(axis=tuple(range(1, a.ndim))) for a in numbers]
+    return np.logical_and.reduce(finite) & (poses.keypoint_scores > 0).any(1)
