@@ -19,7 +19,8 @@ from torch import Tensor
 
 import manypose
 from manypose.data.datasets.coco import coco
-from manypose.inference.test_time_augmentation import outputs, views
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import views
 from manypose.io.files import write_json
 
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from manypose.data.photos import read_rgb
 from manypose.evaluation.metrics.annotations import read_results, read_truth
 from manypose.evaluation.metrics.oks_ap import oks_ap
-from manypose.inference.test_time_augmentation import outputs, views
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import views
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.multiposenet.decode import decode
 from manypose.nn.heatmaps import gaussians

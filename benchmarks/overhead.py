@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from manypose.inference.model import Model
-from manypose.inference.test_time_augmentation import views
+from manypose.inference.views import views
 from manypose.io import photos
 from manypose.methods.catalog import build
 from manypose.methods.swahr.example_maps import examples

@@ -13,7 +13,7 @@ from dots import FLY, BoxDots, Dots, photo_of
 from manypose.cli.__main__ import main
 from manypose.cli.predict import predict_to
 from manypose.inference.model import Model
-from manypose.inference.pipeline import Options
+from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
 from manypose.io import videos
 from manypose.methods.catalog import build
@@ -259,11 +259,11 @@ def test_swahr_gives_the_same_at_any_batch_size(untrained, photos):
 
     model = load(untrained, device="cpu")
     pictures = [photo_of((100 + 40 * (i % 2), 150), JOINTS + i) for i in range(5)]
-    options = {"size": 96, "flip": True, "scales": (0.5, 1.0)}
+    options = {"size": 96, "flip": True, "scales": (0.5, 1.0), "threshold": 0.0}
     alone = [model.predict(p, **options) for p in pictures]
     assert any(len(p) for p in alone)
     for a, b in zip(alone, model.predict(pictures, batch_size=4, **options), strict=True):
         assert len(a) == len(b)
         assert np.abs(a.keypoints - b.keypoints).max(initial=0) < 1e-3
         assert np.allclose(a.scores, b.scores, atol=1e-4)
-    assert Options(**options).scales == (0.5, 1.0)
+    assert PredictOptions(**options).scales == (0.5, 1.0)

@@ -11,12 +11,14 @@ from dots import FLY, BoxDots, Dots, photo_of
 
 import manypose
 from manypose.cli.__main__ import main
-from manypose.inference.detectors import find_detector, people_boxes, torchvision_names, with_boxes
+from manypose.inference.detectors import find_detector, torchvision_names
 from manypose.inference.model import Model
-from manypose.inference.pipeline import PhotoInput
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput
+from manypose.inference.pipeline import detect
 from manypose.io import photos as media
 from manypose.methods.catalog import build
-from manypose.poses.boxes import MARGINS
+from manypose.poses.boxes import MARGINS, person_boxes
 from manypose.poses.poses import Poses
 from manypose.weights import files
 
@@ -54,14 +56,15 @@ def test_a_model_that_sees_whole_photos_finds_the_boxes():
 
 
 def test_boxes_around_joints_grow_and_others_stay():
-    keypoints, scores = JOINTS[None].astype(np.float32), np.ones((1, 3), np.float32)
-    tight = people_boxes(Poses(FLY, keypoints, scores, np.array([0.7], np.float32)))
+    keypoints, there, score = JOINTS[None].astype(np.float32), np.ones((1, 3), bool), np.array([0.7], np.float32)
+    tight = person_boxes(keypoints, there, np.array([[60, 50, 95, 90]], np.float32), score)
     w, h = 35.0, 40.0
     left, top, right, bottom = MARGINS
     assert tight[0] == pytest.approx([60 - left * w, 50 - top * h, 95 + right * w, 90 + bottom * h, 0.7], abs=1e-3)
     own = np.array([[1, 2, 100, 120]], np.float32)
-    assert people_boxes(Poses(FLY, keypoints, scores, np.array([0.7], np.float32), own))[0] == pytest.approx([1, 2, 100, 120, 0.7])
-    assert people_boxes(Poses.empty(FLY)).shape == (0, 5)
+    assert person_boxes(keypoints, there, own, score)[0] == pytest.approx([1, 2, 100, 120, 0.7])
+    empty = Poses.empty(FLY)
+    assert person_boxes(empty.keypoints, empty.keypoint_scores > 0, empty.boxes, empty.scores).shape == (0, 5)
 
 
 def test_photos_that_cannot_be_read_do_not_end_the_others(tmp_path):
@@ -69,12 +72,17 @@ def test_photos_that_cannot_be_read_do_not_end_the_others(tmp_path):
     good = media.write(tmp_path / "a.png", photo())
     seen = []
     found = list(
-        with_boxes([PhotoInput(good), PhotoInput(tmp_path / "b.png"), PhotoInput(good)], lambda p: (seen.append(len(p)), whole(p))[1])
+        detect(
+            lambda p: (seen.append(len(p)), whole(p))[1],
+            [PhotoInput(good), PhotoInput(tmp_path / "b.png"), PhotoInput(good)],
+            PredictOptions(),
+        )
     )
     assert seen == [2]
-    assert [len(i.boxes) for i in found if i.boxes is not None] == [1, 0, 1]
+    assert [None if i.boxes is None else len(i.boxes) for i in found] == [1, None, 1]
+    assert "b.png" in str(found[1].error)
     with pytest.raises(ValueError, match="1 of 2 photos"):
-        list(with_boxes([PhotoInput(good), PhotoInput(good)], lambda p: whole(p)[:1]))
+        list(detect(lambda p: whole(p)[:1], [PhotoInput(good), PhotoInput(good)], PredictOptions()))
 
 
 @pytest.fixture(scope="module")

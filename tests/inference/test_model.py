@@ -10,7 +10,9 @@ from PIL import Image
 
 import manypose
 from manypose.inference.model import Model
-from manypose.inference.pipeline import Options, PhotoInput, stream
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput
+from manypose.inference.pipeline import pose
 from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.poses.boxes import with_scores
@@ -93,7 +95,7 @@ def test_streams_are_lazy_and_bounded(model):
     assert sum(1 for _ in found) == 99
 
 
-def test_a_video_is_a_stream(model, tmp_path):
+def test_a_video_is_a_pose(model, tmp_path):
     pytest.importorskip("av", reason="the extra 'video' is not installed")
     joints = [joints_in((128, 160), 3) + np.array([i, 0]) for i in range(6)]
     with video.writer(tmp_path / "a.mp4", 10) as add:
@@ -269,7 +271,7 @@ def test_bad_boxes_are_left_out_and_counted_and_change_nothing_else(bad, order, 
     good = [[*b, 1.0] for b in boxes.tolist()]
     given_ = [(good + [[*BAD[i], 1.0][:5] for i in bad])[j] for j in order if j < 2 + len(bad)]
     items = [PhotoInput(photo, with_scores(given_)), PhotoInput(photo, with_scores(good))]
-    mixed, alone = stream(BoxDots(), items, Options(batch_size=batch_size))
+    mixed, alone = pose(BoxDots(), items, PredictOptions(batch_size=batch_size))
     assert sum(mixed.skipped.values()) == len(bad)
     assert not alone.skipped
     assert mixed.poses is not None
@@ -383,13 +385,13 @@ def test_a_stream_that_breaks_gives_what_came_before(model):
     with pytest.raises(OSError, match="camera"):
         got.extend(iter(found))
     assert not got or len(got) == 5
-    results = stream(Dots(), (PhotoInput(p) for p in photos()), Options(batch_size=4))
+    results = pose(Dots(), (PhotoInput(p) for p in photos()), PredictOptions(batch_size=4))
     assert [next(results).poses is not None for _ in range(5)] == [True] * 5
 
 
-def test_one_bad_photo_does_not_end_the_stream(tmp_path):
+def test_one_bad_photo_does_not_end_the_pose(tmp_path):
     items = [PhotoInput(example((96, 128), 0)[0]), PhotoInput(tmp_path / "none.png"), PhotoInput(example((96, 128), 1)[0])]
-    results = list(stream(Dots(), items, Options()))
+    results = list(pose(Dots(), items, PredictOptions()))
     assert [r.error is None for r in results] == [True, False, True]
     assert "none.png" in str(results[1].error)
 

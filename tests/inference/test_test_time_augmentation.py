@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from manypose.inference.test_time_augmentation import align, base_scale, outputs, views
+from manypose.inference.test_time_augmentation import align, outputs
+from manypose.inference.views import base_scale, views
 from manypose.methods.method import Field, Maps
 from manypose.poses.warp import cell_to_pixel
 

@@ -6,7 +6,8 @@ import torch
 from shared import parity, parity_module
 from torch import Tensor
 
-from manypose.inference.test_time_augmentation import _centred, outputs, published_views
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import _centred, published_views
 from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.network import read
 from manypose.poses.skeleton import COCO, CROWDPOSE

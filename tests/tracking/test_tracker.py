@@ -3,6 +3,7 @@
 import doctest
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from synthetic_people.drawn.videos import SyntheticVideo, found_in
 
 import manypose.tracking.tracker
 from manypose.evaluation.metrics.posetrack import posetrack_mot
-from manypose.inference.pipeline import PhotoInput, Result
+from manypose.inference.model import Model
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput, Result
+from manypose.inference.pipeline import look_into_boxes, tracked
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, POSETRACK
-from manypose.tracking.tracker import Tracker, TrackOptions, tracked
+from manypose.tracking.tracker import Tracker, TrackOptions
 
 STILL = TrackOptions(flow="none")
+LOOK = partial(look_into_boxes, BoxDots())
 BODY = np.random.default_rng(7).integers(0, [60, 160], (17, 2)).astype(np.float64)
 
 
@@ -94,7 +99,7 @@ def test_the_place_of_the_scene_does_not_matter(frames, x, y):
 @given(st.integers(1, 12), st.integers(0, 14), st.integers(-6, 6), st.integers(-3, 3))
 def test_gaps(gap, missing, x, y):
     """Somebody on their way is known again after a gap, where they should be by then, but not after a longer one than is allowed."""
-    tracker = Tracker(replace(STILL, gap=gap))
+    tracker = Tracker(replace(STILL, max_missing_frames=gap))
     steps = [people((i * x, i * y)) for i in range(4 + missing + 1)]
     assert ids_of(tracker, *steps[:4]) == [[1]] * 4
     assert ids_of(tracker, *[Poses.empty(COCO)] * missing) == [[]] * missing
@@ -114,7 +119,7 @@ def test_people_who_walk_through_one_another(matching):
 
 
 def test_scores_decide_between_two_of_one_and_over_new_ones():
-    tracker = Tracker(replace(STILL, begin=0.5))
+    tracker = Tracker(replace(STILL, min_new_score=0.5))
     twice = people((0, 0), (1, 0), (300, 0), scores=[0.7, 0.9, 0.4])
     out = tracker.update(twice)
     assert out.ids is not None
@@ -133,7 +138,7 @@ def test_half_a_person_is_no_rival():
 
 
 def test_memory_is_that_of_the_people_known():
-    rng, tracker, sizes = np.random.default_rng(0), Tracker(replace(STILL, gap=5)), []
+    rng, tracker, sizes = np.random.default_rng(0), Tracker(replace(STILL, max_missing_frames=5)), []
     tracemalloc.start()
     for i in range(160):
         tracker.update(people(*rng.uniform(0, 5000, (6, 2))))
@@ -191,7 +196,7 @@ def test_flow_on_drawn_frames(flow):
 
 def test_a_person_who_was_missed_is_looked_at_again():
     joints = np.array([[40.0, 60.0], [110.0, 70.0], [75.0, 25.0]])
-    tracker = Tracker(STILL, BoxDots())
+    tracker = Tracker(STILL, LOOK)
     kept = []
     for i in range(8):
         frame = photo_of((120, 260), joints + np.array([4 * i, 0]))
@@ -209,9 +214,9 @@ def test_a_person_who_was_missed_is_looked_at_again():
 def test_looking_again_ends_with_the_gap_and_leaves_the_detected_alone():
     joints = np.array([[40.0, 60.0], [110.0, 70.0], [75.0, 25.0]])
     frame, seen = photo_of((120, 160), joints), Poses(FLY, joints[None], np.ones((1, 3)), np.ones(1))
-    tracker = Tracker(replace(STILL, gap=2), BoxDots())
+    tracker = Tracker(replace(STILL, max_missing_frames=2), LOOK)
     assert [len(tracker.update(p, frame)) for p in (seen, *[Poses.empty(FLY)] * 5)] == [1, 1, 1, 0, 0, 0]
-    tracker = Tracker(STILL, BoxDots())
+    tracker = Tracker(STILL, LOOK)
     far = Poses(FLY, joints[None] + (0, 0), np.ones((1, 3)), np.ones(1))
     tracker.update(replace(far, keypoints=joints[None] + (300, 0), boxes=far.boxes + 300), frame)
     out = tracker.update(seen, frame)
@@ -229,20 +234,28 @@ def test_results_pass_through():
         Result(items[1], error=ValueError("no")),
         Result(items[2], (50, 60), people((1, 1))),
     ]
-    done = list(tracked(results, Tracker()))
+    done = list(tracked(results, Tracker(TrackOptions(flow="none")), PredictOptions(threshold=0.0)))
     assert [r.item for r in done] == items
     assert done[1] is results[1]
     assert [r.poses.ids.tolist() for r in (done[0], done[2])] == [[1], [1]]  # type: ignore[union-attr]
 
 
 def test_bad_use(untyped):
-    for options in ({"flow": "raft"}, {"matching": "best"}, {"least": 0}, {"gap": -1}, {"begin": np.nan}, {"nms": 2}, {"around": -1}):
+    for options in (
+        {"flow": "raft"},
+        {"matching": "best"},
+        {"min_similarity": 0},
+        {"max_missing_frames": -1},
+        {"min_new_score": np.nan},
+        {"nms": 2},
+        {"box_margin": -1},
+    ):
         with pytest.raises(ValueError, match=rf"{next(iter(options))}.*got"):
             TrackOptions(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs the frame's pixels"):
         Tracker().update(people((0, 0)))
     with pytest.raises(ValueError, match="looks at whole photos"):
-        Tracker(again=Dots())
+        Model(Dots()).tracker(redetector=Model(Dots()))
     tracker = Tracker(STILL)
     tracker.update(people((0, 0)))
     with pytest.raises(ValueError, match="skeleton 'fly' follow people of skeleton 'coco'"):

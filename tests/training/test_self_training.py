@@ -9,7 +9,7 @@ from dots import FLY, BoxDots, photo_of
 from manypose.cli.__main__ import main
 from manypose.data.datasets.coco import coco
 from manypose.inference.model import Model
-from manypose.inference.pipeline import Options
+from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
 from manypose.methods.catalog import build
 from manypose.training.self_training import Labelled, Rules, label, labelled
@@ -55,7 +55,14 @@ def file(*rows: dict, complete: bool = False) -> dict:
 
 def run(folder, given: dict, score: float = 0.9) -> tuple[dict, Labelled]:
     boxes = [[*BOX, 0.95], [*OTHER, score]]
-    return labelled(given, folder / "photos", Model(BoxDots()), lambda photos: [boxes] * len(photos), Options(), RULES)
+    return labelled(
+        given,
+        folder / "photos",
+        Model(BoxDots()),
+        lambda photos: [boxes] * len(photos),
+        PredictOptions(threshold=0.05, detector_threshold=0.05),
+        RULES,
+    )
 
 
 def test_a_stranger_becomes_a_person_and_the_annotated_one_stays(folder):

@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from manypose.inference.detectors import find_detector, with_boxes
+from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
-from manypose.inference.pipeline import Options, PhotoInput, Result, stream
+from manypose.inference.options import PredictOptions, changed
+from manypose.inference.photos import PhotoInput, Result, read_ahead
+from manypose.inference.pipeline import detect, pose, tracked
 from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.io.sources import example_photo
@@ -25,7 +27,7 @@ from manypose.io.sources import sources as find
 from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.poses.drawing import draw
 from manypose.poses.formats.result_files import FORMATS, Entry, result_files
-from manypose.tracking.tracker import Tracker, TrackOptions, tracked
+from manypose.tracking.tracker import Tracker, TrackOptions
 
 __all__ = ["Outcome", "predict", "predict_to"]
 
@@ -62,16 +64,16 @@ def predict(
     boxes: Path | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
-    detector_threshold: float = 0.2,
+    detector_threshold: float = PredictOptions.detector_threshold,
     track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
-    gap: int = 30,
-    again: str | None = None,
-    again_weights: Path | None = None,
+    max_missing_frames: int = 30,
+    redetector: str | None = None,
+    redetector_weights: Path | None = None,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
-    threshold: float = 0.17,
+    threshold: float = PredictOptions.threshold,
     batch_size: int = 8,
     mixed: bool = False,
     published: bool = False,
@@ -96,9 +98,9 @@ def predict(
         detector_threshold: people with a lower score of the detector are left out.
         track: give people of videos ids that they keep from frame to frame.
         flow: optical flow that helps tracking; none is faster.
-        gap: for how many frames somebody who is not found is remembered.
-        again: a top-down model that looks at people again where they should be by now; by default the model itself, where it is top-down.
-        again_weights: a file for that model.
+        max_missing_frames: for how many frames a track without a detection is kept.
+        redetector: a top-down model that looks for missed people where they should be by now; by default the model, where it is top-down.
+        redetector_weights: a file for that model.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
@@ -114,11 +116,14 @@ def predict(
     Returns:
         1 where a source could not be used, else 0.
     """
-    options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
-    if not track and (again is not None or again_weights is not None):
-        raise ValueError("again is for tracking: ask for it (--track)")
-    tracking = TrackOptions(flow=flow, gap=gap)
-    second = None if again is None else cache(lambda: load(again, weights=again_weights, device=device))
+    options = changed(
+        PredictOptions(), flip=flip, scales=tuple(scales or (1.0,)), size=size, threshold=threshold, detector_threshold=detector_threshold,
+        batch_size=batch_size, mixed=mixed, published=published,
+    )  # fmt: skip
+    if not track and (redetector is not None or redetector_weights is not None):
+        raise ValueError("a redetector is for tracking: ask for it (--track)")
+    tracking = TrackOptions(flow=flow, max_missing_frames=max_missing_frames)
+    second = None if redetector is None else cache(lambda: load(redetector, weights=redetector_weights, device=device))
     if not sources and not example:
         raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
     if detector is None and detector_weights is not None:
@@ -131,7 +136,6 @@ def predict(
         options=options,
         boxes=boxes,
         finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
-        finder_threshold=detector_threshold,
         tracker=None if not track else lambda model: model.tracker(tracking, second and second()),
         pictures=not no_pictures,
         draw_boxes=draw_boxes,
@@ -157,10 +161,9 @@ def predict_to(
     out: Path,
     *,
     formats: Sequence[str] = ("coco",),
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     boxes: Path | None = None,
     finder: Callable[[], Any] | None = None,
-    finder_threshold: float = 0.2,
     tracker: Callable[[Model], Tracker] | None = None,
     pictures: bool = True,
     draw_boxes: bool = False,
@@ -179,7 +182,6 @@ def predict_to(
         options: how to predict.
         boxes: see `manypose.poses.boxes.read_boxes`.
         finder: gives who finds the boxes instead, see `manypose.inference.detectors.find_detector`.
-        finder_threshold: people with a lower score of that are left out.
         tracker: gives a tracker for each video.
         pictures: draw.
         draw_boxes: draw boxes too.
@@ -210,20 +212,19 @@ def predict_to(
     with suppress(_Nothing), result_files(out, formats) as write, _bar(len(paths)) as bar:
         model = model if isinstance(model, Model) else model()
         model.check(options, known is not None or finder is not None)
-        own = model.own_detector(finder, known)
-        detector: Any = own() if callable(own) else own and find_detector(own, device=str(model.device))
+        detector = None if known is not None else finder() if finder is not None else model.finder()
         if tracker is not None:
             tracker(model)  # what is wrong with it is said once, not for each video
 
         def found(items: Iterable[PhotoInput]) -> Iterator[Result]:
-            if detector is not None:
-                items = with_boxes(items, detector, threshold=finder_threshold, batch_size=options.batch_size, flip=options.flip)
-            for result in stream(model.method, items, options):
+            items = read_ahead(items, options.batch_size)
+            items = items if detector is None else detect(detector, items, options)
+            for result in pose(model.method, items, options):
                 outcome.skipped.update(result.skipped)
                 yield result
 
         def followed(items: Iterable[PhotoInput]) -> Iterator[Result]:
-            return found(items) if tracker is None else tracked(found(items), tracker(model))
+            return found(items) if tracker is None else tracked(found(items), tracker(model), options)
 
         def add(entry: Entry) -> None:
             outcome.photos += 1
@@ -238,7 +239,7 @@ def predict_to(
             else:
                 add(Entry(name.path.name, name.stem, name.image_id, result.size, result.poses))
                 if brush is not None:
-                    picture = draw(media.read(name.path), result.poses, **brush)
+                    picture = draw(result.item.pixels, result.poses, **brush)
                     outcome.drawn.append(media.write(out / f"{name.stem}_poses.jpg", picture))
             bar.update()
         ids = count(1 + max(n.image_id for n in named))
@@ -285,7 +286,7 @@ def _video(
                 raise result.error or RuntimeError(f"{name.path}: no result")
             add(Entry(f"{name.path.name}#{i}", f"{name.stem}_{i:012d}", next(ids), result.size, result.poses))
             if show is not None:
-                show(draw(result.item.photo, result.poses, **brush))
+                show(draw(result.item.pixels, result.poses, **brush))
 
 
 # ── names ──

@@ -23,19 +23,18 @@ from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, S
 from manypose.evaluation.error_analysis.analysis import Analysis
 from manypose.evaluation.error_analysis.report import html, table
 from manypose.evaluation.metrics.segmentation import person_iou
-from manypose.inference.detectors import find_detector, with_boxes
+from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
-from manypose.inference.pipeline import Options, PhotoInput, Result, stream
+from manypose.inference.options import EVALUATION, PredictOptions, changed
+from manypose.inference.photos import PhotoInput, Result, read_ahead
+from manypose.inference.pipeline import detect, pose, tracked
 from manypose.io.files import write_json, write_text
 from manypose.io.printable import printable
 from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
 from manypose.poses.poses import Poses
-from manypose.tracking.tracker import Tracker, TrackOptions, tracked
+from manypose.tracking.tracker import Tracker, TrackOptions
 
-__all__ = ["LEAST_OF_DETECTOR", "Evaluation", "evaluate"]
-
-LEAST_OF_DETECTOR = 0.1
-"""Detected people with a lower score are left out: all but the least certain count for AP."""
+__all__ = ["Evaluation", "evaluate"]
 
 T = TypeVar("T")
 
@@ -85,7 +84,7 @@ def evaluate(
     boxes: str | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
-    detector_threshold: float = LEAST_OF_DETECTOR,
+    detector_threshold: float = EVALUATION.detector_threshold,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
@@ -100,8 +99,8 @@ def evaluate(
     json: Path | None = None,
     results_out: Path | None = None,
     heads: Path | None = None,
-    threshold: float = 0.0,
-    joint_threshold: float = 0.0,
+    threshold: float = EVALUATION.threshold,
+    joint_threshold: float = EVALUATION.joint_threshold,
     no_track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
     category: str | None = None,
@@ -160,7 +159,10 @@ def evaluate(
         raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
     one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device)
     alone = one is not None and one.needs_boxes
-    options = Options(flip, tuple(scales or (1.0,)), size, batch_size, threshold, mixed, published)
+    options = changed(
+        EVALUATION, flip=flip, scales=tuple(scales or (1.0,)), size=size, batch_size=batch_size, threshold=threshold, mixed=mixed,
+        joint_threshold=joint_threshold, detector_threshold=detector_threshold, published=published,
+    )  # fmt: skip
     request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area)
     chosen = find_benchmark(request)
     if mask_iou and chosen.pixels is None:
@@ -173,17 +175,16 @@ def evaluate(
     if boxes is not None and detector is not None:
         raise ValueError("give boxes or a detector, not both")
     one.check(options, boxes is not None or detector is not None)
-    detector = one.own_detector(detector, boxes)
-    finder = None if detector is None else find_detector(detector, weights=detector_weights, device=device)
+    detector = detector or (one.detector if one.needs_boxes and boxes is None else None)
+    finder = None if not detector else find_detector(detector, weights=detector_weights, device=device)
     skipped: Counter[str] = Counter()
     tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
     with _several() as (rank, number):
         shots = _part(chosen.shots, rank, number)
         pixels: dict[int, Any] = {}
-        items: Iterable[PhotoInput] = _items(shots, boxes)
-        if finder is not None:
-            items = with_boxes(items, finder, threshold=detector_threshold, batch_size=batch_size, flip=flip)
-        mine = _people(one, shots, items, options, joint_threshold, tracking, quiet or rank > 0, chosen, pixels, skipped)
+        items: Iterable[PhotoInput] = read_ahead(_items(shots, boxes), batch_size)
+        items = items if finder is None else detect(finder, items, options)
+        mine = _people(one, shots, items, options, tracking, quiet or rank > 0, chosen, pixels, skipped)
         found, pixels = _together(mine, number), _together(pixels, number)
         done = None
         if rank == 0:
@@ -198,7 +199,7 @@ def evaluate(
             if skipped:
                 score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
             whose = boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}")
-            how = _how(one, options, model, whose, joint_threshold, tracking, chosen.rounding)
+            how = _how(one, options, model, whose, tracking, chosen.rounding)
             done = _finish(chosen, score, how, json, report, quiet)
         return _shared(done, number)
 
@@ -213,18 +214,18 @@ def _part(shots: Sequence[EvalImage], rank: int, number: int) -> list[EvalImage]
 
 
 def _people(
-    model: Model, shots: list[EvalImage], items: Iterable[PhotoInput], options: Options, least: float, tracking: TrackOptions | None,
+    model: Model, shots: list[EvalImage], items: Iterable[PhotoInput], options: PredictOptions, tracking: TrackOptions | None,
     quiet: bool, chosen: Benchmark, pixels: dict[int, Any], skipped: Counter[str],
 ) -> dict[int, Poses]:  # fmt: skip
     """The people of each shot, by its id; with ids where it is the frame of a video. `pixels` takes what is measured of their masks,
     `skipped` the number of boxes left out."""
     bar = tqdm(total=len(shots), desc="predicting", unit=" photos", disable=quiet or not sys.stderr.isatty())
     found: dict[int, Poses] = {}
-    results = (_sure(result, least) for result in stream(model.method, items, options))
+    results = pose(model.method, items, options)
     pairs = zip(shots, results, strict=True)
     if tracking is not None:
         videos = groupby(pairs, key=lambda pair: pair[0].sequence)
-        pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking)))
+        pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking), options))
     with bar:
         for shot, result in pairs:
             if result.poses is None:
@@ -240,7 +241,7 @@ def _people(
     return found
 
 
-def _followed(video: Iterator[tuple[EvalImage, Result]], tracker: Tracker) -> Iterator[tuple[EvalImage, Result]]:
+def _followed(video: Iterator[tuple[EvalImage, Result]], tracker: Tracker, options: PredictOptions) -> Iterator[tuple[EvalImage, Result]]:
     shots: list[EvalImage] = []
 
     def results() -> Iterator[Result]:
@@ -248,15 +249,7 @@ def _followed(video: Iterator[tuple[EvalImage, Result]], tracker: Tracker) -> It
             shots.append(shot)
             yield result
 
-    return ((shots.pop(), result) for result in tracked(results(), tracker))
-
-
-def _sure(result: Result, least: float) -> Result:
-    """Without joints below a score, and people who then have none."""
-    if result.poses is None or least <= 0:
-        return result
-    scores = np.where(result.poses.keypoint_scores >= least, result.poses.keypoint_scores, 0).astype(result.poses.keypoint_scores.dtype)
-    return replace(result, poses=replace(result.poses, keypoint_scores=scores)[np.flatnonzero(np.any(scores > 0, axis=1))])
+    return ((shots.pop(), result) for result in tracked(results(), tracker, options))
 
 
 def _items(shots: Sequence[EvalImage], boxes: str | None) -> Iterator[PhotoInput]:
@@ -270,7 +263,7 @@ def _items(shots: Sequence[EvalImage], boxes: str | None) -> Iterator[PhotoInput
         yield PhotoInput(read_rgb(shot.path), given, keep=False, name=str(shot.path))
 
 
-def _how(model: Model, options: Options, name: Any, boxes: str | None, least: float, tracking: TrackOptions | None, rounding: str) -> str:
+def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tracking: TrackOptions | None, rounding: str) -> str:
     """The model and test-time options, for the protocol."""
     called = (
         Path(name).name
@@ -286,8 +279,9 @@ def _how(model: Model, options: Options, name: Any, boxes: str | None, least: fl
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
     precision = ", half precision" if options.mixed else ""
-    scores = f", people from score {options.threshold:g}" if options.threshold else ""
-    scores += f", joints from score {least:g}" if least else ""
+    scores = f", people from score {options.threshold:g}" + (
+        f", joints from score {options.joint_threshold:g}" * (options.joint_threshold > 0)
+    )
     tracks = "" if tracking is None else f", tracked with {'no' if tracking.flow == 'none' else tracking.flow} flow"
     return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}{scores}{tracks}, {rounding}"
 

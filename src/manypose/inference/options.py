@@ -1,5 +1,6 @@
 """`PredictOptions`: how to predict, defined once for the command line, `Model.predict`, evaluation and labelling. Needs no PyTorch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from math import isfinite
@@ -44,22 +45,15 @@ class PredictOptions:
         for name in ("flip", "mixed", "published"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        scales = (self.scales,) if isinstance(self.scales, Real) else self.scales
-        if not _numbers(scales, 0.05, 20) or len(set(scales)) != len(scales) or not len(scales):
+        if not _numbers(self.scales, 0.05, 20) or len(set(self.scales)) != len(self.scales) or not self.scales:
             raise ValueError(f"scales must be different numbers from 0.05 to 20, got {self.scales!r}")
-        object.__setattr__(self, "scales", tuple(float(s) for s in scales))
         if self.size is not None and not (_whole(self.size) and 16 <= self.size <= 10_000):
             raise ValueError(f"size must be 16 to 10,000 pixels, got {self.size!r}")
         for name in ("threshold", "joint_threshold", "detector_threshold"):
             if not _numbers([getattr(self, name)], 0, 1):
                 raise ValueError(f"{name} must be a number from 0 to 1, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, float(getattr(self, name)))
         if not (_whole(self.batch_size) and self.batch_size >= 1):
             raise ValueError(f"batch_size must be a whole number from 1 on, got {self.batch_size!r}")
-
-
-EVALUATION = PredictOptions(threshold=0.0, detector_threshold=0.1)
-"""The preset of evaluation: faint people count for AP too, in the order of their scores."""
 
 
 def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
@@ -74,6 +68,11 @@ def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
         if name not in names:
             near = get_close_matches(name, [*names, "boxes", "detector", "track"], 1)
             raise TypeError(f"there is no option {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"))
+    if isinstance(changes.get("scales"), Iterable):
+        changes["scales"] = tuple(float(s) if _numbers([s], float("-inf"), float("inf")) else s for s in changes["scales"])
+    for name in ("threshold", "joint_threshold", "detector_threshold"):
+        if _whole(changes.get(name)):
+            changes[name] = float(changes[name])
     return replace(options, **changes) if changes else options
 
 
@@ -86,3 +85,7 @@ def _numbers(values: Any, low: float, high: float) -> bool:
         return all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) and low <= v <= high for v in values)
     except TypeError:  # not several
         return False
+
+
+EVALUATION = PredictOptions(threshold=0.0, detector_threshold=0.1)
+"""The preset of evaluation: faint people count for AP too, in the order of their scores."""

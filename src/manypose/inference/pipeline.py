@@ -88,8 +88,10 @@ def look_into_boxes(method: TopDownMethod, frame: UInt8[np.ndarray, "H W 3"], bo
     options, found = PredictOptions(threshold=0.0), []
     rows = np.column_stack([boxes, np.ones(len(boxes))]).astype(np.float32)
     for photo, looks in _looked(method, [PhotoInput(frame, rows, pixels=frame)], options, method.decode, None):
-        for look in looks:
-            found.append(people_in_photo(method.skeleton, [look], None, photo.pixels.shape[:2], options))  # type: ignore[union-attr]
+        if photo.pixels is None:
+            raise photo.error or RuntimeError("no result")
+        hw = (frame.shape[0], frame.shape[1])
+        found += [people_in_photo(method.skeleton, [look], row[None], hw, options) for look, row in zip(looks, rows, strict=True)]
     return found
 
 

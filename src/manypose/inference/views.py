@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from manypose.inference.options import PredictOptions
-from manypose.poses.boxes import person_boxes
+from manypose.poses.boxes import counted, person_boxes
 from manypose.poses.oks import oks_nms
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
@@ -99,7 +99,7 @@ def boxes_in_photo(views: Views, scales: Sequence[float], photo: tuple[int, int]
     if isinstance(found, Poses):
         people = warp.back(found, photo)
         people = people[_sound(people)]
-        rows = person_boxes(people.keypoints, people.keypoint_scores > 0, people.boxes, people.scores)
+        rows = person_boxes(people.keypoints, counted(people.keypoint_scores), people.boxes, people.scores)
     else:
         corners = Warp(warp.inverse, photo).boxes(found[:, :4].astype(np.float32))
         rows = np.concatenate([corners, found[:, 4:]], 1).astype(np.float32)
@@ -127,7 +127,9 @@ def people_in_photo(
     base = base_scale(options.scales)
     parts = [look.warps[base].back(look.found, photo) for look in looks if isinstance(look.found, Poses)]
     if boxes is not None:
-        parts = [replace(p, scores=p.scores * box[4]) for p, box in zip(parts, boxes, strict=True)]
+        parts = [
+            replace(p, scores=p.scores * box[4], detections=np.tile(box[:4], (len(p), 1))) for p, box in zip(parts, boxes, strict=True)
+        ]
     poses = parts[0] if len(parts) == 1 else _together(parts, skeleton)
     poses = poses if nms_oks is None else oks_nms(poses, nms_oks)
     if options.joint_threshold > 0:
@@ -140,7 +142,7 @@ def people_in_photo(
 def _together(parts: Sequence[Poses], skeleton: Skeleton) -> Poses:
     if not parts:
         return Poses.empty(skeleton)
-    names = ("keypoints", "keypoint_scores", "scores", "boxes")
+    names = ("keypoints", "keypoint_scores", "scores", "boxes", *(("detections",) if parts[0].detections is not None else ()))
     return Poses(skeleton, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 

@@ -1,4 +1,8 @@
-"""Videos in and out, one frame at a time (PyAV, extra ``video``)."""
+"""Videos in and out, one frame at a time (PyAV, extra ``video``).
+
+Pictures come as players show them: turned and mirrored as the file's display matrix says, with square pixels, and with HDR (PQ, HLG)
+brought to the brightness and colours of an ordinary picture. Each has its time.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,13 +11,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
+from manypose.io import hdr
 from manypose.io.files import atomic
 from manypose.io.photos import VIDEOS, check_size
 
-__all__ = ["About", "about", "frames", "writer"]
+__all__ = ["About", "Frame", "about", "available", "frames", "read", "writer"]
+
+TICKS = 90_000
+"""Ticks a second of the times in written videos: those of 24, 25, 30 and 30000/1001 frames a second are whole numbers of it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,26 @@ class About:
     count: int
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture of a video.
+
+    Args:
+        number: its place, from 0 on.
+        time: seconds since the first frame.
+        pixels: RGB, upright.
+    """
+
+    number: int
+    time: float
+    pixels: UInt8[np.ndarray, "H W 3"]
+
+
+def available() -> None:
+    """Raises `ImportError` where PyAV is not installed."""
+    _av()
+
+
 def _av() -> Any:
     try:
         import av
@@ -40,21 +69,22 @@ def _av() -> Any:
 
 
 def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
-    """The container and its first video stream."""
+    """The container and its video stream: the one that players choose, and not a still cover."""
     av = _av()
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not path.is_file() or not path.stat().st_size:
-        raise ValueError(f"{path}: {'an empty file' if path.is_file() else 'not a regular file'}, not a video")
+    if "://" not in str(path):
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file")
+        if not path.is_file() or not path.stat().st_size:
+            raise ValueError(f"{path}: {'an empty file' if path.is_file() else 'not a regular file'}, not a video")
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError, ValueError) as e:
         raise ValueError(f"{path}: not a video that can be read ({_line(e)})") from None
-    if not container.streams.video:
+    stream = container.streams.best("video")
+    if stream is None:
         container.close()
         raise ValueError(f"{path}: has no pictures, only sound or data")
-    stream = container.streams.video[0]
     try:
         check_size(path, stream.codec_context.width, stream.codec_context.height, limit)
     except ValueError:
@@ -80,10 +110,15 @@ def about(path: str | Path, limit: int | None = None) -> About:
 
 
 def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The pictures of a video in order, RGB, upright; only a few are in memory at any time.
+    """The pictures of a video in order; see `read`."""
+    return (frame.pixels for frame in read(path, limit))
+
+
+def read(path: str | Path, limit: int | None = None) -> Iterator[Frame]:
+    """The frames of a video in order; only a few are in memory at any time.
 
     Args:
-        path: anything FFmpeg reads.
+        path: anything FFmpeg reads, also an address such as ``rtsp://…``.
         limit: the most pixels a frame may have; default `media.max_pixels`.
 
     Raises:
@@ -93,15 +128,16 @@ def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndar
     """
     av = _av()
     container, stream = _open(path, limit)
-    count = 0
+    rate = float(stream.average_rate or stream.guessed_rate or 25)
+    count, first = 0, None
     with container:
         stream.thread_type = "AUTO"
         try:
             for frame in container.decode(stream):
                 check_size(path, frame.width, frame.height, limit)
-                # `rotation` is by how many degrees, counter-clockwise, the stored picture is to be turned.
-                turns = round(frame.rotation / 90) % 4
-                yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+                time = count / rate if frame.time is None else frame.time
+                first = time if first is None else first
+                yield Frame(count, time - first, _shown(frame, stream))
                 count += 1
         except av.error.FFmpegError as e:
             raise ValueError(f"{path}: the video is damaged after {count} frames ({_line(e)})") from None
@@ -109,15 +145,49 @@ def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndar
         raise ValueError(f"{path}: a video without a single whole frame")
 
 
+def _shown(frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
+    """A decoded frame as players show it."""
+    if hdr.is_hdr(int(frame.color_trc)):
+        picture = hdr.to_sdr(frame.to_ndarray(format="rgb48le"), int(frame.color_trc))
+    else:
+        picture = frame.to_ndarray(format="rgb24")
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if ratio and ratio > 0 and ratio != 1:
+        width = max(1, round(picture.shape[1] * float(ratio)))
+        picture = cv2.resize(picture, (width, picture.shape[0]), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+    side = next((s for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), None)
+    return picture if side is None else turned(picture, np.frombuffer(bytes(side), np.int32).reshape(3, 3) / 65536)
+
+
+def turned(picture: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "_h _w 3"]:
+    """A picture by its display matrix, rounded to one of the eight turns and mirrorings.
+
+    Args:
+        picture: as stored.
+        matrix: rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y + x0 and y' = b x + d y + y0 (ISO/IEC 14496-12, 6.2.2).
+    """
+    (a, b), (c, d) = matrix[:2, :2]
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        right, down = a, d
+    else:
+        picture, right, down = picture.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(picture[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
+
+
+Add = Callable[..., None]
+
+
 @contextmanager
-def writer(path: str | Path, fps: Fraction | float | int) -> Iterator[Callable[[UInt8[np.ndarray, "H W 3"]], None]]:
+def writer(path: str | Path, fps: Fraction | float | int, sound: str | Path | None = None) -> Iterator[Add]:
     """Writes a video frame by frame, whole or not at all: ``with writer("out.mp4", fps) as add: add(frame)``.
 
-    An odd side is made even by repeating its last row or column, as video codecs need.
+    ``add(frame, time)`` places a frame at that many seconds, for videos of a varying rate; all frames of a video come with a time, or
+    none does. An odd side is made even by repeating its last row or column, as video codecs need.
 
     Args:
         path: ``.mp4``, ``.mkv``, ``.mov``, ``.webm`` or ``.avi``.
         fps: frames a second.
+        sound: a video whose sound is copied, where the kind of file can hold it.
 
     Raises:
         ImportError: PyAV is not installed.
@@ -130,22 +200,61 @@ def writer(path: str | Path, fps: Fraction | float | int) -> Iterator[Callable[[
         raise ValueError(f"{path}: {path.suffix or 'no suffix'} is no kind of video; use .mp4")
     codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264" if "libx264" in av.codecs_available else "mpeg4"
     options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
-    with atomic(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(60_000), options=options)
+    rate = Fraction(fps).limit_denominator(60_000)
+    with atomic(path) as temporary, av.open(str(temporary), "w") as container, _sound(container, sound) as copy:
+        stream = container.add_stream(codec, rate=rate, options=options)
         size: list[tuple[int, ...]] = []
+        last = -1
 
-        def add(frame: UInt8[np.ndarray, "H W 3"]) -> None:
+        def add(frame: UInt8[np.ndarray, "H W 3"], time: float | None = None) -> None:
+            nonlocal last
             h, w = frame.shape[:2]
             if not size:
                 size.append((h, w))
                 stream.height, stream.width, stream.pix_fmt = h + h % 2, w + w % 2, "yuv420p"
                 stream.bit_rate = 0 if options else int(w * h * float(fps) * 0.15)
+                if time is not None and path.suffix != ".avi" and codec != "mpeg4":
+                    stream.codec_context.time_base = Fraction(1, TICKS)
             if (h, w) != size[0]:
                 raise ValueError(f"{path}: a frame of {w}x{h} in a video of {size[0][1]}x{size[0][0]}")
-            even = np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), "edge")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), "edge"), format="rgb24")
+            if time is not None:
+                picture.time_base = stream.codec_context.time_base
+                picture.pts = last = max(last + 1, round(time / picture.time_base))
+                copy(time)
+            container.mux(stream.encode(picture))
 
         yield add
         if not size:
             raise ValueError(f"{path}: a video without frames cannot be written")
         container.mux(stream.encode(None))
+        copy(float("inf"))
+
+
+@contextmanager
+def _sound(out: Any, path: str | Path | None) -> Iterator[Callable[[float], None]]:
+    """Gives a function that copies the sound up to a time (s); one that does nothing where there is none, or it cannot be copied."""
+    av = _av()
+    source = None if path is None else _open(path, None)[0]
+    best = None if source is None else source.streams.best("audio")
+    try:
+        stream = None if best is None else out.add_stream_from_template(best)
+    except (av.error.FFmpegError, ValueError):
+        stream = None
+    if source is None or stream is None:
+        yield lambda time: None
+    else:
+        packets = (p for p in source.demux(best) if p.dts is not None)
+        held: list[Any] = []
+
+        def copy(time: float) -> None:
+            while packet := held.pop() if held else next(packets, None):
+                if float(packet.dts * packet.time_base) > time:
+                    held.append(packet)
+                    return
+                packet.stream = stream
+                out.mux(packet)
+
+        yield copy
+    if source is not None:
+        source.close()

@@ -216,6 +216,7 @@ def _same(one: Poses, others: Poses) -> float:
 
 
 def _joined(first: Poses, second: Poses) -> Poses:
-    names = ("keypoints", "keypoint_scores", "scores", "boxes", "ids")
-    rows = {n: np.concatenate([getattr(first, n), getattr(second, n)]) for n in names if getattr(first, n) is not None}
-    return replace(first, **{"ids": None, "masks": None, **rows})
+    if not len(first):
+        return replace(second, photo=first.photo)
+    pairs_ = {n: (getattr(first, n), getattr(second, n)) for n in ("keypoints", "keypoint_scores", "scores", "boxes", "ids", "detections")}
+    return replace(first, masks=None, **{n: None if a is None or b is None else np.concatenate([a, b]) for n, (a, b) in pairs_.items()})

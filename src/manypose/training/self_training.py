@@ -10,7 +10,7 @@ Distillation*, CVPR 2018; two thresholds, since a person that is missed would be
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import read_rgb
-from manypose.inference.detectors import find_detector, people_boxes, with_boxes
 from manypose.inference.model import Model, load
-from manypose.inference.pipeline import Options, PhotoInput, stream
+from manypose.inference.options import PredictOptions, changed
+from manypose.inference.photos import PhotoInput, read_ahead
+from manypose.inference.pipeline import detect, pose
 from manypose.io.files import write_text
-from manypose.poses.boxes import boxes_around, with_scores
+from manypose.poses.boxes import boxes_around, counted, person_boxes, with_scores
 from manypose.poses.oks import oks
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
@@ -106,10 +107,11 @@ def label(
         raise ValueError(f"{out}: is the file that is read; give another for the new one")
     given = load_json(annotations, ("images", "annotations", "categories"))
     teacher = load(model, weights=weights, device=device)
-    options = Options(flip, batch_size=batch_size, mixed=mixed, threshold=faint)  # a person's score is no higher than the box's
+    # A person's score is no higher than the box's.
+    options = changed(PredictOptions(), flip=flip, batch_size=batch_size, mixed=mixed, threshold=faint, detector_threshold=faint)
     rules = Rules(sure, faint, joint_threshold, joints, Path(model or "default").stem)
     teacher.check(options, detector is not None)
-    done, count = labelled(given, images, teacher, teacher.own_detector(detector, None), options, rules, quiet)
+    done, count = labelled(given, images, teacher, detector, options, rules, quiet)
     write_text(out, json.dumps(done, allow_nan=False))
     if not quiet:
         print(
@@ -130,7 +132,7 @@ class Rules:
 
 
 def labelled(
-    given: Mapping[str, Any], images: Path, teacher: Model, detector: Any, options: Options, rules: Rules, quiet: bool = True
+    given: Mapping[str, Any], images: Path, teacher: Model, detector: Any, options: PredictOptions, rules: Rules, quiet: bool = True
 ) -> tuple[dict[str, Any], Labelled]:
     """The content of an annotation file with what a teacher adds; see `label`."""
     rows: dict[Any, list[Row]] = defaultdict(list)
@@ -172,21 +174,26 @@ def _never(annotations: Sequence[Row], skeleton: Skeleton) -> Bool[np.ndarray, "
 
 
 def _looks(
-    todo: Sequence[Row], rows: Mapping[Any, list[Row]], images: Path, teacher: Model, detector: Any, options: Options, missing: np.ndarray
+    todo: Sequence[Row],
+    rows: Mapping[Any, list[Row]],
+    images: Path,
+    teacher: Model,
+    detector: Any,
+    options: PredictOptions,
+    missing: np.ndarray,
 ) -> tuple[Iterator[tuple[Poses, np.ndarray]], Iterator[Poses | None]]:
     """The people in each photo with all detected boxes, and the annotated ones once more in their own boxes where they lack joints."""
     paths = [images / image["file_name"] for image in todo]
 
-    def people(items: Iterator[PhotoInput]) -> Iterator[tuple[Poses, np.ndarray]]:
-        for result in stream(teacher.method, items, options):
+    def people(items: Iterable[PhotoInput]) -> Iterator[tuple[Poses, np.ndarray]]:
+        for result in pose(teacher.method, items, options):
             if result.poses is None:
                 raise result.error or RuntimeError(f"{result.item.name}: no result")
-            yield result.poses, people_boxes(result.poses) if result.item.boxes is None else result.item.boxes
+            yield result.poses, _boxes(result.poses) if result.item.boxes is None else result.item.boxes
 
     whole = (PhotoInput(read_rgb(path), keep=False, name=str(path)) for path in paths)
-    if detector is not None:
-        finder = find_detector(detector, device=str(teacher.device)) if isinstance(detector, str) else detector
-        whole = with_boxes(whole, finder, threshold=options.threshold, batch_size=options.batch_size, flip=options.flip)
+    finder = teacher.finder(detector)
+    whole = read_ahead(whole, options.batch_size) if finder is None else detect(finder, read_ahead(whole, options.batch_size), options)
     if not missing.any():
         return people(whole), repeat(None, len(todo))
     if not teacher.needs_boxes:
@@ -197,6 +204,10 @@ def _looks(
 
 
 # ── one photo ──
+
+
+def _boxes(poses: Poses) -> Float[np.ndarray, "n 5"]:
+    return person_boxes(poses.keypoints, counted(poses.keypoint_scores), poses.boxes, poses.scores)
 
 
 def _usable(row: Row) -> bool:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from tiny_people import batch_of, random_people
 
-from manypose.inference.test_time_augmentation import outputs, views
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import views
 from manypose.methods.catalog import build
 from manypose.methods.method import Method
 from manypose.methods.simple_pose import SimplePose
