@@ -11,7 +11,7 @@ import torch
 from dots import FLY, BoxDots, Dots, photo_of
 
 from manypose.cli.__main__ import main
-from manypose.cli.predict import predict_to
+from manypose.cli.predict_into import predict_to
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.io import photos as media

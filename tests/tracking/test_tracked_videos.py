@@ -12,7 +12,7 @@ from shared import REPOSITORY
 from synthetic_people.drawn.videos import SyntheticVideo, found_in
 
 from manypose.cli.__main__ import main
-from manypose.cli.predict import predict_to
+from manypose.cli.predict_into import predict_to
 from manypose.evaluation.evaluate import evaluate
 from manypose.evaluation.metrics.posetrack import posetrack_mot
 from manypose.inference.model import Model

@@ -1,56 +1,21 @@
 """``manypose predict``: people of photos and videos, as drawn pictures and result files in a folder."""
 
-import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain, count
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import Float
-from tqdm import tqdm
-
+from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, counted, known_by, predict_to
 from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions, changed
-from manypose.inference.photos import PhotoInput, Result, read_ahead
-from manypose.inference.pipeline import detect, pose, tracked
-from manypose.io import photos as media
-from manypose.io import videos as video
 from manypose.io.sources import example_photo
-from manypose.io.sources import sources as find
-from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
-from manypose.poses.drawing import draw
-from manypose.poses.formats.result_files import FORMATS, Entry, result_files
+from manypose.poses.boxes import skipped_text
 from manypose.tracking.tracker import Tracker, TrackOptions
 
-__all__ = ["Outcome", "predict", "predict_to"]
-
-
-@dataclass
-class Outcome:
-    """What came of it.
-
-    Args:
-        photos: photos and frames that were looked at.
-        people: people found in them.
-        written: result files.
-        drawn: drawn pictures and videos.
-        failed: one line for each photo or video that could not be used.
-        skipped: boxes that were left out, by reason.
-    """
-
-    photos: int = 0
-    people: int = 0
-    written: list[Path] = field(default_factory=list)
-    drawn: list[Path] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+__all__ = ["predict"]
 
 
 def predict(
@@ -61,25 +26,29 @@ def predict(
     weights: Path | None = None,
     out: Path = Path("manypose-out"),
     format: list[Literal["coco", "openpose", "csv", "jsonl"]] | None = None,
+    overwrite: bool = False,
     boxes: Path | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
     detector_threshold: float = PredictOptions.detector_threshold,
     track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
-    max_missing_frames: int = 30,
+    max_missing_frames: int = TrackOptions.max_missing_frames,
     redetector: str | None = None,
     redetector_weights: Path | None = None,
+    every: int = 1,
+    start: float = 0.0,
+    end: float | None = None,
     flip: bool = False,
     scales: list[float] | None = None,
     size: int | None = None,
     threshold: float = PredictOptions.threshold,
-    batch_size: int = 8,
+    joint_threshold: float = PredictOptions.joint_threshold,
+    batch_size: int = PredictOptions.batch_size,
     mixed: bool = False,
     published: bool = False,
     no_pictures: bool = False,
     draw_boxes: bool = False,
-    joint_threshold: float = 0.1,
     device: str = "auto",
 ) -> int:
     """Find the people in photos and videos; write drawn pictures and result files.
@@ -91,43 +60,56 @@ def predict(
         weights: a file for a named model: .safetensors, or a published .pth.
         out: the folder to write to; it is made where needed.
         format: result files to write: coco, openpose, csv, jsonl.
+        overwrite: begin anew where the folder holds results; by default the same command goes on where it was stopped.
         boxes: a file with boxes of people, for models that look at one person at a time.
-        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
+        detector: or what finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
             one that belongs to the model.
         detector_weights: the detector's weights, where they are not to be fetched.
-        detector_threshold: people with a lower score of the detector are left out.
-        track: give people of videos ids that they keep from frame to frame.
+        detector_threshold: boxes of the detector with a lower score are left out.
+        track: give people of videos ids that they keep from frame to frame. The photos of a folder count as the frames of one video.
         flow: optical flow that helps tracking; none is faster.
         max_missing_frames: for how many frames a track without a detection is kept.
         redetector: a top-down model that looks for missed people where they should be by now; by default the model, where it is top-down.
         redetector_weights: a file for that model.
+        every: look at every how manieth frame of a video only.
+        start: leave out the frames of a video before this second.
+        end: leave out the frames of a video from this second on.
         flip: look at the mirrored photo too.
         scales: look at several scales; 1 is the model's own size.
         size: short side of the network's input in pixels; by default the model's own.
         threshold: people with a lower score are left out.
+        joint_threshold: joints with a lower score are left out; at 0 result files keep all joints, and pictures show those from 0.1 on.
         batch_size: views that go through the network at once; changes time and memory only.
         mixed: half precision on the network; faster on a GPU.
         published: sizes and merging exactly as HigherHRNet's and SWAHR's authors have them.
         no_pictures: write result files only.
         draw_boxes: draw people's boxes too.
-        joint_threshold: joints with a lower score are not drawn.
         device: auto, cpu, cuda or cuda:N.
 
     Returns:
         1 where a source could not be used, else 0.
     """
     options = changed(
-        PredictOptions(), flip=flip, scales=tuple(scales or (1.0,)), size=size, threshold=threshold, detector_threshold=detector_threshold,
-        batch_size=batch_size, mixed=mixed, published=published,
+        PredictOptions(), flip=flip, scales=tuple(scales or (1.0,)), size=size, threshold=threshold, joint_threshold=joint_threshold,
+        detector_threshold=detector_threshold, batch_size=batch_size, mixed=mixed, published=published,
     )  # fmt: skip
     if not track and (redetector is not None or redetector_weights is not None):
         raise ValueError("a redetector is for tracking: ask for it (--track)")
     tracking = TrackOptions(flow=flow, max_missing_frames=max_missing_frames)
-    second = None if redetector is None else cache(lambda: load(redetector, weights=redetector_weights, device=device))
     if not sources and not example:
         raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
     if detector is None and detector_weights is not None:
         raise ValueError("detector_weights are for a detector: name it (--detector NAME)")
+
+    def tracker(of: Model) -> Callable[[], Tracker]:
+        second = None if redetector is None else load(redetector, weights=redetector_weights, device=device)
+        return lambda: of.tracker(tracking, second)
+
+    settings: dict[str, Any] = {
+        "model": known_by(model), "weights": known_by(weights), "detector": known_by(detector), "detector weights": known_by(detector_weights),
+        "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
+    }  # fmt: skip
+    began = perf_counter()
     outcome = predict_to(
         [*sources, *([example_photo()] if example else [])],
         lambda: load(model, weights=weights, device=device),
@@ -136,212 +118,29 @@ def predict(
         options=options,
         boxes=boxes,
         finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
-        tracker=None if not track else lambda model: model.tracker(tracking, second and second()),
-        pictures=not no_pictures,
-        draw_boxes=draw_boxes,
-        joint_threshold=joint_threshold,
+        tracker=tracker if track else None,
+        drawing=None if no_pictures else Drawing(draw_boxes, joint_threshold or 0.1),
+        part=Part(every, start, end),
+        settings=settings,
+        overwrite=overwrite,
     )
-    print(_summary(outcome, out))
+    print(_summary(outcome, out, perf_counter() - began))
     if outcome.skipped:
         warnings.warn(skipped_text(outcome.skipped), stacklevel=1)
     return int(bool(outcome.failed))
 
 
-def _summary(outcome: Outcome, out: Path) -> str:
+def _summary(outcome: Outcome, out: Path, seconds: float) -> str:
     """How many, and where the results are."""
-    said = f"{_counted(outcome.people, 'person', 'people')} in {_counted(outcome.photos, 'picture')}"
+    said = f"{counted(outcome.people, 'person', 'people')} in {counted(outcome.photos, 'picture')}"
+    if outcome.empty:
+        said += f" (nobody in {outcome.empty} of them)"
+    if outcome.resumed:
+        said += f"; {counted(outcome.resumed, 'file was', 'files were')} finished before"
+    if outcome.photos > 30 and not outcome.resumed:
+        said += f"; {outcome.photos / seconds:.1f} a second"
+    if outcome.failed:
+        said += f"; {counted(len(outcome.failed), 'source')} failed, see {out / FAILED}"
     drawn = outcome.drawn if len(outcome.drawn) <= 3 else [f"{len(outcome.drawn)} drawn pictures in {out}"]
     wrote = [str(p) for p in (*outcome.written, *drawn)]
     return said + (f"; wrote {', '.join(wrote)}" if wrote else "")
-
-
-def predict_to(
-    sources: Sequence[str | Path],
-    model: Model | Callable[[], Model],
-    out: Path,
-    *,
-    formats: Sequence[str] = ("coco",),
-    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
-    boxes: Path | None = None,
-    finder: Callable[[], Any] | None = None,
-    tracker: Callable[[Model], Tracker] | None = None,
-    pictures: bool = True,
-    draw_boxes: bool = False,
-    joint_threshold: float = 0.1,
-    complain: Callable[[str], None] = lambda line: print(f"manypose: error: {line}", file=sys.stderr),
-) -> Outcome:
-    """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
-
-    A source that cannot be used is one line to `complain`, and the others go on. Result files appear whole at the end, or not at all.
-
-    Args:
-        sources: as `manypose.io.sources.sources` takes them.
-        model: a model, or what gives one once everything else is known to be in order.
-        out: the folder.
-        formats: names in `manypose.poses.formats.result_files.FORMATS`.
-        options: how to predict.
-        boxes: see `manypose.poses.boxes.read_boxes`.
-        finder: gives who finds the boxes instead, see `manypose.inference.detectors.find_detector`.
-        tracker: gives a tracker for each video.
-        pictures: draw.
-        draw_boxes: draw boxes too.
-        joint_threshold: see `manypose.poses.drawing.draw`.
-        complain: is told of each source that cannot be used.
-
-    Raises:
-        FileNotFoundError, ValueError: nothing is there to look at, or an option makes no sense.
-        OSError: the folder cannot be written.
-    """
-    outcome = Outcome()
-    if boxes is not None and finder is not None:
-        raise ValueError("give boxes or a detector, not both")
-
-    def fail(error: Exception) -> None:
-        outcome.failed.append(_line(error))
-        complain(_line(error))
-
-    paths = _paths(sources, fail)
-    known = None if boxes is None else read_boxes(boxes)
-    if known is not None and all(boxes_of(known, p) is None for p in paths):
-        raise ValueError(f"{boxes}: none of its photos is among those given; boxes are found by file name")
-    named = _named(paths)
-    if tracker is not None and not any(n.video for n in named):
-        raise ValueError("people are tracked through videos, and none is among the sources (tracks of photos: Model.predict)")
-    out.mkdir(parents=True, exist_ok=True)
-    brush = {"boxes": draw_boxes, "joint_threshold": joint_threshold} if pictures else None
-    with suppress(_Nothing), result_files(out, formats) as write, _bar(len(paths)) as bar:
-        model = model if isinstance(model, Model) else model()
-        model.check(options, known is not None or finder is not None)
-        detector = None if known is not None else finder() if finder is not None else model.finder()
-        if tracker is not None:
-            tracker(model)  # what is wrong with it is said once, not for each video
-
-        def found(items: Iterable[PhotoInput]) -> Iterator[Result]:
-            items = read_ahead(items, options.batch_size)
-            items = items if detector is None else detect(detector, items, options)
-            for result in pose(model.method, items, options):
-                outcome.skipped.update(result.skipped)
-                yield result
-
-        def followed(items: Iterable[PhotoInput]) -> Iterator[Result]:
-            return found(items) if tracker is None else tracked(found(items), tracker(model), options)
-
-        def add(entry: Entry) -> None:
-            outcome.photos += 1
-            outcome.people += len(entry.poses)
-            write(entry)
-
-        photos = [n for n in named if not n.video]
-        items = (PhotoInput(n.path, _boxes(known, n.path)) for n in photos)
-        for name, result in zip(photos, found(items), strict=True):
-            if result.poses is None or result.size is None:
-                fail(result.error or RuntimeError(f"{name.path}: no result"))
-            else:
-                add(Entry(name.path.name, name.stem, name.image_id, result.size, result.poses))
-                if brush is not None:
-                    picture = draw(result.item.pixels, result.poses, **brush)
-                    outcome.drawn.append(media.write(out / f"{name.stem}_poses.jpg", picture))
-            bar.update()
-        ids = count(1 + max(n.image_id for n in named))
-        for name in named:
-            if name.video:
-                drawn = None if brush is None else out / f"{name.stem}_poses.mp4"
-                try:
-                    _video(followed, name, ids, drawn, brush or {}, add)
-                    outcome.drawn += [drawn] if drawn is not None else []
-                except (ValueError, ImportError, FileNotFoundError) as e:
-                    fail(e)
-                bar.update()
-        if not outcome.photos:
-            raise _Nothing
-    if outcome.photos:
-        outcome.written = [out / FORMATS[f] for f in dict.fromkeys(formats)]
-    return outcome
-
-
-def _boxes(known: Mapping[str, Any] | None, path: Path) -> Float[np.ndarray, "n 5"] | None:
-    """The boxes of a photo; none where the file has none for it."""
-    found = None if known is None else boxes_of(known, path)
-    return None if known is None else with_scores([] if found is None else found)
-
-
-class _Nothing(Exception):
-    """Not one source could be used: result files that say nothing are not written."""
-
-
-def _video(
-    found: Callable[[Iterable[PhotoInput]], Iterator[Result]],
-    name: "_Name",
-    ids: Iterator[int],
-    drawn: Path | None,
-    brush: dict[str, Any],
-    add: Callable[[Entry], None],
-) -> None:
-    """The people of each frame, and the drawn video."""
-    fps = video.about(name.path).fps
-    frames = (PhotoInput(frame, keep=False, name=str(name.path)) for frame in video.frames(name.path))
-    with nullcontext(None) if drawn is None else video.writer(drawn, fps) as show:
-        for i, result in enumerate(found(frames)):
-            if result.poses is None or result.size is None:
-                raise result.error or RuntimeError(f"{name.path}: no result")
-            add(Entry(f"{name.path.name}#{i}", f"{name.stem}_{i:012d}", next(ids), result.size, result.poses))
-            if show is not None:
-                show(draw(result.item.pixels, result.poses, **brush))
-
-
-# ── names ──
-
-
-@dataclass(frozen=True)
-class _Name:
-    path: Path
-    stem: str
-    image_id: int
-    video: bool
-
-
-def _named(paths: Sequence[Path]) -> list[_Name]:
-    """A stem and an image id for each path, no two alike. A file that is called a number, as COCO's are, has that id."""
-    stems: set[str] = set()
-    numbers = [int(p.stem) for p in paths if p.stem.isdecimal()]
-    own = {n for n in numbers if numbers.count(n) == 1}
-    free = (n for n in count(1) if n not in own)
-    named = []
-    for path in paths:
-        stem = next(s for s in chain([path.stem], (f"{path.stem}-{i}" for i in count(2))) if s not in stems)
-        stems.add(stem)
-        is_own = path.stem.isdecimal() and int(path.stem) in own
-        named.append(_Name(path, stem, int(path.stem) if is_own else next(free), media.is_video(path)))
-    return named
-
-
-def _paths(sources: Sequence[str | Path], fail: Callable[[Exception], None]) -> list[Path]:
-    paths: dict[Path, None] = {}
-    errors: list[Exception] = []
-    skipped = 0
-    for source in sources:
-        try:
-            found = find(source)
-            paths.update(dict.fromkeys(found.paths))
-            skipped += found.skipped
-        except (OSError, ValueError) as e:
-            errors.append(e)
-    if not paths:
-        raise errors[0] if errors else ValueError("no sources were given")
-    for error in errors:
-        fail(error)
-    if skipped:
-        warnings.warn(f"left out as neither photo nor video: {_counted(skipped, 'file')}", stacklevel=3)
-    return list(paths)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _counted(n: int, one: str, many: str = "") -> str:
-    return f"{n} {one if n == 1 else many or one + 's'}"
-
-
-def _bar(total: int) -> tqdm:
-    return tqdm(total=total, unit=" files", disable=total < 2 or not sys.stderr.isatty())

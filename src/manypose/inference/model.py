@@ -110,7 +110,7 @@ class Model:
             ImportError: a video, and PyAV is not installed.
             ConnectionError: a detector's weights must be fetched and cannot be.
         """
-        options = changed(options, **changes)
+        options = changed(options, **changes) if changes else options
         if boxes is not None and detector is not None:
             raise ValueError("give boxes or a detector, not both")
         self.check(options, boxes is not None or detector is not None)
@@ -146,8 +146,7 @@ class Model:
         Raises:
             ValueError: there is no such detector, or it needs boxes itself.
         """
-        if detector is None and self.needs_boxes:
-            detector = self.detector or None
+        detector = self.detector or None if detector is None else detector  # a model that needs no boxes has none
         if isinstance(detector, str):
             return _found(detector, str(self.device))
         if isinstance(detector, Model):
@@ -158,15 +157,16 @@ class Model:
 
     def check(self, options: PredictOptions, boxes: bool) -> None:
         """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""
-        if boxes and not self.needs_boxes:
+        top_down = self.needs_boxes
+        if boxes and not top_down:
             raise ValueError(
                 "this model finds everybody in the photo by itself and takes no boxes; leave them out or choose a top-down model"
             )
-        if self.needs_boxes and not (boxes or self.detector):
+        if top_down and not (boxes or self.detector):
             raise ValueError(
                 "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or a detector (--detector NAME)"
             )
-        if self.needs_boxes and (options.scales != (1.0,) or options.size is not None or options.published):
+        if top_down and (options.scales != (1.0,) or options.size is not None or options.published):
             raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
 
 
@@ -205,7 +205,7 @@ def _found(name: str, device: str) -> Any:
 def _poses(result: Result) -> Poses:
     if result.poses is None:
         raise result.error or RuntimeError("no result")
-    if result.skipped:
+    if result.item.skipped:
         photo = result.item.name or (str(result.item.photo) if isinstance(result.item.photo, (str, Path)) else "the photo")
-        warnings.warn(f"{photo}: {skipped_text(result.skipped)}", stacklevel=4)
+        warnings.warn(f"{photo}: {skipped_text(result.item.skipped)}", stacklevel=4)
     return result.poses

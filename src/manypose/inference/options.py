@@ -73,7 +73,7 @@ def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
     for name in ("threshold", "joint_threshold", "detector_threshold"):
         if _whole(changes.get(name)):
             changes[name] = float(changes[name])
-    return replace(options, **changes) if changes else options
+    return replace(options, **changes)
 
 
 def _whole(value: object) -> bool:

@@ -70,15 +70,15 @@ def decoded(item: PhotoInput) -> PhotoInput:
     if item.pixels is not None or item.error is not None:
         return item
     try:
-        return with_boxes(replace(item, pixels=media.pixels(item.photo)), item.boxes)
+        item = replace(item, pixels=media.pixels(item.photo))
+        return item if item.boxes is None else with_boxes(item, item.boxes)
     except (OSError, ValueError, TypeError) as e:
         return replace(item, error=type(e)(f"{item.name}: {e}") if item.name else e)
 
 
-def with_boxes(item: PhotoInput, boxes: Float[np.ndarray, "n 5"] | None) -> PhotoInput:
-    """A photo with pixels and those of the boxes that can be used in it."""
-    if boxes is None or item.pixels is None:
-        return item
+def with_boxes(item: PhotoInput, boxes: Float[np.ndarray, "n 5"]) -> PhotoInput:
+    """A decoded photo with those of the boxes that can be used in it."""
+    assert item.pixels is not None
     sound, skipped = usable(boxes, (item.pixels.shape[0], item.pixels.shape[1]))
     return replace(item, boxes=boxes[sound], skipped=skipped)
 

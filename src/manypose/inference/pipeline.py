@@ -6,8 +6,7 @@ memory does not grow with their number: a step holds back at most `look_ahead` p
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -126,24 +125,12 @@ def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOpt
 # ── photos to batches ──
 
 
-@dataclass(eq=False)
-class _Waiting:
-    """A photo whose views wait for their batches."""
-
-    photo: PhotoInput
-    looks: list[Views]
-
-    @property
-    def done(self) -> bool:
-        return all(look.found is not None for look in self.looks)
-
-
 def _looked(
     method: Method, photos: Iterable[PhotoInput], options: PredictOptions, decode: Decode, look_ahead: int | None
 ) -> Iterator[tuple[PhotoInput, list[Views]]]:
     """Each photo with its views, in which the network has found what there is; a photo that cannot be read has none."""
     most = 4 * options.batch_size if look_ahead is None else look_ahead
-    waiting: deque[_Waiting] = deque()
+    waiting: deque[tuple[PhotoInput, list[Views]]] = deque()
     buckets: dict[tuple, list[Views]] = {}
     failure: Exception | None = None
     source = iter(photos)
@@ -154,36 +141,35 @@ def _looked(
             given, failure = None, e
         if given is not None:
             waiting.append(_prepared(method, given, options))
-            for look in waiting[-1].looks:
+            for look in waiting[-1][1]:
                 key = tuple(w.size for w in look.warps)
                 buckets.setdefault(key, []).append(look)
                 if len(buckets[key]) == options.batch_size:
                     _decode(method, buckets.pop(key), options, decode)
         # Rare sizes, and photos with few people, do not hold up the others for ever.
         while buckets and (given is None or len(waiting) > most or sum(map(len, buckets.values())) > 4 * options.batch_size):
-            first = next(look for w in waiting for look in w.looks if look.found is None)
+            first = next(look for _, looks in waiting for look in looks if look.found is None)
             _decode(method, buckets.pop(tuple(w.size for w in first.warps)), options, decode)
-            if given is None or waiting[0].done:
+            if given is None or all(look.found is not None for look in waiting[0][1]):
                 break
-        while waiting and waiting[0].done:
-            ready = waiting.popleft()
-            yield ready.photo, ready.looks
+        while waiting and all(look.found is not None for look in waiting[0][1]):
+            yield waiting.popleft()
         if given is None and not buckets:
             break
     if failure is not None:
         raise failure
 
 
-def _prepared(method: Method, photo: PhotoInput, options: PredictOptions) -> _Waiting:
+def _prepared(method: Method, photo: PhotoInput, options: PredictOptions) -> tuple[PhotoInput, list[Views]]:
     """A photo with its views, cut out of it."""
     photo = decoded(photo)
     if photo.pixels is None:
-        return _Waiting(photo, [])
+        return photo, []
     try:
         warps = _warps(method, photo, options)
     except ValueError as e:
-        return _Waiting(replace(photo, pixels=None, error=ValueError(f"{photo.name}: {e}") if photo.name else e), [])
-    return _Waiting(photo, cut(photo.pixels, warps, options.batch_size))
+        return replace(photo, pixels=None, error=ValueError(f"{photo.name}: {e}") if photo.name else e), []
+    return photo, cut(photo.pixels, warps, options.batch_size)
 
 
 def _warps(method: Method, photo: PhotoInput, options: PredictOptions) -> list[tuple[Warp, ...]]:
@@ -202,13 +188,20 @@ def _decode(method: Method, looks: list[Views], options: PredictOptions, decode:
     """Gives every look what is found in it, in the pixels of its base view."""
     warps, base, device = looks[0].warps, base_scale(options.scales), device_of(method)
     pixels = [look.pixels() for look in looks]
-    with torch.inference_mode(), _evaluating(method):
-        images = [_batch([p[i] for p in pixels], device) for i in range(len(warps))]
-        zooms = [w.scale / warps[base].scale for w in warps]
-        grid = "input" if options.published else "base"
-        maps = outputs(method, images, zooms, base, flip=options.flip, grid=grid, mixed=options.mixed)
-        for look, found in zip(looks, decode(maps, warps[base].size), strict=True):
-            look.found, look.images, look.photo = found, [], None
+    module, training = module_of(method), module_of(method).training
+    if training:  # to switch all parts of a large network takes milliseconds
+        module.eval()
+    try:
+        with torch.inference_mode():
+            images = [_batch([p[i] for p in pixels], device) for i in range(len(warps))]
+            zooms = [w.scale / warps[base].scale for w in warps]
+            grid = "input" if options.published else "base"
+            maps = outputs(method, images, zooms, base, flip=options.flip, grid=grid, mixed=options.mixed)
+            for look, found in zip(looks, decode(maps, warps[base].size), strict=True):
+                look.found, look.images, look.photo = found, [], None
+    finally:
+        if training:
+            module.train()
 
 
 def _batch(images: Sequence[UInt8[np.ndarray, "_h _w 3"]], device: torch.device) -> UInt8[Tensor, "b _h _w 3"]:
@@ -221,15 +214,3 @@ def device_of(method: Method) -> torch.device:
     module = module_of(method)
     tensor = next((t for group in (module.parameters(), module.buffers()) for t in group), None)
     return torch.device("cpu") if tensor is None else tensor.device
-
-
-@contextmanager
-def _evaluating(method: Any) -> Iterator[None]:
-    if not method.training:  # to switch all parts of a large network takes milliseconds
-        yield
-        return
-    method.eval()
-    try:
-        yield
-    finally:
-        method.train()

@@ -42,6 +42,9 @@ def outputs(
         grid: which cells the result has.
         mixed: half precision where PyTorch thinks it safe; for GPUs.
     """
+    if len(images) == 1 and not flip and grid != "input":  # nothing to merge
+        maps = _read(method, images[0], mixed)
+        return {name: m[..., None] if method.fields[name].merge == "stack" else m for name, m in maps.items()}
     first = max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base  # the one whose cells the others are read at
     order = [first, *(i for i in range(len(images)) if i != first)]
     span = _hw(images[base], 1)

@@ -1,23 +1,26 @@
-"""Result files: people of many photos, written as they come, each file whole or not at all."""
+"""Result files of many photos. Lines of people are on disk as they come; what is derived from them is written whole."""
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from manypose.io.files import atomic, write_text
 from manypose.poses.arrays import People
 from manypose.poses.formats.coco import to_coco
 from manypose.poses.formats.openpose import to_openpose
-from manypose.poses.formats.tables import CSV_HEADER, to_csv_rows, to_jsonl
+from manypose.poses.formats.tables import CSV_HEADER, from_jsonl, to_csv_rows, to_jsonl
 
-__all__ = ["FORMATS", "Entry", "result_files"]
+__all__ = ["FORMATS", "Entry", "ResultFiles"]
 
 FORMATS = {"coco": "coco.json", "csv": "poses.csv", "jsonl": "poses.jsonl", "openpose": "openpose"}
 """What can be written, and the file or folder it goes to."""
+
+CSV_COLUMNS = (*CSV_HEADER, "frame", "time")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Entry:
         image_id: its number in the COCO file.
         size: height and width.
         poses: the people.
+        frame, time: of a video's frame, its place and its seconds since the first.
     """
 
     name: str
@@ -37,97 +41,98 @@ class Entry:
     image_id: int
     size: tuple[int, int]
     poses: People
+    frame: int | None = None
+    time: float | None = None
 
 
-@contextmanager
-def result_files(out: Path, formats: Sequence[str]) -> Iterator[Callable[[Entry], None]]:
-    """Writes each entry it is given to all formats; the files appear when the block ends well.
+class ResultFiles:
+    """The result files of a folder, entry by entry.
 
-    ``coco.json`` is one COCO results list, with a ``file_name`` besides each ``image_id``; ``openpose/`` has one file a photo.
+    JSON Lines (hidden where they were not asked for) and CSV grow with each entry. ``coco.json``, one COCO results list with a
+    ``file_name`` beside each ``image_id``, is made from the lines by `finish`; ``openpose/`` has one file an entry.
+
+    Args:
+        out: the folder.
+        formats: names in `FORMATS`.
+        lines: of an earlier run, that the files begin with.
 
     Raises:
         ValueError: an unknown format.
         OSError: a file cannot be written; its name is in the message.
     """
-    unknown = [f for f in formats if f not in FORMATS]
-    if unknown:
-        raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
-    adders: list[Callable[[Entry], None]] = []
-    with ExitStack() as stack:
-        for name in dict.fromkeys(formats):
-            if name == "openpose":
-                adders.append(lambda entry: _openpose(out, entry))
-            else:
-                adders.append(stack.enter_context(_WRITERS[name](out / FORMATS[name])))
 
-        def add(entry: Entry) -> None:
-            for adder in adders:
-                adder(entry)
+    def __init__(self, out: Path, formats: Sequence[str], lines: Iterable[str] = ()) -> None:
+        self.out, self.formats = out, tuple(dict.fromkeys(formats))
+        unknown = [f for f in self.formats if f not in FORMATS]
+        if unknown:
+            raise ValueError(f"no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
+        self.lines = lines_file(out, self.formats)
+        with atomic(self.lines) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+        self._growing = [self.lines]
+        if "csv" in self.formats:
+            self._growing.append(out / FORMATS["csv"])
+            with atomic(self._growing[1]) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+                file.write(_csv([CSV_COLUMNS]))
+                file.writelines(_csv(_rows(line)) for line in self._stored())
 
-        yield add
+    def _stored(self) -> Iterator[dict[str, Any]]:
+        with open(self.lines, encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+    @property
+    def end(self) -> int:
+        """The length of the lines in bytes."""
+        return self.lines.stat().st_size
+
+    def add(self, entry: Entry) -> None:
+        """Write an entry to all files that grow; where that fails they stay as they were."""
+        more: dict[str, Any] = {} if entry.frame is None else {"frame": entry.frame, "time": round(entry.time or 0.0, 4)}
+        line = to_jsonl(entry.poses, entry.name, entry.size, image_id=entry.image_id, **more)
+        if "openpose" in self.formats:
+            content = json.dumps(to_openpose(entry.poses), allow_nan=False)
+            write_text(self.out / FORMATS["openpose"] / f"{entry.stem}_keypoints.json", content)
+        texts = [line + "\n", *([_csv(_rows(json.loads(line)))] if "csv" in self.formats else [])]
+        for path, text in zip(self._growing, texts, strict=True):
+            _append(path, text)
+
+    def finish(self) -> list[Path]:
+        """Write what is made from all lines, whole; the result files there are."""
+        if "coco" in self.formats:
+            with atomic(self.out / FORMATS["coco"]) as temporary, open(temporary, "w", encoding="utf-8") as file:
+                between = "["
+                for line in self._stored():
+                    ((_, people),) = from_jsonl([json.dumps(line)])
+                    for row in to_coco(people, line["image_id"]):
+                        file.write(between + "\n" + json.dumps({**row, "file_name": line["image"]}, ensure_ascii=False, allow_nan=False))
+                        between = ","
+                file.write("[\n]\n" if between == "[" else "\n]\n")
+        return [self.out / FORMATS[f] for f in self.formats]
 
 
-@contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
-    with atomic(path) as temporary, _named(path), open(temporary, "w", encoding="utf-8", newline="") as file:
-        yield file
+def lines_file(out: Path, formats: Sequence[str]) -> Path:
+    """The file of lines."""
+    return out / (FORMATS["jsonl"] if "jsonl" in formats else f".{FORMATS['jsonl']}")
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """A full disk's error names no file; of several that are open it must be told which."""
+def _rows(line: dict[str, Any]) -> list[tuple]:
+    ((name, people),) = from_jsonl([json.dumps(line)])
+    return [(*row, line.get("frame", ""), line.get("time", "")) for row in to_csv_rows(people, name)]
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _append(path: Path, text: str) -> None:
+    """Text at the end of a file, wholly or not at all."""
+    before = path.stat().st_size
     try:
-        yield
+        with open(path, "a", encoding="utf-8", newline="") as file:
+            file.write(text)
     except OSError as e:
-        if e.errno is not None and e.filename is None:  # an error without a number is not the system's, and says all itself
-            e.filename = str(path)
-        raise
-
-
-@contextmanager
-def _coco(path: Path) -> Iterator[Callable[[Entry], None]]:
-    with _text(path) as file:
-        file.write("[")
-        between = "\n"
-
-        def add(entry: Entry) -> None:
-            nonlocal between
-            with _named(path):
-                for row in to_coco(entry.poses, entry.image_id):
-                    file.write(between + json.dumps({**row, "file_name": entry.name}, ensure_ascii=False, allow_nan=False))
-                    between = ",\n"
-
-        yield add
-        file.write("\n]\n")
-
-
-@contextmanager
-def _csv(path: Path) -> Iterator[Callable[[Entry], None]]:
-    with _text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_HEADER)
-
-        def add(entry: Entry) -> None:
-            with _named(path):
-                writer.writerows(to_csv_rows(entry.poses, entry.name))
-
-        yield add
-
-
-@contextmanager
-def _jsonl(path: Path) -> Iterator[Callable[[Entry], None]]:
-    with _text(path) as file:
-
-        def add(entry: Entry) -> None:
-            with _named(path):
-                file.write(to_jsonl(entry.poses, entry.name, entry.size, image_id=entry.image_id) + "\n")
-
-        yield add
-
-
-def _openpose(out: Path, entry: Entry) -> None:
-    content = json.dumps(to_openpose(entry.poses), allow_nan=False)
-    write_text(out / FORMATS["openpose"] / f"{entry.stem}_keypoints.json", content)
-
-
-_WRITERS = {"coco": _coco, "csv": _csv, "jsonl": _jsonl}
+        os.truncate(path, before)
+        raise OSError(e.errno, f"cannot be written: {e.strerror or e}", str(path)) from None

@@ -1,0 +1,375 @@
+"""Prediction of many photos and videos into a folder.
+
+Results are on disk as they come. Where a run is stopped (Ctrl-C, a crash, a kill), the same run goes on with the photos and videos that were
+not finished.
+"""
+
+import errno
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from manypose import __version__
+from manypose.cli.output_names import Named, named
+from manypose.cli.progress import Finished, Progress, begin, stamp
+from manypose.inference.model import Model
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput, Result, read_ahead
+from manypose.inference.pipeline import detect, pose, tracked
+from manypose.io import photos as media
+from manypose.io import videos as video
+from manypose.io.files import write_json
+from manypose.io.sources import sources as find
+from manypose.poses.boxes import boxes_of, read_boxes, with_scores
+from manypose.poses.drawing import draw
+from manypose.poses.formats.result_files import Entry
+from manypose.tracking.tracker import Tracker
+
+__all__ = ["FAILED", "Drawing", "Outcome", "Part", "counted", "known_by", "predict_to"]
+
+FAILED = "failed.json"
+
+NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR)
+"""System errors about one output name; others, such as a full disk, end the run."""
+
+
+@dataclass
+class Outcome:
+    """What came of a run.
+
+    Args:
+        photos: photos and frames, those of an earlier run too.
+        people: people found in them.
+        empty: photos and frames without people.
+        resumed: photos and videos that an earlier run had finished.
+        written: result files.
+        drawn: drawn pictures and videos.
+        failed: one line for each photo or video that could not be used.
+        skipped: boxes that were left out, by reason.
+    """
+
+    photos: int = 0
+    people: int = 0
+    empty: int = 0
+    resumed: int = 0
+    written: list[Path] = field(default_factory=list)
+    drawn: list[Path] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How to draw.
+
+    Args:
+        boxes: draw people's boxes too.
+        joint_threshold: joints with a lower score are not drawn.
+    """
+
+    boxes: bool = False
+    joint_threshold: float = 0.1
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which frames of a video are looked at.
+
+    Args:
+        every: every how manieth. Raising it takes less time; ids of tracked people are then lost sooner.
+        start, end: seconds from its beginning.
+
+    Raises:
+        ValueError: a number makes no sense.
+    """
+
+    every: int = 1
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every must be a whole number from 1 on, got {self.every}")
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(f"start must be 0 or more and end after it, got {self.start:g} and {self.end}")
+
+
+def known_by(name: str | Path | None) -> Any:
+    """What a file is known by in the settings of a run: its name, size and time."""
+    return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number and its noun, such as 3 people."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def predict_to(
+    sources: Sequence[str | Path],
+    model: Model | Callable[[], Model],
+    out: Path,
+    *,
+    formats: Sequence[str] = ("coco",),
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    boxes: Path | None = None,
+    finder: Callable[[], Any] | None = None,
+    tracker: Callable[[Model], Callable[[], Tracker]] | None = None,
+    drawing: Drawing | None = Drawing(),
+    part: Part = Part(),
+    settings: Mapping[str, Any] = {},
+    overwrite: bool = False,
+    complain: Callable[[str], None] = lambda line: print(f"manypose: error: {line}", file=sys.stderr),
+) -> Outcome:
+    """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
+
+    A source that cannot be used is one line to `complain` and in ``failed.json``, and the others go on. A photo is finished when its
+    results are on disk, a video when those of all its frames are; what an earlier run finished is not done again.
+
+    Args:
+        sources: as `manypose.io.sources.sources` takes them.
+        model: a model, or what gives one once everything else is known to be in order.
+        out: the folder.
+        formats: names in `manypose.poses.formats.result_files.FORMATS`.
+        options: how to predict.
+        boxes: see `manypose.poses.boxes.read_boxes`.
+        finder: gives what finds the boxes instead, see `manypose.inference.detectors.find_detector`.
+        tracker: from the model to what gives a tracker for each video; photos of one folder count as the frames of a video.
+        drawing: how to draw; None: not at all.
+        part: which frames of videos.
+        settings: what else the results depend on, as JSON values: an unfinished run with other ones is not gone on with.
+        overwrite: begin anew.
+        complain: is told of each source that cannot be used.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing is there to look at, or an option makes no sense.
+        OSError: the folder cannot be written.
+    """
+    outcome = Outcome()
+    if boxes is not None and finder is not None:
+        raise ValueError("give boxes or a detector, not both")
+
+    def fail(error: Exception) -> None:
+        outcome.failed.append(_line(error))
+        complain(_line(error))
+
+    plan = named(_paths(sources, fail))
+    known = None if boxes is None else read_boxes(boxes)
+    if known is not None and any(n.video for n in plan):
+        raise ValueError(f"{boxes}: boxes are for photos, and {next(n.path for n in plan if n.video)} is a video; take a detector for it")
+    if known is not None and all(boxes_of(known, n.path) is None for n in plan):
+        raise ValueError(f"{boxes}: none of its photos is among those given; boxes are found by file name")
+    if tracker is not None and len(plan) == 1 and not plan[0].video:
+        raise ValueError("people are tracked through videos or folders of frames, and a single photo was given")
+    if any(n.video for n in plan):
+        video.available()
+    settings = {
+        **settings, "version": __version__, "options": asdict(replace(options, batch_size=1)), "boxes": known_by(boxes),
+        "part": asdict(part), "drawing": None if drawing is None else asdict(drawing), "openpose": "openpose" in formats,
+        "track": tracker is not None,
+    }  # fmt: skip
+    loaded = model if isinstance(model, Model) else None
+    if not out.exists():  # a model that cannot be loaded leaves no folder
+        loaded = model if isinstance(model, Model) else model()
+        loaded.check(options, known is not None or finder is not None)
+    progress = begin(out, formats, plan, settings, overwrite)
+    outcome.resumed = len(progress.done)
+    for finished in progress.done.values():
+        _count(outcome, finished, out)
+    todo = [n for n in plan if str(n.path.absolute()) not in progress.done]
+    run = None
+    try:
+        if todo:
+            loaded = loaded or (model if isinstance(model, Model) else model())
+            loaded.check(options, known is not None or finder is not None)
+            detector = None if known is not None else finder() if finder is not None else loaded.finder()
+            run = _Run(out, progress, options, loaded, detector, known, drawing, part, tracker and tracker(loaded), outcome, fail)
+            run.photos([n for n in todo if not n.video])
+            for name in todo:
+                if name.video:
+                    run.video(name)
+        progress.finish()
+    finally:
+        # Also after Ctrl-C or an error: what is derived from the lines so far is whole.
+        empty = not outcome.photos and not progress.results.end
+        with suppress(OSError) if sys.exc_info()[0] is not None else nullcontext():
+            outcome.written = [] if empty else progress.results.finish()
+            _tell_failures(out, outcome.failed)
+        if empty:
+            _remove(progress)
+    return outcome
+
+
+def _remove(progress: Progress) -> None:
+    """Result files that say nothing are not left behind."""
+    for path in (progress.file, progress.results.lines, progress.results.out / "poses.csv"):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _tell_failures(out: Path, failed: Sequence[str]) -> None:
+    if failed:
+        write_json(out / FAILED, {"failed": list(failed)})
+    else:
+        (out / FAILED).unlink(missing_ok=True)
+
+
+def _count(outcome: Outcome, finished: Finished, out: Path) -> None:
+    outcome.photos += finished.pictures
+    outcome.people += finished.people
+    outcome.empty += finished.empty
+    outcome.drawn += [out / finished.drawn] if finished.drawn else []
+
+
+# ── photos and videos ──
+
+
+@dataclass
+class _Run:
+    """All that a run has at hand."""
+
+    out: Path
+    progress: Progress
+    options: PredictOptions
+    model: Model
+    detector: Any
+    known: Mapping[str, Any] | None
+    drawing: Drawing | None
+    part: Part
+    tracker: Callable[[], Tracker] | None
+    outcome: Outcome
+    fail: Callable[[Exception], None]
+
+    def photos(self, names: Sequence[Named]) -> None:
+        """The people of photos; with a tracker those of a folder are frames of one video."""
+        with _bar(len(names), "photos") as bar:
+            for _, group in [(0, list(names))] if self.tracker is None else groupby(names, key=lambda n: n.path.parent):
+                some = list(group)
+                items = (PhotoInput(n.path, _boxes(self.known, n.path)) for n in some)
+                for name, result in zip(some, self._results(items, None), strict=True):
+                    try:
+                        self._photo(name, result)
+                    except (ValueError, FileNotFoundError) as e:
+                        self.fail(e)
+                    except OSError as e:
+                        if e.errno not in NAMES:
+                            raise
+                        self.fail(e)
+                    bar.update()
+
+    def _photo(self, name: Named, result: Result) -> None:
+        if result.poses is None or result.size is None:
+            raise result.error or RuntimeError(f"{name.path}: no result")
+        drawn = ""
+        if self.drawing is not None and result.item.pixels is not None:
+            drawn = media.write(self.out / f"{name.stem}_poses.jpg", self._drawn(result)).name
+        start = self.progress.results.end
+        self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses))
+        self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn)
+
+    def video(self, name: Named) -> None:
+        """The people of each frame of a video, and the drawn one."""
+        try:
+            self._frames(name)
+        except (ValueError, ImportError, FileNotFoundError) as e:
+            self.fail(e)
+        except OSError as e:
+            if e.errno not in NAMES:
+                raise
+            self.fail(e)
+
+    def _frames(self, name: Named) -> None:
+        about, part, results = video.about(name.path), self.part, self.progress.results
+        chosen: list[video.Frame] = []  # those whose results are still to come
+
+        def items() -> Iterator[PhotoInput]:
+            for frame in video.read(name.path):
+                if frame.time >= part.start and frame.number % part.every == 0:
+                    if part.end is not None and frame.time >= part.end:
+                        return
+                    chosen.append(replace(frame, pixels=frame.pixels[:0]))
+                    yield PhotoInput(frame.pixels, keep=False, name=str(name.path), pixels=frame.pixels)
+
+        start, pictures, people, empty, first = results.end, 0, 0, 0, 0.0
+        drawn = None if self.drawing is None else self.out / f"{name.stem}_poses.mp4"
+        whole = part == Part()
+        show_to = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, name.path if whole else None)
+        with _bar(about.count // part.every, "frames", name.name) as bar, show_to as show:
+            for result in self._results(items(), self.options.batch_size):
+                if result.poses is None or result.size is None:
+                    raise result.error or RuntimeError(f"{name.path}: no result")
+                frame = chosen.pop(0)
+                first = frame.time if not pictures else first
+                stem = f"{name.stem}_{frame.number:012d}"
+                image_id = next(self.progress.frame_ids)
+                results.add(Entry(f"{name.name}#{frame.number}", stem, image_id, result.size, result.poses, frame.number, frame.time))
+                pictures, people, empty = pictures + 1, people + len(result.poses), empty + (not len(result.poses))
+                if show is not None:
+                    show(self._drawn(result), frame.time - first)
+                bar.update()
+        if not pictures:
+            raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end}")
+        self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name)
+
+    def _results(self, items: Iterable[PhotoInput], look_ahead: int | None) -> Iterator[Result]:
+        items = read_ahead(items, self.options.batch_size)
+        items = items if self.detector is None else detect(self.detector, items, self.options, look_ahead)
+        results = pose(self.model.method, items, self.options, look_ahead)
+        for result in results if self.tracker is None else tracked(results, self.tracker(), self.options):
+            self.outcome.skipped.update(result.skipped)
+            yield result
+
+    def _drawn(self, result: Result) -> np.ndarray:
+        assert self.drawing is not None
+        assert result.poses is not None
+        return draw(result.item.pixels, result.poses, boxes=self.drawing.boxes, joint_threshold=self.drawing.joint_threshold)
+
+    def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str) -> None:
+        path = str(name.path.absolute())
+        finished = Finished(path, stamp(name.path), start, self.progress.results.end, pictures, people, empty, drawn)
+        self.progress.mark(finished)
+        _count(self.outcome, finished, self.out)
+
+
+def _boxes(known: Mapping[str, Any] | None, path: Path) -> Float[np.ndarray, "n 5"] | None:
+    """The boxes of a photo; none where the file has none for it."""
+    found = None if known is None else boxes_of(known, path)
+    return None if known is None else with_scores([] if found is None else found)
+
+
+def _paths(sources: Sequence[str | Path], fail: Callable[[Exception], None]) -> list[Path]:
+    paths: dict[Path, None] = {}
+    errors: list[Exception] = []
+    skipped = 0
+    for source in sources:
+        try:
+            found = find(source)
+            paths.update(dict.fromkeys(found.paths))
+            skipped += found.skipped
+        except (OSError, ValueError) as e:
+            errors.append(e)
+    if not paths:
+        raise errors[0] if errors else ValueError("no sources were given")
+    for error in errors:
+        fail(error)
+    if skipped:
+        warnings.warn(f"left out as neither photo nor video: {counted(skipped, 'file')}", stacklevel=3)
+    return list(paths)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _bar(total: int, unit: str, name: str = "") -> tqdm:
+    """A bar with the rate and the time left, where somebody looks."""
+    return tqdm(total=total or None, desc=name or None, unit=f" {unit}", disable=(total == 1 and not name) or not sys.stderr.isatty())

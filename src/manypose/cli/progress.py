@@ -1,0 +1,159 @@
+"""What a run into a folder has finished, so that the same command goes on where it was stopped: by Ctrl-C, a crash or a kill.
+
+``.progress.jsonl`` holds the settings and a line for each finished photo or video, with its place among the lines of people. A line is
+written after the results that it stands for are on disk.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from manypose.cli.output_names import Named
+from manypose.io.files import write_text
+from manypose.poses.formats.result_files import ResultFiles, lines_file
+
+__all__ = ["Finished", "Progress", "begin", "stamp"]
+
+FILE = ".progress.jsonl"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A photo or video whose results are on disk.
+
+    Args:
+        path: of the photo or video.
+        stamp: its size in bytes and time of change (ns).
+        start, end: its lines among the lines of people, in bytes.
+        pictures: photos and frames.
+        people: found in them.
+        empty: pictures without people.
+        drawn: the drawn picture, a file name in the folder; empty where none was wanted.
+    """
+
+    path: str
+    stamp: list[int]
+    start: int
+    end: int
+    pictures: int
+    people: int
+    empty: int
+    drawn: str = ""
+
+
+@dataclass
+class Progress:
+    """A folder's results and what of them is finished; `done` by absolute path."""
+
+    file: Path
+    results: ResultFiles
+    done: dict[str, Finished]
+    frame_ids: Iterator[int]
+
+    def mark(self, finished: Finished) -> None:
+        """Remember that a photo or video is finished."""
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(finished)) + "\n")
+
+    def finish(self) -> None:
+        """Remember that the run came to its end: another one with other settings may take its place."""
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write('{"finished": true}\n')
+
+
+def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Mapping[str, Any], overwrite: bool) -> Progress:
+    """Begin a run, or go on with one: the results of unchanged photos and videos stay.
+
+    Args:
+        out: the folder.
+        formats: see `ResultFiles`.
+        plan: all photos and videos.
+        settings: what the results depend on, as JSON values.
+        overwrite: begin anew.
+
+    Raises:
+        ValueError: an unfinished run with other settings lies there.
+        OSError: the folder cannot be written.
+    """
+    file = out / FILE
+    settings = json.loads(json.dumps(settings))
+    before, old_formats = ({}, formats) if overwrite else _finished(file, settings)
+    wanted = {str(n.path.absolute()): n for n in plan}
+    old = lines_file(out, old_formats)
+    keep = {p: f for p, f in before.items() if p in wanted and f.stamp == stamp(Path(p)) and old.is_file() and f.end <= old.stat().st_size}
+    frame_ids = count(1 + max((n.image_id for n in plan), default=0))
+    kept: dict[str, Finished] = {}
+    results = ResultFiles(out, formats, _lines(old, keep, plan, frame_ids, kept))
+    if old != results.lines:
+        with suppress(OSError):
+            old.unlink(missing_ok=True)
+    header = {"settings": settings, "formats": list(formats)}
+    write_text(file, "".join(json.dumps(row) + "\n" for row in (header, *map(asdict, kept.values()))))
+    return Progress(file, results, kept, frame_ids)
+
+
+def stamp(path: Path) -> list[int]:
+    """A file's size and time of change; zeros where it cannot be asked."""
+    try:
+        about = path.stat()
+    except OSError:
+        return [0, 0]
+    return [about.st_size, about.st_mtime_ns]
+
+
+def _finished(file: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Finished], Sequence[str]]:
+    """The finished photos and videos of an earlier run with the same settings, and its formats."""
+    try:
+        rows = [_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return {}, ()
+    if not rows or not isinstance(rows[0].get("settings"), dict):
+        return {}, ()
+    if rows[0]["settings"] != settings:
+        if rows[-1].get("finished"):
+            return {}, rows[0].get("formats", ())
+        other = sorted(k for k in {*settings, *rows[0]["settings"]} if settings.get(k) != rows[0]["settings"].get(k))
+        raise ValueError(
+            f"{file.parent}: holds an unfinished run with other settings ({', '.join(other)}); give the same ones to go on, another --out, "
+            "or --overwrite"
+        )
+    found = {}
+    for row in rows[1:]:
+        with suppress(TypeError):  # a line that a kill cut off, or the last one
+            found[row.get("path", "")] = Finished(**row)
+    return found, rows[0].get("formats", ())
+
+
+def _json(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _lines(
+    old: Path, keep: Mapping[str, Finished], plan: Sequence[Named], frame_ids: Iterator[int], kept: dict[str, Finished]
+) -> Iterator[str]:
+    """The lines of what is kept, in the order of the plan and under its names; fills `kept` with their new places."""
+    at = 0
+    for name in (*(n for n in plan if not n.video), *(n for n in plan if n.video)):
+        finished = keep.get(str(name.path.absolute()))
+        if finished is None:
+            continue
+        start = at
+        with open(old, "rb") as file:
+            file.seek(finished.start)
+            for line in file.read(finished.end - finished.start).decode("utf-8").splitlines():
+                row = json.loads(line)
+                frame = row.get("frame")
+                row["image"] = name.name if frame is None else f"{name.name}#{frame}"
+                row["image_id"] = name.image_id if frame is None else next(frame_ids)
+                text = json.dumps(row, ensure_ascii=False) + "\n"
+                at += len(text.encode())
+                yield text
+        kept[str(name.path.absolute())] = replace(finished, start=start, end=at)
