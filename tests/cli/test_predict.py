@@ -11,7 +11,7 @@ import torch
 from dots import FLY, BoxDots, Dots, photo_of
 
 from manypose.cli.__main__ import main
-from manypose.cli.predict_into import predict_to
+from manypose.cli.predict_into import Part, predict_to
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
@@ -35,7 +35,8 @@ def photos(tmp_path):
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+    """The files of a folder that people look at."""
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
 
 
 def test_everything_is_written(photos, tmp_path, recwarn):
@@ -73,7 +74,8 @@ def test_bad_photos_are_told_and_the_others_go_on(photos, tmp_path):
     assert told == outcome.failed
     assert sorted(Path(line.split(":")[0]).name for line in told) == ["broken.jpg", "empty.png", "missing.jpg"]
     assert "coco.json" in names(out)
-    assert len(names(out)) == 4
+    assert len(names(out)) == 5
+    assert json.loads((out / "failed.json").read_text()) == {"failed": told}
 
 
 def test_nothing_to_look_at(tmp_path):
@@ -83,7 +85,7 @@ def test_nothing_to_look_at(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     outcome = predict_to([tmp_path / "a.jpg"], Model(Dots()), tmp_path / "out", complain=lambda _: None)
     assert len(outcome.failed) == 1
-    assert names(tmp_path / "out") == []
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["failed.json"]
 
 
 def test_the_model_is_loaded_only_when_there_is_something_to_do(tmp_path):
@@ -130,7 +132,7 @@ def test_a_broken_video_leaves_no_drawing(tmp_path):
     outcome = predict_to([tmp_path / "clip.mp4"], Model(Dots()), tmp_path / "out", complain=told.append)
     assert len(outcome.failed) == len(told) == 1
     assert "clip.mp4" in told[0]
-    assert names(tmp_path / "out") == []
+    assert names(tmp_path / "out") == ["failed.json"]
 
 
 class Disk:
@@ -141,7 +143,7 @@ class Disk:
 
         def opened(file, mode="r", *args, **kwargs):
             handle = real(file, mode, *args, **kwargs)
-            if "w" in mode and only in str(file):
+            if ("w" in mode or "a" in mode) and only in str(file):
                 written, put = [0], handle.write
 
                 def write(data):
@@ -170,13 +172,35 @@ class _Proxy:
         self._handle.close()
 
 
+def _full_at_the_third():
+    calls = []
+
+    def draw(picture, poses, **_):
+        calls.append(1)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device", "b-2_poses.jpg")
+        return picture
+
+    return draw
+
+
 def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(photos, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    Disk(monkeypatch, 300, "poses")
-    with pytest.raises(OSError, match=r"cannot be written: No space left on device: .*poses\.jsonl") as caught:
-        predict_to([photos], Model(Dots()), out, formats=("coco", "jsonl"), pictures=False)
+    with monkeypatch.context() as full:
+        Disk(full, 300, "poses")
+        with pytest.raises(OSError, match=r"cannot be written: No space left on device: .*poses\.jsonl") as caught:
+            predict_to([photos], Model(Dots()), out, formats=("coco", "jsonl"), drawing=None)
     assert caught.value.filename.endswith("poses.jsonl")
     assert names(out) == []
+    with monkeypatch.context() as full:
+        full.setattr("manypose.cli.predict_into.draw", _full_at_the_third())
+        with pytest.raises(OSError, match="No space left"):
+            predict_to([photos], Model(Dots()), out, formats=("coco", "jsonl"))
+    before = [json.loads(line)["image"] for line in (out / "poses.jsonl").read_text().splitlines()]
+    assert before == ["000000000785.png", "b.jpg"]
+    assert len(json.loads((out / "coco.json").read_text())) == 2
+    assert predict_to([photos], Model(Dots()), out, formats=("coco", "jsonl")).resumed == 2
+    assert [json.loads(line)["image"] for line in (out / "poses.jsonl").read_text().splitlines()] == [*before, "b.png"]
 
 
 def test_an_unwritable_folder(photos, tmp_path):
@@ -185,6 +209,188 @@ def test_an_unwritable_folder(photos, tmp_path):
         predict_to([photos], Model(Dots()), tmp_path / "file" / "out")
     with pytest.raises(ValueError, match=r"no format 'xml'; there are coco"):
         predict_to([photos], Model(Dots()), tmp_path / "out", formats=("xml",))
+
+
+# ── stopped and gone on with ──
+
+
+class Counting(Dots):
+    """Stops after some photos, as a kill would: with an exception that nothing catches."""
+
+    def __init__(self, after: int = 10**9):
+        super().__init__()
+        self.after, self.looked = after, 0
+
+    def decode(self, outputs, size):
+        self.looked += len(outputs["heat"])
+        if self.looked > self.after:
+            raise KeyboardInterrupt
+        return super().decode(outputs, size)
+
+
+def content(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != ".progress.jsonl"}
+
+
+def photo_set(tmp_path: Path, count: int = 9) -> Path:
+    for i in range(count):
+        media.write(tmp_path / "many" / f"{i}.png", photo_of((96, 128), JOINTS + i))
+    return tmp_path / "many"
+
+
+def test_a_stopped_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path):
+    photos, every = photo_set(tmp_path), {"formats": ("coco", "csv", "jsonl", "openpose"), "options": PredictOptions(batch_size=1)}
+    whole = predict_to([photos], Model(Counting()), tmp_path / "whole", **every)
+    out = tmp_path / "out"
+    for after in (0, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            predict_to([photos], Model(Counting(after)), out, **every)
+        lines = (out / "poses.jsonl").read_text().splitlines() if after else []
+        people = json.loads((out / "coco.json").read_text()) if after else []
+        assert len(lines) == len(people) == {0: 0, 2: 2, 3: 5}[after]  # whole, after Ctrl-C too
+    last = Counting()
+    done = predict_to([photos], Model(last), out, **every)
+    assert (last.looked, done.resumed) == (4, 5)
+    assert (done.photos, done.people) == (whole.photos, whole.people) == (9, 9)
+    assert content(out) == content(tmp_path / "whole")
+    again = predict_to([photos], lambda: pytest.fail("nothing is left to do"), out, **every)
+    assert (again.photos, again.resumed) == (9, 9)
+
+
+def test_what_a_kill_leaves_half_written_is_done_again(tmp_path):
+    photos, out, one = photo_set(tmp_path, 5), tmp_path / "out", {"formats": ("jsonl",), "drawing": None}
+    predict_to([photos], Model(Dots()), out, **one)
+    whole = (out / "poses.jsonl").read_bytes()
+    progress = (out / ".progress.jsonl").read_text().splitlines()
+    for cut in range(40, len(whole), 97):
+        (out / "poses.jsonl").write_bytes(whole[:cut])
+        (out / ".progress.jsonl").write_text("\n".join(progress[:4]) + '\n{"path": "/x", "sta')
+        predict_to([photos], Model(Dots()), out, **one)
+        assert (out / "poses.jsonl").read_bytes() == whole
+
+
+def test_a_changed_photo_is_done_again_and_a_new_one_added(tmp_path):
+    photos, out = photo_set(tmp_path, 3), tmp_path / "out"
+    predict_to([photos], Model(Dots()), out)
+    media.write(photos / "1.png", photo_of((100, 128), JOINTS))
+    media.write(photos / "9.png", photo_of((96, 128), JOINTS))
+    method = Counting()
+    assert predict_to([photos], Model(method), out).resumed == 2
+    assert method.looked == 2
+    assert sorted(r["image_id"] for r in json.loads((out / "coco.json").read_text())) == [0, 1, 2, 9]
+
+
+def test_other_settings_need_a_word_where_the_run_was_not_finished(tmp_path):
+    photos, out = photo_set(tmp_path, 4), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict_to([photos], Model(Counting(2)), out, options=PredictOptions(batch_size=1))
+    with pytest.raises(ValueError, match=r"unfinished run with other settings \(options\).*--overwrite"):
+        predict_to([photos], Model(Dots()), out, options=PredictOptions(flip=True))
+    assert predict_to([photos], Model(Dots()), out, options=PredictOptions(flip=True), overwrite=True).resumed == 0
+    assert predict_to([photos], Model(Dots()), out).resumed == 0  # that run was finished: other settings begin anew
+    assert predict_to([photos], Model(Dots()), out, options=PredictOptions(batch_size=3)).resumed == 4
+
+
+def test_a_video_that_was_stopped_is_done_again_as_a_whole(tmp_path):
+    pytest.importorskip("av", reason="the extra 'video' is not installed")
+    for name in ("a", "b"):
+        with videos.writer(tmp_path / f"{name}.mp4", 12) as add:
+            for i in range(6):
+                add(photo_of((96, 150), JOINTS + i, 7))
+    clips, every = [tmp_path / "a.mp4", tmp_path / "b.mp4"], {"formats": ("coco", "csv", "jsonl"), "options": PredictOptions(batch_size=1)}
+    predict_to(clips, Model(Dots()), tmp_path / "whole", **every)
+    with pytest.raises(KeyboardInterrupt):
+        predict_to(clips, Model(Counting(9)), tmp_path / "out", **every)
+    assert len((tmp_path / "out" / "poses.jsonl").read_text().splitlines()) == 9
+    method = Counting()
+    predict_to(clips, Model(method), tmp_path / "out", **every)
+    assert method.looked == 6
+    assert content(tmp_path / "out").keys() == content(tmp_path / "whole").keys()
+    for name in ("coco.json", "poses.csv", "poses.jsonl"):
+        assert content(tmp_path / "out")[name] == content(tmp_path / "whole")[name]
+
+
+# ── names ──
+
+
+def test_one_name_in_two_folders(tmp_path):
+    paths = [media.write(tmp_path / f / "1.png", photo_of((96, 128), JOINTS + i)) for i, f in enumerate(("x", "y/z"))]
+    predict_to(paths, Model(Dots()), tmp_path / "out", formats=("coco", "csv", "jsonl"))
+    rows = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [r["file_name"] for r in rows] == ["x/1.png", "y/z/1.png"]
+    assert len({r["image_id"] for r in rows}) == 2
+    assert list(formats.from_csv((tmp_path / "out" / "poses.csv").read_text().splitlines(), FLY)) == ["x/1.png", "y/z/1.png"]
+    assert "1_poses.jpg" in names(tmp_path / "out")
+    assert "1-2_poses.jpg" in names(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["名" * 82, "=cmd()", "a\nb", "x" * 250, os.fsdecode(b"\xff\xfe photo")])
+def test_odd_names_do_not_end_the_run(tmp_path, name):
+    folder = tmp_path / "photos"
+    media.write(folder / "a.png", photo_of((96, 128), JOINTS))
+    odd = folder / f"{name}.png"
+    odd.write_bytes((folder / "a.png").read_bytes())
+    media.write(folder / "z.png", photo_of((96, 128), JOINTS))
+    outcome = predict_to([folder], Model(Dots()), tmp_path / "out", formats=("coco", "csv", "jsonl", "openpose"))
+    assert (outcome.photos, outcome.failed) == (3, [])
+    assert len(names(tmp_path / "out" / "openpose")) == 3
+    assert all(p.parent in (tmp_path / "out", tmp_path / "out" / "openpose") for p in (tmp_path / "out").rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("paths", [lambda n: [Path(f"/p/{i}.jpg") for i in range(n)], lambda n: [Path(f"/p/{i}/a.jpg") for i in range(n)]])
+def test_naming_takes_time_in_proportion_to_the_number(paths):
+    from time import process_time
+
+    from manypose.cli.output_names import named
+
+    def seconds(n: int) -> float:
+        start = process_time()
+        found = named(paths(n))
+        assert len({f.stem for f in found}) == len({f.image_id for f in found}) == n
+        return (process_time() - start) / n
+
+    assert min(seconds(20_000) for _ in range(2)) < 2.5 * min(seconds(1_000) for _ in range(5))
+
+
+# ── parts of videos, frames as a video ──
+
+
+def test_part_of_a_video_and_its_times(tmp_path):
+    pytest.importorskip("av", reason="the extra 'video' is not installed")
+    with videos.writer(tmp_path / "clip.mp4", 10) as add:
+        for i in range(20):
+            add(photo_of((96, 150), JOINTS + i, 7))
+    part = Part(every=3, start=0.5, end=1.5)
+    predict_to([tmp_path / "clip.mp4"], Model(Dots()), tmp_path / "out", formats=("jsonl", "csv"), part=part)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["time"]) for line in lines] == [(6, 0.6), (9, 0.9), (12, 1.2)]
+    assert (tmp_path / "out" / "poses.csv").read_text().splitlines()[1].endswith(",6,0.6")
+    assert len(list(videos.frames(tmp_path / "out" / "clip_poses.mp4"))) == 3
+    with pytest.raises(ValueError, match="every must"):
+        Part(every=0)
+    with pytest.raises(ValueError, match="end after it"):
+        Part(start=2, end=1)
+
+
+def test_a_varying_rate_is_kept(tmp_path):
+    pytest.importorskip("av", reason="the extra 'video' is not installed")
+    times = [0.1 * i for i in range(5)] + [3 + 0.1 * i for i in range(5)]
+    with videos.writer(tmp_path / "clip.mp4", 10) as add:
+        for i, time in enumerate(times):
+            add(photo_of((96, 150), JOINTS + i, 7), time)
+    predict_to([tmp_path / "clip.mp4"], Model(Dots()), tmp_path / "out", formats=("jsonl",))
+    assert [json.loads(line)["time"] for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()] == pytest.approx(times)
+    assert [f.time for f in videos.read(tmp_path / "out" / "clip_poses.mp4")] == pytest.approx(times, abs=1e-3)
+
+
+def test_a_folder_of_frames_is_tracked_as_a_video(tmp_path):
+    for folder in ("one", "two"):
+        for i in range(4):
+            media.write(tmp_path / folder / f"{i:03d}.png", photo_of((96, 160), JOINTS + 3 * i))
+    sources = [tmp_path / "one", tmp_path / "two"]
+    predict_to(sources, Model(Dots()), tmp_path / "out", formats=("jsonl",), drawing=None, tracker=lambda model: model.tracker)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()]
+    assert [[p["id"] for p in line["people"]] for line in lines] == [[1]] * 8
 
 
 # ── the command line, with the real method (random weights: what it finds does not matter here) ──
@@ -208,7 +414,7 @@ def test_command_line(photos, untrained, tmp_path, capsys):
         capsys, "predict", photos / "b.jpg", "--model", untrained, "--out", out, "--format", "coco,csv", "--device", "cpu", "--size", 64
     )
     assert (code, errors) == (0, "")
-    assert f"in 1 picture; wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
+    assert f"in 1 picture (nobody in 1 of them); wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
     assert names(out) == ["b_poses.jpg", "coco.json", "poses.csv"]
 
 

@@ -69,7 +69,7 @@ def test_drawn_people_are_found(flies: Path) -> None:
     assert done.figures["AP"] > 0.9
     assert done.protocol == (
         "flies (own data set); 13 images (10 with labelled people, 3 without), 10 people, 0 crowd regions; Dots, whole photos, no boxes, "
-        "short side 128, scale 1, no flip, joints rounded to 0.001 px; OKS 0.50:0.95, the 20 best results of an image"
+        "short side 128, scale 1, no flip, people from score 0, joints rounded to 0.001 px; OKS 0.50:0.95, the 20 best results of an image"
     )
     assert [n for n in done.notes if "not defined" in n] == [
         f"{k} is not defined: no person of that size is annotated" for k in ("APl", "ARl")

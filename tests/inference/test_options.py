@@ -42,7 +42,7 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
     expected = by_scores(direct.keypoints, direct.scores)
     assert len(direct) == (2 if options.threshold == 0.17 and options.detector_threshold == 0.2 else 1)
 
-    predict_to([photo], model, tmp_path / "out", finder=lambda: finder, options=options, formats=("jsonl",), pictures=False)
+    predict_to([photo], model, tmp_path / "out", finder=lambda: finder, options=options, formats=("jsonl",), drawing=None)
     ((_, lines),) = formats.from_jsonl((tmp_path / "out" / "poses.jsonl").read_text().splitlines())
     assert [s for s, _ in by_scores(lines.keypoints, lines.scores)] == pytest.approx([s for s, _ in expected], abs=1e-3)
 
@@ -55,7 +55,7 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
              "keypoints": np.column_stack([HERE, [2, 2, 2]]).ravel().tolist()}]  # fmt: skip
     (tmp_path / "truth.json").write_text(json.dumps(truth | {"annotations": rows}))
     (tmp_path / "set.yaml").write_text(
-        f"annotations: {tmp_path / 'truth.json'}\nimages: {photo.parent}\nskeleton: {{joints: [left_wing, right_wing, head]}}\n"
+        f"annotations: {tmp_path / 'truth.json'}\nimages: {photo.parent}\nskeleton: {{joints: [left_wing, right_wing, head], sigmas: [0.05, 0.05, 0.05]}}\n"
     )
     monkeypatch.setattr("manypose.evaluation.evaluate.find_detector", lambda name, **_: finder)
     values = {n: getattr(options, n) for n in ("flip", "threshold", "detector_threshold", "joint_threshold")}

@@ -84,7 +84,7 @@ def test_every_format_has_the_ids(clip, tmp_path):
     out = tmp_path / "out"
     media.write(tmp_path / "a.png", frame(0))
     outcome = predict_to(
-        [clip, tmp_path / "a.png"], Model(Dots()), out, formats=("coco", "csv", "jsonl", "openpose"), tracker=lambda model: model.tracker()
+        [clip, tmp_path / "a.png"], Model(Dots()), out, formats=("coco", "csv", "jsonl", "openpose"), tracker=lambda model: model.tracker
     )
     assert outcome.failed == []
     lines = dict(formats.from_jsonl((out / "poses.jsonl").read_text().splitlines()))
@@ -134,8 +134,8 @@ def test_bad_commands(clip, tmp_path, capsys, monkeypatch, more, message):
 
 def test_photos_are_not_tracked(tmp_path):
     media.write(tmp_path / "a.png", frame(0))
-    with pytest.raises(ValueError, match="tracked through videos, and none is among the sources"):
-        predict_to([tmp_path / "a.png"], Model(Dots()), tmp_path / "out", tracker=lambda model: model.tracker())
+    with pytest.raises(ValueError, match="through videos or folders of frames, and a single photo"):
+        predict_to([tmp_path / "a.png"], Model(Dots()), tmp_path / "out", tracker=lambda model: model.tracker)
     assert not (tmp_path / "out").exists()
 
 

@@ -103,6 +103,7 @@ def predict(
 
     def tracker(of: Model) -> Callable[[], Tracker]:
         second = None if redetector is None else load(redetector, weights=redetector_weights, device=device)
+        of.tracker(tracking, second)  # what is wrong with it is said once, not for each video
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {

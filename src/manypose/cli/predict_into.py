@@ -255,7 +255,7 @@ class _Run:
             for _, group in [(0, list(names))] if self.tracker is None else groupby(names, key=lambda n: n.path.parent):
                 some = list(group)
                 items = (PhotoInput(n.path, _boxes(self.known, n.path)) for n in some)
-                for name, result in zip(some, self._results(items, None), strict=True):
+                for name, result in zip(some, self._results(items, None, self.tracker if len(some) > 1 else None), strict=True):
                     try:
                         self._photo(name, result)
                     except (ValueError, FileNotFoundError) as e:
@@ -304,7 +304,7 @@ class _Run:
         whole = part == Part()
         show_to = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, name.path if whole else None)
         with _bar(about.count // part.every, "frames", name.name) as bar, show_to as show:
-            for result in self._results(items(), self.options.batch_size):
+            for result in self._results(items(), self.options.batch_size, self.tracker):
                 if result.poses is None or result.size is None:
                     raise result.error or RuntimeError(f"{name.path}: no result")
                 frame = chosen.pop(0)
@@ -320,11 +320,13 @@ class _Run:
             raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end}")
         self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name)
 
-    def _results(self, items: Iterable[PhotoInput], look_ahead: int | None) -> Iterator[Result]:
+    def _results(
+        self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None
+    ) -> Iterator[Result]:
         items = read_ahead(items, self.options.batch_size)
         items = items if self.detector is None else detect(self.detector, items, self.options, look_ahead)
         results = pose(self.model.method, items, self.options, look_ahead)
-        for result in results if self.tracker is None else tracked(results, self.tracker(), self.options):
+        for result in results if tracker is None else tracked(results, tracker(), self.options):
             self.outcome.skipped.update(result.skipped)
             yield result
 
