@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench network": ("manypose.cli.bench:network", "how long a network takes, against the input's size"),
     "bench train": ("manypose.cli.bench:train", "how many photos a second a training gets through"),
     "prn train": ("manypose.methods.multiposenet.prn_train:train", "train a Pose Residual Network on annotations alone"),
+    "prn detect": ("manypose.cli.prn_detect:detect", "a MultiPoseNet's detections on annotated photos, for prn train"),
     "prn join": ("manypose.cli.join_prn:join", "put a Pose Residual Network into a MultiPoseNet's weights file"),
     "grouping train": ("manypose.methods.simple.grouping_train:train", "train SIMPLE's grouping CNN on annotations alone, from a config"),
     "doctor": ("manypose.cli.doctor:doctor", "what is installed, and whether it works"),

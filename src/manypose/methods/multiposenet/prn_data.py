@@ -23,7 +23,7 @@ class People:
     Args:
         keypoints: x, y, visibility (0 not labelled).
         boxes: xyxy.
-        areas: square pixels.
+        areas: square pixels; 0 where joints are candidates of other regions alone (see `prn_detections`).
         image: place of the image.
         first: row of the image's first person, for each person.
         count: how many persons the image has, for each person.
@@ -119,12 +119,12 @@ def points(
 
 
 def order(people: People, least: int = 2) -> Int[Tensor, " m"]:
-    """The persons with at least `least` labelled joints, easy ones first: by number of joints, then by the box's area (Section 3.5)."""
+    """The persons with an area and at least `least` labelled joints, easy ones first: by number of joints, then box area (Section 3.5)."""
     labelled = (people.keypoints[..., 2] > 0).sum(1)
     size = (people.boxes[:, 2:] - people.boxes[:, :2]).prod(1)
     by = np.lexsort((-size.numpy(), -labelled.numpy()))
     by = torch.from_numpy(by)
-    return by[labelled[by] >= least]
+    return by[(labelled[by] >= least) & (people.areas[by] > 0)]
 
 
 def batches(

@@ -1,0 +1,76 @@
+"""Detections of photos in the form of annotations, so that a PRN learns from what it will be given (MultiPoseNet, Sections 3.4, 3.5)."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+from torchvision.ops import box_iou
+
+from manypose.data.datasets.coco import AnnotatedImage
+from manypose.poses.skeleton import Skeleton
+
+__all__ = ["as_annotations"]
+
+
+def as_annotations(
+    image: AnnotatedImage,
+    skeleton: Skeleton,
+    xy: Float[np.ndarray, "c 2"],
+    joint: Int[np.ndarray, " c"],
+    boxes: Float[np.ndarray, "m 4"],
+    least_iou: float = 0.5,
+    least_oks: float = 0.5,
+) -> AnnotatedImage:
+    """The annotated people as a detector saw them: their detected boxes and keypoint candidates.
+
+    Rows of area 0 have no detected box of their own: people whom the detector missed, and after them candidates that belong to no
+    person. Training takes their joints as candidates in the other rows' regions, and learns no region of theirs.
+
+    Args:
+        image: annotated people, in photo pixels.
+        skeleton: their joints.
+        xy, joint: the detected candidates, in photo pixels.
+        boxes: the detected boxes, xyxy in photo pixels.
+        least_iou: overlap from which a detected box is a person's.
+        least_oks: OKS of one joint from which a candidate is that joint; 0.5 is a distance of 1.2 standard deviations.
+    """
+    n, k = image.keypoints.shape[:2]
+    keypoints = np.zeros((n, k, 3), np.float32)
+    left = np.ones(len(xy), bool)
+    for j in range(k):
+        of = np.flatnonzero(joint == j)
+        square = ((image.keypoints[:, None, j, :2] - xy[of]) ** 2).sum(2)
+        alike = np.exp(-square / (2 * np.maximum(image.areas, 1)[:, None] * (2 * skeleton.sigmas[j]) ** 2))
+        person, candidate = _pairs(np.where(image.keypoints[:, None, j, 2] > 0, alike, 0), least_oks)
+        keypoints[person, j] = np.column_stack([xy[of[candidate]], np.full(len(person), 2)])
+        left[of[candidate]] = False
+    overlap = box_iou(torch.from_numpy(image.boxes).float(), torch.from_numpy(boxes).float()).numpy()
+    person, box = _pairs(overlap, least_iou)
+    found, areas = np.zeros((n, 4), np.float32), np.zeros(n, np.float64)
+    found[person], areas[person] = boxes[box], image.areas[person]
+    others = _rows(xy, joint, left, k)
+    return AnnotatedImage(
+        image.image_id,
+        image.size,
+        np.concatenate([keypoints, others]),
+        np.concatenate([found, np.zeros((len(others), 4), np.float32)]),
+        np.concatenate([areas, np.zeros(len(others))]),
+        np.concatenate([image.area_true, np.zeros(len(others), bool)]),
+    )
+
+
+def _pairs(value: Float[np.ndarray, "n m"], least: float) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """The one-to-one pairs with the highest sum of values, of those of at least `least`."""
+    a, b = linear_sum_assignment(np.where(value >= least, value, 0), maximize=True)
+    good = value[a, b] >= least
+    return a[good], b[good]
+
+
+def _rows(xy: Float[np.ndarray, "c 2"], joint: Int[np.ndarray, " c"], left: Bool[np.ndarray, " c"], k: int) -> Float[np.ndarray, "r k 3"]:
+    """Candidates that belong to no person, as few rows as hold them, one of a joint in each."""
+    counts = np.bincount(joint[left], minlength=k)
+    rows = np.zeros((int(counts.max(initial=0)), k, 3), np.float32)
+    for j in range(k):
+        of = np.flatnonzero(left & (joint == j))
+        rows[: len(of), j] = np.column_stack([xy[of], np.full(len(of), 2)])
+    return rows
