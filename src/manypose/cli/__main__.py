@@ -10,10 +10,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from typing import Any
 
 from manypose import __version__
+from manypose.cli.arguments import CONFIG_OPTIONS, arguments, configured, hint, sort_words
+from manypose.cli.help import page
+from manypose.cli.signature import Parameter, Verb, read_verb
 
 __all__ = ["VERBS", "main"]
 
@@ -37,6 +41,10 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 FROM_CONFIG = ("train", "grouping train")
+"""The verbs that a config file describes."""
+
+QUIET = Parameter("quiet", kind="bool", default=False)
+VERBOSE = Parameter("verbose", kind="bool", default=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,23 +66,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help", "help"):
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return 0 if argv else 2
-    if argv[0] in ("-V", "--version"):
+    if argv[0] in ("-V", "--version", "version"):
         print(f"manypose {__version__}")
         return 0
-    verb = max((v for v in VERBS if argv[: len(v.split())] == v.split()), key=len, default=None)
-    if verb is None:
+    name = max((v for v in VERBS if argv[: len(v.split())] == v.split()), key=len, default=None)
+    if name is None:
         return _no_verb(argv)
-    _quiet()
-    rest, prog = argv[len(verb.split()) :], f"manypose {verb}"
-    from manypose.cli.arguments import bind, configure
-
-    function = _load(verb)
-    positional, named = ([], configure(function, rest, prog)) if verb in FROM_CONFIG else bind(function, rest, prog)
-    code = function(*positional, **named)
+    rest, prog = argv[len(name.split()) :], f"manypose {name}"
+    config = name in FROM_CONFIG
+    verb = read_verb(VERBS[name][0], flatten=not config)
+    if any(word in ("-h", "--help") for word in rest):
+        print(page(verb, prog, config), end="")
+        return 0
+    needed = [p for p in verb.parameters if p.positional and p.required]
+    if not rest and needed and not config:
+        print(page(verb, prog, config).partition("\n\n")[0], file=sys.stderr)
+        return _fail(f"missing: {', '.join(p.name.upper() for p in needed)}; {prog} --help explains the options", 2)
+    words = sort_words(verb, [{"-q": "--quiet", "-v": "--verbose"}.get(word, word) for word in rest], _shared(verb, config))
+    quiet, verbose = (dict(words).get(name, "false").lower() == "true" for name in ("quiet", "verbose"))
+    _say(quiet, verbose)
+    words = [(name, value) for name, value in words if verb.find(name.split(".")[0]) or name not in ("quiet", "verbose")]
+    function = _load(name)
+    given = configured(function, words, prog) if config else arguments(function, verb, words)
+    with open(os.devnull, "w") if quiet else nullcontext(sys.stdout) as out, redirect_stdout(out):
+        code = function(**given)
     return code if isinstance(code, int) else 0
+
+
+def _shared(verb: Verb, config: bool) -> list[Parameter]:
+    """The options that every verb has beside its own."""
+    more = [p for p in (QUIET, VERBOSE) if verb.find(p.name) is None]
+    return [*more, *(CONFIG_OPTIONS if config else ())]
 
 
 def _load(verb: str) -> Callable[..., Any]:
@@ -87,20 +114,19 @@ def _usage() -> str:
     verbs = "\n".join(f"  {verb.ljust(width)}  {summary}" for verb, (_, summary) in VERBS.items())
     return (
         f"manypose {__version__}: every person in a photo or video, their 2D keypoints\n\n"
-        f"usage: manypose VERB …; manypose VERB --help says more\n\n{verbs}\n"
+        f"usage: manypose VERB [options]\n\n{verbs}\n\n"
+        "manypose VERB --help explains a verb; manypose version prints the version.\n"
     )
 
 
 def _no_verb(argv: list[str]) -> int:
-    from manypose.cli.arguments import hint
-
     under = [v for v in VERBS if v.split()[0] == argv[0]]
-    if under and len(argv) > 1 and argv[1] in ("-h", "--help"):
+    if under and any(word in ("-h", "--help") for word in argv[1:]):
         print("\n".join(f"manypose {v}: {VERBS[v][1]}" for v in under))
         return 0
     if under:
-        there = ", ".join(v.split()[1] for v in under)
-        return _fail(f"manypose {argv[0]} needs one of {there}", 2)
+        there = [v.split()[1] for v in under]
+        return _fail(f"manypose {argv[0]} needs one of {', '.join(there)}{hint(argv[1:2], there)}", 2)
     near = hint(argv[:1], [v.split()[0] for v in VERBS]) or f"; there are {', '.join(dict.fromkeys(v.split()[0] for v in VERBS))}"
     return _fail(f"no verb {argv[0]!r}{near}", 2)
 
@@ -131,15 +157,18 @@ def _failed(error: Exception) -> int:
     return _fail(line if len(line) <= 800 else line[:797] + "...", 2 if usage else 1)
 
 
-def _quiet() -> None:
-    """Warnings and the log as one line each."""
+def _say(quiet: bool, verbose: bool) -> None:
+    """Warnings and the log as one line each; none with ``--quiet``, all with ``--verbose``."""
 
     def show(message, category, *_: object, **__: object) -> None:
-        if issubclass(category, UserWarning):
+        if issubclass(category, UserWarning) and not quiet:
             print(f"manypose: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
     warnings.showwarning = show
     logging.basicConfig(format="manypose: %(message)s", level=logging.WARNING)
+    logging.getLogger("manypose").setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+    if verbose:
+        os.environ["MANYPOSE_DEBUG"] = "1"
 
 
 if __name__ == "__main__":

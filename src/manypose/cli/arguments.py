@@ -1,136 +1,157 @@
-"""A command line from a typed function: its parameters are the arguments, its docstring the help.
+"""The values that a command line gives a verb's function; jsonargparse checks them against its annotations.
 
-Parameters before the ``*`` are positional (a list: one or more), those after it are options. A ``bool`` that is False is a switch, a
-list is given with commas: ``--scales 0.5,1``. jsonargparse checks values against the annotations.
+Options are written with dashes or underscores. A ``bool`` is a switch. A list takes words, commas and repetitions alike: ``--format csv
+coco``, ``--format csv,coco`` and ``--format csv --format coco`` are the same.
 """
 
 import argparse
 import difflib
 import functools
 import inspect
+import json
 import operator
-import re
 import types
 import typing
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import yaml
-from docstring_parser import parse as parse_docstring
-from jsonargparse import ActionConfigFile, ArgumentParser
 
-from manypose.cli.config import read_environment
+from manypose.cli.config import ALLOWED, denied, read_config
+from manypose.cli.signature import Parameter, Verb
 
-__all__ = ["UsageError", "bind", "configure", "hint"]
+__all__ = ["UsageError", "Words", "arguments", "configured", "hint", "sort_words"]
 
 
 class UsageError(Exception):
     """The command line is wrong; the message is one line."""
 
 
-def bind(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any], dict[str, Any]]:
-    """The positional and keyword arguments that a command line gives a function.
+Words = list[tuple[str, str]]
+"""Options in their order, by name in Python (a path such as ``saving.every`` too) with what was written for each."""
+
+
+def sort_words(verb: Verb, argv: Sequence[str], extra: Sequence[Parameter] = ()) -> Words:
+    """The command line as names and values; nothing is imported and no value is checked.
+
+    Args:
+        verb: what the words are for.
+        argv: the words after the verb.
+        extra: further options.
 
     Raises:
-        UsageError: they do not fit; the message says which, and what was perhaps meant.
-        SystemExit: after ``--help``.
+        UsageError: an option is unknown or lacks its value, or a word is too many.
     """
-    parser, lists = _parser(function, prog)
-    try:
-        given = vars(parser.parse_args(_bracketed(argv, lists)))
-    except argparse.ArgumentError as e:
-        raise UsageError(_said(e, parser)) from None
-    kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
-    positional = [given[name] for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    return positional, {name: given[name] for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY}
+    known = {p.name: p for p in (*verb.parameters, *extra)}
+    places = [p for p in verb.parameters if p.positional]
+    found: Words = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            words, rest = [], words
+            found += _placed(places, rest)
+        elif not word.startswith("-") or word == "-":
+            found += _placed(places, [word])
+        else:
+            found += _option(word, words, known)
+    return found
 
 
-def configure(function: Callable, argv: Sequence[str], prog: str) -> dict[str, Any]:
-    """The keyword arguments that a config file (``--config FILE.yaml``) and further options give a function, its classes built.
-
-    Raises:
-        UsageError: as of `bind`; a mistake in a config is named by its place in it.
-        SystemExit: after ``--help`` and ``--print_config``.
-    """
-    read_environment()
-    parser = ArgumentParser(prog=prog, description=parse_docstring(function.__doc__ or "").short_description, exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of the options below; later options overrule it")
-    parser.add_function_arguments(function, as_positional=False)
-    shallow, deep = _deep(function, argv)
-    try:
-        given = parser.parse_args(shallow)
-    except argparse.ArgumentError as e:
-        file = next((b for a, b in pairwise(argv) if a == "--config"), "the config")
-        raise UsageError(_explained(e, function, parser).replace("Problems parsing config:", f"{file}: not YAML:")) from None
-    made = {k: v for k, v in vars(parser.instantiate(given)).items() if k != "config"}
-    for (first, *between, last), value in deep:
-        at = made[first] = dict(made[first] or {})
-        for key in between:
-            at[key] = at = dict(at.get(key) or {})
-        at[last] = value
-    return made
-
-
-def _deep(function: Callable, argv: Sequence[str]) -> tuple[list[str], list[tuple[list[str], Any]]]:
-    """The command line without the options that reach into a dict's dicts (``--model_args.mimic.truth false``), and these.
-
-    jsonargparse would put ``{"truth": False}`` in place of all that the config says of ``mimic``.
-    """
-    dicts = {name for name, kind in typing.get_type_hints(function).items() if "dict[" in str(kind)}
-    shallow: list[str] = []
-    deep: list[tuple[list[str], Any]] = []
-    words = iter(argv)
+def _placed(places: list[Parameter], words: Sequence[str]) -> Words:
+    found: Words = []
     for word in words:
-        option, equals, value = word.partition("=")
-        path = option.removeprefix("--").split(".")
-        if option.startswith("--") and path[0] in dicts and len(path) > 2:
-            deep.append((path, yaml.safe_load(value if equals else next(words, ""))))
-        else:
-            shallow.append(word)
-    return shallow, deep
+        if not places:
+            raise UsageError(f"{word}: the command line has no place for this word")
+        found.append((places[0].name, word))
+        if not places[0].many:
+            places.pop(0)
+    return found
 
 
-def _explained(error: Exception, function: Callable, parser: ArgumentParser) -> str:
-    """jsonargparse's chain of messages as the place in the config and what is wrong there."""
-    text = " ".join(str(error).split())
-    keys, classes = re.findall(r'Parser key "([\w.]+)":', text), re.findall(r"Problem with given class_path '([\w.]+)'", text)
-    place = ".".join(keys) + ": " if keys else ""
-    option = re.search(r"Option '([\w.]+)' is not accepted", text)
-    if option:
-        owner = _named(classes[-1]) if classes else function
-        return f"{place}there is no {option[1]!r}" + hint([option[1]], list(inspect.signature(owner).parameters))
-    union = re.search(r"Subtypes: \[([^\]]*)\] Errors:.* Given value: (\S+?)\.? ", text + " ")
-    last = _said(argparse.ArgumentError(None, re.split(r'Parser key "[\w.]+":', text)[-1].strip()), parser)
-    if union and "expected" not in last.split(" - ")[0]:
-        return f"{place}expected {_plain(union[1]).replace(', ', ' or ')}, got {union[2]}"
-    noise = r"Problem with given class_path '[\w.]+': |Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
-    return place + re.sub(noise, "", last).partition(". Got value: Namespace")[0]
+def _option(word: str, rest: list[str], known: dict[str, Parameter]) -> Words:
+    """One option with its values, which are taken off the rest."""
+    written, equals, value = word.partition("=")
+    name = "out" if written == "-o" else written.removeprefix("--").replace("-", "_")
+    p = known.get(name.split(".")[0])
+    if p is None or not (written.startswith("--") or written == "-o"):
+        raise UsageError(f"unknown option {written}{hint([written], [o for o in ('--' + n.replace('_', '-') for n in known)])}")
+    if equals:
+        return [(name, value)]
+    if p.switch and name == p.name:
+        return [(name, rest.pop(0) if rest and rest[0].lower() in ("true", "false") else "true")]
+    if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
+        raise UsageError(f"{written} needs a value")
+    values = [rest.pop(0)]
+    while p.many and rest and _fits(rest[0], p):
+        values.append(rest.pop(0))
+    return [(name, v) for v in values]
 
 
-def _parser(function: Callable, prog: str) -> tuple[ArgumentParser, set[str]]:
-    doc, hints = parse_docstring(function.__doc__ or ""), typing.get_type_hints(function)
-    said = {p.arg_name: " ".join((p.description or "").split()).replace("`", "").replace("%", "percent") for p in doc.params}
-    parser = ArgumentParser(prog=prog, description=doc.short_description, exit_on_error=False, allow_abbrev=False)
-    lists = set()
-    for p in inspect.signature(function).parameters.values():
-        kind = _typable(hints[p.name])
-        many = typing.get_origin(kind) is list
-        more = {"help": said.get(p.name), **({} if p.default is p.empty else {"default": p.default})}
-        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            # A list `sources` is shown as SOURCE, one or more of them.
-            how = {"nargs": "+" if p.default is p.empty else "*", "type": str} if many else {"type": kind}
-            parser.add_argument(p.name, metavar=(p.name[:-1] if many else p.name).upper(), **how, **more)
-            continue
-        option = "--" + p.name.replace("_", "-")
-        if kind is bool and p.default is False:
-            parser.add_argument(option, action="store_true", **more)
-        else:
-            parser.add_argument(option, type=kind, required=p.default is p.empty, **more)
-        if many or any(typing.get_origin(k) is list for k in typing.get_args(kind)):
-            lists.add(option)
-    return parser, lists
+def _fits(word: str, p: Parameter) -> bool:
+    """Whether a word is one more value of a list, and not the next source."""
+    if p.choices:
+        return all(part in p.choices for part in word.split(","))
+    if p.kind not in ("int", "float"):
+        return False
+    try:
+        return bool([float(part) for part in word.split(",")])
+    except ValueError:
+        return False
+
+
+# ── verbs without a config ──
+
+
+def arguments(function: Callable[..., Any], verb: Verb, words: Words) -> dict[str, Any]:
+    """The keyword arguments of a function.
+
+    Raises:
+        UsageError: they do not fit; the message says which, and what was expected.
+    """
+    from jsonargparse import ArgumentParser
+
+    missing = [p for p in verb.parameters if p.required and p.name not in dict(words)]
+    if missing:
+        raise UsageError(f"missing: {', '.join(p.option if not p.positional else p.name.upper() for p in missing)}")
+    parser = ArgumentParser(exit_on_error=False)
+    hints = typing.get_type_hints(function)
+    values: dict[str, Any] = {}
+    for p in verb.parameters:
+        kind = hints[p.name] if not p.owner else typing.get_type_hints(hints[p.owner])[p.name]
+        given = [value for name, value in words if name == p.name]
+        if given:
+            parser.add_argument(f"--{p.name}", type=_typable(kind))
+            text = json.dumps(_elements(given, p)) if p.many else given[-1]
+            try:
+                values[p.name] = parser.parse_args([f"--{p.name}={text}"])[p.name]
+            except argparse.ArgumentError:
+                wanted = f"one of {', '.join(p.choices)}" if p.choices else _WANTED.get(p.kind, p.kind)
+                wrong = given[-1] if not p.many else next((g for g in _split(given, p) if not _right(g, p)), given[-1])
+                raise UsageError(f"{p.option}: expected {wanted}, got {wrong}{hint([wrong], p.choices)}") from None
+    owners = {p.owner for p in verb.parameters if p.owner}
+    built = {o: hints[o](**{p.name: values[p.name] for p in verb.parameters if p.owner == o and p.name in values}) for o in owners}
+    return {**{p.name: values[p.name] for p in verb.parameters if not p.owner and p.name in values}, **built}
+
+
+_WANTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a file", "str": "a text"}
+
+
+def _split(given: Sequence[str], p: Parameter) -> list[str]:
+    """The elements of a list; words of sources are taken as they are, since file names may hold commas."""
+    if p.positional:
+        return list(given)
+    return [part.strip() for word in given for part in word.removeprefix("[").removesuffix("]").split(",") if part.strip()]
+
+
+def _elements(given: Sequence[str], p: Parameter) -> list[Any]:
+    split = _split(given, p)
+    return [yaml.safe_load(part) for part in split] if p.kind in ("int", "float", "bool") else split
+
+
+def _right(word: str, p: Parameter) -> bool:
+    return _fits(word, p) if p.choices or p.kind == "float" else word.lstrip("+-").isdecimal()
 
 
 def _typable(kind: Any) -> Any:
@@ -139,43 +160,112 @@ def _typable(kind: Any) -> Any:
     return functools.reduce(operator.or_, parts) if typing.get_origin(kind) in (typing.Union, types.UnionType) else kind
 
 
-def _bracketed(argv: Sequence[str], lists: set[str]) -> list[str]:
-    """``--scales 0.5,1`` as jsonargparse reads lists: ``--scales [0.5,1]``."""
-    out: list[str] = []
-    for word in argv:
-        option, equals, value = word.partition("=")
-        if option in lists and equals and not value.startswith("["):
-            word = f"{option}=[{value}]"
-        elif out and out[-1] in lists and not word.startswith(("[", "--")):
-            word = f"[{word}]"
-        out.append(word)
-    return out
+# ── verbs with a config ──
+
+CONFIG_OPTIONS = (
+    Parameter("config", kind="Path", default=None),
+    Parameter("print_config", kind="bool", default=False),
+    Parameter("allow_import", default=None),
+    Parameter("allow_env", default=None),
+)
 
 
-def _said(error: argparse.ArgumentError, parser: ArgumentParser) -> str:
-    """jsonargparse's message as one line in the user's words."""
-    text = " ".join(str(error).split())
-    text = re.sub(r'Parser key "(\w+)":', lambda m: f"--{m[1].replace('_', '-')}:", text)
-    text = re.sub(r"[Ee]xpected (?:an? )?(.+?)\. Got value: ", r"expected \1, got ", _plain(text))
-    known = [o for action in parser._actions for o in action.option_strings]
-    return text + hint([w for w in re.findall(r"--[\w-]+", text) if w not in known], known)
+def configured(function: Callable[..., Any], words: Words, prog: str) -> dict[str, Any]:
+    """The keyword arguments that config files (``--config FILE.yaml``) and further options give a function, its objects built.
+
+    Raises:
+        UsageError: as of `arguments`; a mistake in a config is named by its place in it.
+        ValueError: see `manypose.cli.config.read_config`.
+        SystemExit: after ``--print-config``.
+    """
+    import jsonargparse
+
+    allow_import = [value for name, value in words if name == "allow_import"]
+    allow_env = [value for name, value in words if name == "allow_env"]
+    jsonargparse.set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *allow_import], instantiate_subclass_spec_in_any=False
+    )
+    parser = jsonargparse.ArgumentParser(prog=prog, exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(function, as_positional=False)
+    dicts = {name for name, kind in typing.get_type_hints(function).items() if "dict[" in str(kind)}
+    argv, mappings = [], {}
+    for name, value in words:
+        first, *path = name.split(".")
+        if name == "config":
+            tree = read_config(Path(value), allow_env, allow_import)
+            mappings |= {key: tree[key] for key in dicts if isinstance(tree.get(key), dict)}
+            argv.append(f"--config={json.dumps(tree)}")
+        elif first in dicts and path:  # jsonargparse would put {"truth": False} in place of all that the config says of `mimic`
+            mappings[first] = _changed(mappings.get(first) or {}, path, yaml.safe_load(value))
+            argv.append(f"--{first}={json.dumps(mappings[first])}")
+        elif not name.startswith("allow_") and name != "print_config":
+            argv.append(f"--{name}={value}")
+    argv += ["--print_config"] * any(name == "print_config" for name, _ in words)
+    try:
+        given = parser.parse_args(argv)
+    except argparse.ArgumentError as e:
+        raise UsageError(_explained(e, function)) from None
+    return {name: value for name, value in vars(parser.instantiate(given)).items() if name != "config"}
 
 
-def _plain(text: str) -> str:
-    """Types as their names."""
-    text = re.sub(r"typing\.Literal\[(.*?)\]", lambda m: "one of " + m[1].replace("'", ""), text)
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+def _changed(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of nested dicts with one value changed."""
+    first, *rest = path
+    return {**tree, first: _changed(tree.get(first) or {}, rest, value) if rest else value}
+
+
+def _explained(error: BaseException, function: Callable[..., Any]) -> str:
+    """jsonargparse's nested error as the place in the config and what is wrong there."""
+    causes: list[str] = []
+    inner: BaseException | None = error
+    while inner is not None:
+        causes.append(str(inner))
+        if type(inner).__name__ == "ImportDenied":
+            return f"{_place(causes[0])}{denied(str(inner).split(_QUOTE)[1])}"
+        inner = inner.__cause__ or inner.__context__
+    place = _place(causes[0])
+    if causes[-1].startswith("Option '"):
+        option, names = causes[-1].split(_QUOTE)[1], list(inspect.signature(function).parameters)
+        for mark in ("class_path '", "class_path='"):  # the class that does not have it is named by one of the outer messages
+            if mark in causes[0]:
+                names = list(inspect.signature(_named(causes[0].split(mark)[-1].split(_QUOTE)[0])).parameters)
+        return f"{place}there is no {option!r}{hint([option], names)}"
+    keyed = [i for i, said in enumerate(causes) if said.startswith('Parser key "')]
+    return place + _expected(causes[min(keyed[-1] + 1, len(causes) - 1)] if keyed else causes[-1])
+
+
+_QUOTE = "'"
+
+
+def _place(said: str) -> str:
+    """Where in the config: ``data.augment.size: ``."""
+    keys = [part.split('"')[0] for part in said.split('Parser key "')[1:]]
+    return "".join(f"{key}." for key in keys if key != "config")[:-1] + (": " if keys else "")
+
+
+def _expected(said: str) -> str:
+    """What jsonargparse says of one value: the types that it may have, and what was given."""
+    parts = {line.strip().partition(": ")[0]: line.strip().partition(": ")[2] for line in said.splitlines()}
+    kinds, given = parts.get("Subtypes", "").strip("[]").replace(", ", " or "), parts.get("Given value", "")
+    if not kinds:
+        kinds, _, given = " ".join(said.split()).partition(". Got value: ")
+        kinds = kinds.removeprefix("Expected a ").removeprefix("Expected an ")
+        if not given:
+            return kinds
+    if kinds.startswith("typing.Literal["):
+        kinds = "one of " + kinds.removeprefix("typing.Literal").strip("[]").replace(_QUOTE, "")
+    return f"expected {kinds.replace('<class ' + _QUOTE, '').replace(_QUOTE + '>', '')}, got {given}"
 
 
 def hint(words: Sequence[str], known: Sequence[str]) -> str:
     """What was perhaps meant by the first of `words` that is like one of `known`; empty where none is."""
-    for word in words:
-        near = difflib.get_close_matches(word, known, 1)
-        if near:
-            return f"; did you mean {near[0]}?"
-    return ""
+    near = [found for word in words for found in difflib.get_close_matches(word, known, 1)]
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _named(path: str) -> Any:
+    from importlib import import_module
+
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)

@@ -1,43 +1,120 @@
-"""Configs: YAML in which ``${NAME}`` and ``${NAME:-default}`` are taken from the environment, as in a shell.
+"""Configs: YAML in which ``${NAME}`` and ``${NAME:-default}`` stand for environment variables, as in a shell.
 
-So one variable says where the data lie, whatever the config: ``MANYPOSE_DATA=/data manypose train --config FILE.yaml``.
+One variable says where the data lie, whatever the config: ``MANYPOSE_DATA=/data manypose train --config FILE.yaml``. A config may come
+from a stranger, so it reaches only variables whose name begins with ``MANYPOSE_`` and those that the command line allows; it can name
+classes of manypose and torch.optim, and those of modules that the command line allows. Anything else is refused before it is imported.
 """
 
 import os
 import re
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
 
-import jsonargparse
 import yaml
 
-__all__ = ["fill_in", "read_environment"]
+__all__ = ["ALLOWED", "denied", "fill_in", "read_config", "refuse_foreign"]
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+ALLOWED = ("manypose", "torch.optim")
+"""The modules whose classes and functions a config may name."""
+
+_OPENED = re.compile(r"\$\{(?:(\w+)(:-|(?=\}))|(?=.))")
 
 
-def fill_in(text: str) -> str:
-    """The text with its variables replaced.
+def read_config(file: Path, allow_env: Collection[str] = (), allow_import: Collection[str] = ()) -> dict[str, Any]:
+    """The content of a config file, its variables replaced.
 
     Raises:
-        ValueError: a variable without default is not set.
+        FileNotFoundError: no such file.
+        ValueError: the file is no YAML mapping, needs a variable that is not set or not allowed, or names a class that is not allowed.
     """
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise ValueError(f"{file}: not YAML: {e}") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"{file}: a config is a YAML mapping of options, such as 'model: swahr-w32'; got {type(tree).__name__}")
+    tree = _map_strings(tree, lambda text: _scalar(text, fill_in(text, allow_env)))
+    try:
+        refuse_foreign(tree, allow_import)
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}") from None
+    return tree
 
-    def value(found: re.Match[str]) -> str:
+
+def fill_in(text: str, allow_env: Collection[str] = ()) -> str:
+    """The text with its variables replaced; a default may hold variables in turn.
+
+    Raises:
+        ValueError: a variable is not allowed, or has no default and is not set.
+    """
+    if "${" not in text:
+        return text
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    def translated(found: re.Match[str]) -> str:
         name, default = found.groups()
-        if not os.environ.get(name) and default is None:
-            raise ValueError(f"the config needs the environment variable {name}, which is not set; give {name}=… before the command")
-        return os.environ.get(name) or default
+        if name is None:
+            raise ValueError(f"{text!r}: a config knows ${{NAME}} and ${{NAME:-default}} alone")
+        if not name.startswith("MANYPOSE_") and name not in allow_env:
+            raise ValueError(f"a config may read MANYPOSE_… variables; {name} needs the option --allow-env {name}")
+        return f"${{manypose.variable:{name}{',' if default else ''}"
 
-    return _VARIABLE.sub(value, text)
+    OmegaConf.register_resolver("manypose.variable", _variable, replace=True, annotation_validation="off")
+    try:
+        filled = OmegaConf.create({"text": _OPENED.sub(translated, text)}).text
+    except OmegaConfBaseException as e:
+        raise ValueError(f"{text!r}: {' '.join(str(e.__cause__ or e).split())}") from None
+    return "" if filled is None else str(filled)
 
 
-def read_environment() -> None:
-    """Make jsonargparse fill in variables in all configs that it reads from now on."""
-    plain = jsonargparse.get_loader("yaml")
-    if getattr(plain, "fills_in", False):
-        return
+def _scalar(text: str, filled: str) -> Any:
+    """A value that is one variable alone may be a number, as if it had been written there."""
+    value = yaml.safe_load(filled) if text.startswith("${") and text.endswith("}") and text.count("$") == 1 else filled
+    return value if isinstance(value, int | float) else filled
 
-    def load(text: str):
-        return plain(fill_in(text))
 
-    load.fills_in = True
-    jsonargparse.set_loader("yaml", load, (yaml.YAMLError,))
+def _variable(name: str, *default: Any) -> str:
+    value = os.environ.get(name)
+    if not value and not default:
+        raise ValueError(f"the config needs the environment variable {name}, which is not set; give {name}=… before the command")
+    return value or ("" if default[0] is None else str(default[0]))
+
+
+def _map_strings(tree: Any, change: Callable[[str], Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _map_strings(value, change) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_map_strings(value, change) for value in tree]
+    return change(tree) if isinstance(tree, str) else tree
+
+
+def refuse_foreign(tree: Any, allow_import: Collection[str] = ()) -> None:
+    """Check that every ``class_path`` of a config may be imported; nothing is imported here.
+
+    Raises:
+        ValueError: one may not; the message says how to allow it.
+    """
+    for path in _class_paths(tree):
+        if "." in path and not any(path.startswith(f"{module}.") for module in (*ALLOWED, *allow_import)):
+            raise ValueError(denied(path))
+
+
+def denied(path: str) -> str:
+    """The message about a class or function that a config may not name."""
+    return (
+        f"a config may name classes of {' and '.join(ALLOWED)} alone, not {path!r}; "
+        f"if you trust it, give --allow-import {path.partition('.')[0]}"
+    )
+
+
+def _class_paths(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        if isinstance(tree.get("class_path"), str):
+            yield tree["class_path"]
+        for value in tree.values():
+            yield from _class_paths(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _class_paths(value)

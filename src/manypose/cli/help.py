@@ -1,0 +1,102 @@
+"""The page of ``manypose VERB --help``, in sentences; argparse wraps it to the terminal."""
+
+import argparse
+import os
+import shutil
+
+from manypose.cli.signature import Parameter, Verb
+
+__all__ = ["page"]
+
+_KINDS = {"int": "N", "float": "X", "Path": "FILE", "str": "TEXT"}
+
+
+def page(verb: Verb, prog: str, config: bool) -> str:
+    """The help of a verb.
+
+    Args:
+        verb: what it is.
+        prog: how it is called.
+        config: whether it takes a config file, in which all its options may stand.
+    """
+    # Positional words of a verb with a config are options too.
+    positional = [] if config else [p for p in verb.parameters if p.positional]
+    options = [p for p in verb.parameters if p not in positional]
+    words = " ".join(_place(p) for p in positional)
+    usage = f"{prog} {'--config FILE.yaml ' if config else ''}{words + ' ' if words else ''}[options]"
+    width = min(100, int(os.environ.get("COLUMNS") or shutil.get_terminal_size((80, 24)).columns))
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=usage,
+        description=_sentence(verb.summary),
+        add_help=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=24, width=width),
+    )
+    group = parser.add_argument_group("what to work on") if positional else None
+    for p in positional:
+        assert group is not None
+        group.add_argument(p.name, metavar=_place(p), help=_explained(p))
+    group = parser.add_argument_group("options")
+    if config:
+        _config_options(group)
+    for p in (o for p in options for o in (p.parts or [p])):
+        flags = (["-o"] if p.name == "out" else []) + ["--" + (f"{p.owner}.{p.name}" if config and p.owner else p.name).replace("_", "-")]
+        if p.switch:
+            group.add_argument(*flags, action="store_true", help=_explained(p))
+        else:
+            group.add_argument(*flags, metavar=_metavar(p), help=_explained(p))
+    group = parser.add_argument_group("every verb")
+    if verb.find("quiet") is None:
+        group.add_argument("-q", "--quiet", action="store_true", help="Print errors only.")
+    group.add_argument("-v", "--verbose", action="store_true", help="Print the log, and where in the program an error came from.")
+    group.add_argument("-h", "--help", action="store_true", help="Print this page.")
+    return parser.format_help()
+
+
+def _config_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--config", metavar="FILE", help="A YAML file with any of the options below; later options overrule it.")
+    group.add_argument("--print-config", action="store_true", help="Print the whole config with all defaults, and do nothing else.")
+    group.add_argument(
+        "--allow-import",
+        metavar="MODULE",
+        help="Let the config name classes of this module; those of manypose and torch.optim need no permission. May be repeated.",
+    )
+    group.add_argument(
+        "--allow-env",
+        metavar="NAME",
+        help="Let the config read this environment variable as ${NAME}; MANYPOSE_… need no permission. May be repeated.",
+    )
+
+
+def _place(p: Parameter) -> str:
+    """A positional parameter in the usage: SOURCE for a list of sources."""
+    word = (p.name[:-1] if p.many else p.name).upper()
+    return f"{word if p.required else f'[{word}'}{' ...' if p.many else ''}{'' if p.required else ']'}"
+
+
+def _metavar(p: Parameter) -> str:
+    if p.choices:
+        word = "{" + ",".join(p.choices) + "}"
+    elif p.built:
+        word = "VALUE"
+    else:
+        word = _KINDS[p.kind] if not (p.kind == "Path" and p.name == "out" and "folder" in p.text) else "DIR"
+    return f"{word} ..." if p.many else word
+
+
+def _explained(p: Parameter) -> str:
+    """A parameter's sentence, with its default."""
+    said = _sentence(p.text)
+    if p.built:
+        said = f"{said} Its parts are options of their own, such as --{p.name.replace('_', '-')}.NAME VALUE.".strip()
+    elif p.required and not p.positional:
+        said += " Required."
+    elif p.default not in (None, False, "") and not p.required and "default" not in p.text.lower():
+        shown = " ".join(map(str, p.default)) if isinstance(p.default, list | tuple) else p.default
+        said += f" Default: {shown}." if shown else ""
+    return said.replace("%", "%%")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "!", "?")) else ".")
