@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jsonargparse
 import numpy as np
 import pytest
 import torch
 from shared import REPOSITORY, shared
 from synthetic_people.drawn.scenes import SyntheticPeople
 
-from manypose.cli.arguments import configure
-from manypose.cli.config import fill_in, read_environment
+from manypose.cli.arguments import CONFIG_OPTIONS, UsageError, configured, parse_config, sort_words
+from manypose.cli.signature import read_verb
 from manypose.data.shards import write
 from manypose.methods.catalog import build
 from manypose.poses.skeleton import BUILT_IN, named
@@ -23,12 +22,20 @@ ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in ALL if "manypose grouping train" not in path.read_text()]  # that one is tested with its room
 
 
-def parser() -> jsonargparse.ArgumentParser:
-    read_environment()
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", action="config")
-    parser.add_function_arguments(train)
-    return parser
+def words(*line: object) -> list[tuple[str, str]]:
+    """A command line of ``manypose train``; our configs may name drawn people."""
+    verb = read_verb("manypose.training.train:train", flatten=False)
+    return sort_words(verb, ["--allow-import", "synthetic_people", *map(str, line)], CONFIG_OPTIONS)
+
+
+def parsed(config: Path, *more: object) -> Any:
+    """What a config says."""
+    return parse_config(train, words("--config", config, *more), "manypose train")[1]
+
+
+def built(config: Path, *more: object) -> dict[str, Any]:
+    """The objects that a config describes."""
+    return configured(train, words("--config", config, *more), "manypose train")
 
 
 def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
@@ -79,18 +86,18 @@ def data(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_config_builds_all_it_names(path, data):
-    given = parser().parse_args(["--config", str(path), "--data.batch_size=2", "--data.workers=0"])
+    given = parsed(path, "--data.batch_size=2", "--data.workers=0")
     size = given.data.init_args.augment.init_args.size
     height, width = (size, size) if isinstance(size, int) else size
     with torch.device("meta"):  # shapes are enough: the large models take a while to fill
         arguments = given.model_args or {}
         untrained = {"pretrained": False} if "pretrained" in arguments else {}
         method = build(given.model, skeleton=named(given.skeleton), **{**arguments, **untrained})
-    made = parser().instantiate_classes(given)
-    optimizer = made.optimizer(method.parameters())
+    made = built(path, "--data.batch_size=2", "--data.workers=0")
+    optimizer = made["optimizer"](method.parameters())
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
-    assert made.schedule.at(made.schedule.epochs) <= 0.1
-    batch = next(iter(made.data))
+    assert made["schedule"].at(made["schedule"].epochs) <= 0.1
+    batch = next(iter(made["data"]))
     assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
     assert batch.there.any()
@@ -98,9 +105,9 @@ def test_every_config_builds_all_it_names(path, data):
 
 def test_an_option_reaches_into_a_dict_of_the_config_and_leaves_the_rest(data):
     config = REPOSITORY / "configs/simple/small_mimic.yaml"
-    words = ["--model_args.mimic.truth", "false", "--model_args.mimic.widths=[64, 240]", "--model_args.grouping", "max", "--seed", "3"]
-    made = configure(train, ["--config", str(config), *words], "manypose train")
-    own = parser().parse_args(["--config", str(config)]).model_args
+    line = ["--model_args.mimic.truth", "false", "--model-args.mimic.widths=[64, 240]", "--model_args.grouping", "max", "--seed", "3"]
+    made = built(config, *line)
+    own = parsed(config).model_args
     assert made["model_args"] == {**own, "grouping": "max", "mimic": {**own["mimic"], "truth": False, "widths": [64, 240]}}
     assert made["seed"] == 3
 
@@ -114,7 +121,7 @@ def test_headers_say_how_to_run_and_what_to_expect():
 
 
 def test_the_small_configs_differ_in_the_loss_alone():
-    a, b = (parser().parse_args(["--config", str(REPOSITORY / "configs/swahr" / f"small_photos{s}.yaml")]) for s in ("", "_l2"))
+    a, b = (parsed(REPOSITORY / "configs/swahr" / f"small_photos{s}.yaml") for s in ("", "_l2"))
     assert a.model_args is None
     assert b.model_args == {"scale_branch": False, "scale_adaptive": False, "weight_adaptive": False}
     a.model_args, a.out, a.config = b.model_args, b.out, b.config
@@ -124,17 +131,16 @@ def test_the_small_configs_differ_in_the_loss_alone():
 def test_the_small_config_trains_on_the_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("MANYPOSE_DATA", str(shared("data")))
     config = REPOSITORY / "configs/swahr/small_photos.yaml"
-    made = parser().parse_args(["--config", str(config), "--data.batch_size=2", "--data.augment.size=64", "--data.length=2"])
-    made = parser().instantiate_classes(made)
-    method = build(made.model)
-    losses = Step(method)(next(iter(made.data)))
+    made = built(config, "--data.batch_size=2", "--data.augment.size=64", "--data.length=2")
+    method = build(made["model"])
+    losses = Step(method)(next(iter(made["data"])))
     sum(losses.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.parameters())
 
 
 def test_the_light_top_down_configs_show_the_network_what_it_will_see():
     for path in sorted((REPOSITORY / "configs/mspn").glob("small*.yaml")):
-        given = parser().parse_args(["--config", str(path)])
+        given = parsed(path)
         method: Any = build(given.model, **(given.model_args or {}))
         view = given.data.init_args.augment.init_args
         assert tuple(view.size) == method.input_size
@@ -144,31 +150,29 @@ def test_the_light_top_down_configs_show_the_network_what_it_will_see():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--optimizer.lr", "fast"], "lr"),
-        (["--modle", "swahr-w32"], "modle"),
-        (["--schedule.decay", "exponential"], "exponential"),
-        (["--data.batch_sise", "3"], "batch_sise"),
-        (["--precision", "int8"], "int8"),
+        (["--optimizer.lr", "fast"], "optimizer.lr: expected float or torch.Tensor, got fast"),
+        (["--optimizer.lrr", "1"], "optimizer: there is no 'lrr'; did you mean lr?"),
+        (["--modle", "swahr-w32"], "unknown option --modle; did you mean --model?"),
+        (["--schedule.decay", "exponential"], "schedule.decay: expected one of linear, cosine, steps, constant, got exponential"),
+        (["--data.batch_sise", "3"], "data: there is no 'batch_sise'; did you mean batch_size?"),
+        (["--data.augment.size", "large"], "data.augment.size: expected int, got large"),
+        (["--precision", "int8"], "precision: expected one of no, bf16, fp16, got int8"),
     ],
 )
 def test_typos_are_refused(change, message):
-    config = REPOSITORY / "configs/swahr/w32_coco.yaml"
-    with pytest.raises(jsonargparse.ArgumentError, match=message):
-        parser().parse_args(["--config", str(config), *change])
+    with pytest.raises(UsageError) as e:
+        parsed(REPOSITORY / "configs/swahr/w32_coco.yaml", *change)
+    assert str(e.value) == message
 
 
-def test_what_is_printed_is_read_again(tmp_path, data):
-    first = parser().parse_args(["--config", str(REPOSITORY / "configs/swahr/w48_coco.yaml"), "--schedule.epochs=7"])
-    printed = parser().dump(first, skip_none=False)
-    (tmp_path / "again.yaml").write_text(printed)
-    second = parser().parse_args(["--config", str(tmp_path / "again.yaml")])
-    assert parser().dump(second, skip_none=False) == printed
-    assert "epochs: 7" in printed
+def test_what_is_printed_is_read_again(tmp_path, data, capsys):
+    def printed(config: Path, *more: str) -> str:
+        with pytest.raises(SystemExit) as e:
+            parsed(config, *more, "--print-config")
+        assert e.value.code == 0
+        return capsys.readouterr().out
 
-
-def test_variables_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("SOME_PLACE", "/here")
-    monkeypatch.delenv("NO_PLACE", raising=False)
-    assert fill_in("${SOME_PLACE}/a ${SOME_PLACE:-x} ${NO_PLACE:-there} ${NO_PLACE:-} $SOME_PLACE") == "/here/a /here there  $SOME_PLACE"
-    with pytest.raises(ValueError, match="needs the environment variable NO_PLACE, which is not set"):
-        fill_in("${NO_PLACE}/a")
+    first = printed(REPOSITORY / "configs/swahr/w48_coco.yaml", "--schedule.epochs=7")
+    (tmp_path / "again.yaml").write_text(first)
+    assert printed(tmp_path / "again.yaml") == first
+    assert "epochs: 7" in first

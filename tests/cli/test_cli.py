@@ -1,10 +1,14 @@
 """The command line: verbs, arguments from typed functions, one line for whatever goes wrong."""
 
+import inspect
+import logging
 import os
 import re
+import resource
 import subprocess
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +17,9 @@ from shared import REPOSITORY
 
 from manypose import __version__
 from manypose.cli import __main__ as cli
-from manypose.cli.arguments import UsageError, bind, hint
-from manypose.cli.config import read_environment
+from manypose.cli.arguments import UsageError, arguments, hint, sort_words
+from manypose.cli.help import page
+from manypose.cli.signature import read_verb
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -38,10 +43,23 @@ def verb(
     """
 
 
+def given_to(verb, words: list[str]) -> dict:
+    """The keyword arguments that a command line gives a function of this file."""
+    read = read_verb(f"{__name__}:{verb.__name__}")
+    return arguments(verb, read, sort_words(read, words))
+
+
 @pytest.mark.parametrize(
     ("line", "given"),
     [
         ("a.jpg", {}),
+        ("a.jpg -o x", {"out": Path("x")}),
+        ("a.jpg --flip_it", {"flip_it": True}),
+        ("a.jpg --flip-it false", {"flip_it": False}),
+        ("--kinds a b a.jpg", {"kinds": ["a", "b"]}),
+        ("--kinds a --kinds b a.jpg", {"kinds": ["a", "b"]}),
+        ("--many 0.5 1 a.jpg --many 2", {"many": [0.5, 1.0, 2.0]}),
+        ("--name -3 -- a.jpg", {"name": "-3"}),
         ("a.jpg --out x/y --times 5 --flip-it", {"out": Path("x/y"), "times": 5, "flip_it": True}),
         ("--many 0.5,1,2 a.jpg", {"many": [0.5, 1.0, 2.0]}),
         ("a.jpg --many=2", {"many": [2.0]}),
@@ -51,46 +69,71 @@ def verb(
     ],
 )
 def test_arguments_of_a_typed_function(line: str, given: dict):
-    default = {"out": Path("there"), "many": [1.0], "kinds": None, "how": "good", "times": 3, "flip_it": False, "name": None}
-    assert bind(verb, line.split(), "verb") == ([["a.jpg"]], {**default, **given})
+    assert given_to(verb, line.split()) == {"photos": ["a.jpg"], **given}
 
 
 def test_file_names_are_taken_as_they_are():
-    read_environment()  # as after a training in the same process: the reader of configs must not read file names
-    names = ["1", "null", "[a].jpg", "{b}", "é.png", "a b", "yes"]
-    assert bind(verb, names, "verb")[0] == [names]
+    names = ["1", "null", "[a].jpg", "{b}", "é.png", "a b", "yes", "${HOME}", "a,b.jpg"]
+    assert given_to(verb, names) == {"photos": names}
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "required: photos"),
-        ("a --tims 3", "--tims 3; did you mean --times?"),
+        ("", "missing: PHOTOS"),
+        ("a --tims 3", "unknown option --tims; did you mean --times?"),
         ("a --time 3", "did you mean --times?"),
-        ("a --times many", "--times: expected int, got many"),
-        ("a --times 1.5", "--times: expected int, got 1.5"),
-        ("a --many 1,x", "--many: expected float, got x"),
+        ("a -x", "unknown option -x"),
+        ("a --times many", "--times: expected a whole number, got many"),
+        ("a --times 1.5", "--times: expected a whole number, got 1.5"),
+        ("a --many 1,x", "--many: expected a number, got x"),
         ("a --how slow", "--how: expected one of fast, good, got slow"),
-        ("a --kinds a,c", "got c"),
-        ("a --out", "--out: expected one argument"),
-        ("a --flip-it=perhaps", "--flip-it"),
+        ("a --how goood", "got goood; did you mean good?"),
+        ("a --kinds a,c", "--kinds: expected one of a, b, got c"),
+        ("a --out", "--out needs a value"),
+        ("a --out --times 3", "--out needs a value"),
+        ("a --flip-it=perhaps", "--flip-it: expected true or false, got perhaps"),
     ],
 )
 def test_what_does_not_fit_is_one_line(line: str, says: str):
     with pytest.raises(UsageError) as e:
-        bind(verb, line.split(), "verb")
+        given_to(verb, line.split())
     assert says in str(e.value)
     assert "\n" not in str(e.value)
 
 
-def test_help_is_the_docstring(capsys: pytest.CaptureFixture):
-    with pytest.raises(SystemExit) as e:
-        bind(verb, ["--help"], "manypose verb")
-    assert e.value.code == 0
-    said = " ".join(capsys.readouterr().out.split())
+def test_help_is_the_docstring():
+    said = " ".join(page(read_verb(f"{__name__}:verb"), "manypose verb", config=False).split())
     assert "Do something with" in said
-    assert "PHOTO to look at." in said
-    assert "50 percent of it." in said
+    assert "PHOTO ... To look at." in said
+    assert "50 % of it. Default: 3." in said
+    assert "usage: manypose verb PHOTO ... [options]" in said
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Two knobs.
+
+    Args:
+        loud: how loud it is.
+        tone: which tone.
+    """
+
+    loud: float = 0.5
+    tone: Literal["high", "low"] = "high"
+
+
+def played(tune: str, *, knobs: Knobs = Knobs()) -> None:
+    """Play a tune."""
+
+
+def test_the_fields_of_a_dataclass_are_options():
+    monkey = read_verb(f"{__name__}:played")
+    assert [p.option for p in monkey.parameters] == ["tune", "--loud", "--tone"]
+    assert given_to(played, ["x", "--tone", "low"]) == {"tune": "x", "knobs": Knobs(tone="low")}
+    assert "How loud it is. Default: 0.5." in page(monkey, "manypose play", config=False)
+    with pytest.raises(UsageError, match="--tone: expected one of high, low, got mid"):
+        given_to(played, ["x", "--tone", "mid"])
 
 
 def test_hint():
@@ -114,9 +157,42 @@ def test_usage_lists_every_verb(capsys: pytest.CaptureFixture):
 
 
 @pytest.mark.parametrize("name", cli.VERBS)
-def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture):
+def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert run(*name.split(), "--help") == 0
-    assert f"usage: manypose {name}" in " ".join(capsys.readouterr().out.split())
+    said = capsys.readouterr().out
+    assert f"usage: manypose {name}" in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= 80
+    assert "class '" not in said
+    assert "null" not in said
+    assert run("help", *name.split()) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_help_and_annotations_agree(name: str):
+    """What is read from the source are the parameters of the function that is called."""
+    read = read_verb(cli.VERBS[name][0], flatten=False)
+    parameters = inspect.signature(cli._load(name)).parameters.values()
+    assert [p.name for p in read.parameters] == [p.name for p in parameters]
+    assert [p.required for p in read.parameters] == [p.default is p.empty for p in parameters]
+    for mine, theirs in zip(read.parameters, parameters, strict=True):
+        assert mine.text or mine.built, f"{name}: the docstring does not explain {mine.name}"
+        if isinstance(theirs.default, str | int | float | Path | None):
+            assert mine.default == theirs.default or mine.required
+
+
+def test_a_verb_without_its_words_shows_its_usage(capsys: pytest.CaptureFixture):
+    assert run("predict") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: manypose predict [SOURCE ...] [options]\n")
+    assert "manypose: error: missing: SOURCES" in said
+    assert run("convert") == 2
+
+
+def test_version_in_words(capsys: pytest.CaptureFixture):
+    assert run("version") == 0
+    assert capsys.readouterr().out == f"manypose {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +201,7 @@ def test_every_verb_has_help(name: str, capsys: pytest.CaptureFixture):
         ("predikt", "no verb 'predikt'; did you mean predict?"),
         ("zzz", "no verb 'zzz'; there are predict, train"),
         ("bench", "manypose bench needs one of decode, network, train"),
-        ("bench decod", "manypose bench needs one of decode, network, train"),
+        ("bench decod", "manypose bench needs one of decode, network, train; did you mean decode?"),
         ("models --coast", "did you mean --cost?"),
     ],
 )
@@ -136,6 +212,28 @@ def test_a_wrong_command_line_is_one_line_and_2(line: str, says: str, capsys: py
     assert said.err.startswith("manypose: error: ")
     assert said.err.count("\n") == 1
     assert says in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "err"), [([], True, True), (["--quiet"], False, False), (["-q"], False, False), (["-v"], True, True)]
+)
+def test_quiet_and_verbose_are_options_of_every_verb(words, out, err, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    levels = []
+
+    def talk() -> None:
+        print("a result")
+        warnings.warn("a thing", stacklevel=1)
+        levels.append(logging.getLogger("manypose.x").getEffectiveLevel())
+
+    monkeypatch.setattr(cli, "_load", lambda verb: talk)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("doctor", *words) == 0
+    said = capsys.readouterr()
+    assert (bool(said.out), bool(said.err)) == (out, err)
+    assert levels == [logging.DEBUG if "-v" in words else logging.WARNING if out else logging.ERROR]
+    assert run("doctor") == 0
 
 
 def broken(error: BaseException):
@@ -198,7 +296,7 @@ def test_warnings_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def program(*line: str, **more) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "manypose.cli.__main__", *line], capture_output=True, text=True, cwd=REPOSITORY, **more)
+    return subprocess.run([sys.executable, "-m", "manypose", *line], capture_output=True, text=True, cwd=REPOSITORY, **more)
 
 
 def test_help_needs_no_pytorch():
@@ -209,8 +307,20 @@ def test_help_needs_no_pytorch():
     assert not imported & {"torch", "numpy", "jsonargparse", "cv2"}
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_a_verb_is_quick(verb: str):
+    """At most half a second of CPU (issue "Fast where it is used"), since nothing heavy is imported."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = program(*verb.split(), "--help", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "numpy", "jsonargparse", "cv2"}
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 0.5
+
+
 def test_a_reader_that_stops_early_is_no_error():
-    line = f"{sys.executable} -m manypose.cli models | true; exit ${{PIPESTATUS[0]}}"
+    line = f"{sys.executable} -m manypose models | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 141
     assert done.stderr == ""

@@ -4,9 +4,14 @@ Whatever goes wrong is one line on stderr and an exit code that is not zero: 2 w
 Ctrl-C. ``MANYPOSE_DEBUG=1`` shows where an error came from.
 """
 
-import logging
 import os
 import sys
+
+if __name__ == "__main__" and sys.path[:1] == [os.getcwd()]:
+    # `python -m` looks for modules in the working folder first, which may hold somebody else's files.
+    del sys.path[0]
+
+import logging
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -83,7 +88,7 @@ def _run(argv: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(page(verb, prog, config), end="")
         return 0
-    needed = [p for p in verb.parameters if p.positional and p.required]
+    needed = [p for p in verb.parameters if p.positional]
     if not rest and needed and not config:
         print(page(verb, prog, config).partition("\n\n")[0], file=sys.stderr)
         return _fail(f"missing: {', '.join(p.name.upper() for p in needed)}; {prog} --help explains the options", 2)
@@ -141,7 +146,7 @@ def _fail(message: str, code: int = 1) -> int:
 
 def _failed(error: Exception) -> int:
     """The one line of an error, and the exit code."""
-    if os.environ.get("MANYPOSE_DEBUG"):
+    if os.environ.get("MANYPOSE_DEBUG") or logging.getLogger("manypose").isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
     usage = type(error).__name__ == "UsageError"  # by name: a quick `--help` does not import where it is defined
     expected = (ValueError, OSError, ImportError, ArithmeticError, MemoryError)
@@ -167,8 +172,6 @@ def _say(quiet: bool, verbose: bool) -> None:
     warnings.showwarning = show
     logging.basicConfig(format="manypose: %(message)s", level=logging.WARNING)
     logging.getLogger("manypose").setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
-    if verbose:
-        os.environ["MANYPOSE_DEBUG"] = "1"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import yaml
 from manypose.cli.config import ALLOWED, denied, read_config
 from manypose.cli.signature import Parameter, Verb
 
-__all__ = ["UsageError", "Words", "arguments", "configured", "hint", "sort_words"]
+__all__ = ["CONFIG_OPTIONS", "UsageError", "Words", "arguments", "configured", "hint", "parse_config", "sort_words"]
 
 
 class UsageError(Exception):
@@ -119,9 +119,9 @@ def arguments(function: Callable[..., Any], verb: Verb, words: Words) -> dict[st
     hints = typing.get_type_hints(function)
     values: dict[str, Any] = {}
     for p in verb.parameters:
-        kind = hints[p.name] if not p.owner else typing.get_type_hints(hints[p.owner])[p.name]
         given = [value for name, value in words if name == p.name]
         if given:
+            kind = hints[p.name] if not p.owner else typing.get_type_hints(hints[p.owner])[p.name]
             parser.add_argument(f"--{p.name}", type=_typable(kind))
             text = json.dumps(_elements(given, p)) if p.many else given[-1]
             try:
@@ -174,6 +174,16 @@ def configured(function: Callable[..., Any], words: Words, prog: str) -> dict[st
     """The keyword arguments that config files (``--config FILE.yaml``) and further options give a function, its objects built.
 
     Raises:
+        UsageError, ValueError, SystemExit: see `parse_config`.
+    """
+    parser, given = parse_config(function, words, prog)
+    return {name: value for name, value in vars(parser.instantiate(given)).items() if name != "config"}
+
+
+def parse_config(function: Callable[..., Any], words: Words, prog: str) -> tuple[Any, Any]:
+    """jsonargparse's parser of a function, and what it read from config files and further options.
+
+    Raises:
         UsageError: as of `arguments`; a mistake in a config is named by its place in it.
         ValueError: see `manypose.cli.config.read_config`.
         SystemExit: after ``--print-config``.
@@ -203,10 +213,9 @@ def configured(function: Callable[..., Any], words: Words, prog: str) -> dict[st
             argv.append(f"--{name}={value}")
     argv += ["--print_config"] * any(name == "print_config" for name, _ in words)
     try:
-        given = parser.parse_args(argv)
+        return parser, parser.parse_args(argv)
     except argparse.ArgumentError as e:
         raise UsageError(_explained(e, function)) from None
-    return {name: value for name, value in vars(parser.instantiate(given)).items() if name != "config"}
 
 
 def _changed(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

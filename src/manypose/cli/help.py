@@ -39,7 +39,7 @@ def page(verb: Verb, prog: str, config: bool) -> str:
     group = parser.add_argument_group("options")
     if config:
         _config_options(group)
-    for p in (o for p in options for o in (p.parts or [p])):
+    for p in (part for option in options for part in (option.parts or [option])):
         flags = (["-o"] if p.name == "out" else []) + ["--" + (f"{p.owner}.{p.name}" if config and p.owner else p.name).replace("_", "-")]
         if p.switch:
             group.add_argument(*flags, action="store_true", help=_explained(p))

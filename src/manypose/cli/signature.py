@@ -90,7 +90,10 @@ def read_verb(place: str, flatten: bool = True) -> Verb:
     summary, texts = _docstring(node)
     arguments = node.args
     first = [None] * (len(arguments.args) - len(arguments.defaults))
-    pairs = [*zip(arguments.args, [*first, *arguments.defaults], strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    pairs = [
+        *zip(arguments.args, [*first, *arguments.defaults], strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
     found: list[Parameter] = []
     for a, default in pairs:
         fields = tuple(_fields(a.annotation, where, a.arg))
@@ -176,9 +179,15 @@ def _definition(name: str, module: str) -> tuple[ast.AST | None, str]:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    spec = find_spec(module)
-    assert spec is not None and spec.origin is not None, f"no module {module}"
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    """The source of a module; of ours it is found without importing the packages that hold it."""
+    first, *rest = module.split(".")
+    if first == "manypose":
+        base = Path(__file__).parents[1].joinpath(*rest)
+        file = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
+    else:
+        spec = find_spec(module)
+        file = Path(spec.origin if spec is not None and spec.origin is not None else module)
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def _docstring(node: ast.FunctionDef | ast.ClassDef) -> tuple[str, dict[str, str]]:
