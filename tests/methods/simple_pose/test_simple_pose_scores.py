@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from manypose.methods.simple_pose import SimplePose
 from manypose.methods.simple_pose.assembly import assemble
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.candidates import Links, find_joints, score_parts
 from manypose.methods.simple_pose.decode import decode
+from manypose.methods.simple_pose.published_decode import _meet, _Person
 from manypose.methods.simple_pose.targets import heat_maps, part_maps
-from manypose.poses.skeleton import COCO
+from manypose.poses.skeleton import COCO, Skeleton
 
 BODY = body_of(COCO)
 ELBOW, WRIST = 3, 4
@@ -60,3 +62,37 @@ def test_parts_are_sorted_by_their_score_and_their_joints(heights, chosen):
     people = assemble(links, joint, score, BODY)
     together = next(person for person in people if ELBOW in person)
     assert together[WRIST] == 1 + chosen
+
+
+def test_every_decoder_finds_the_people():
+    """The authors' program moves peaks along x by what it found along y, up to half a cell of the enlarged map."""
+    xy = {j: (60.0 + 3 * j, 50.0 + 8 * j) for j in range(18)}
+    part, heat = scene(xy, {})
+    for decoder, within in (("ours", 0.1), ("paper", 0.6), ("published", 1.0)):
+        method = SimplePose(stages=1, c=16, n=16, decoder=decoder)
+        people = method.decode({"part": part, "heat": heat}, (256, 256))[0]
+        assert len(people) == 1
+        truth = np.array([xy[j] for j in BODY.back])
+        assert np.abs(people.keypoints[0] - truth).max() < within
+    with pytest.raises(ValueError, match="decoder paper reads body parts"):
+        SimplePose(stages=1, c=16, n=16, decoder="paper", encoding="fields")
+
+
+def test_of_parts_that_share_a_joint_the_weaker_loses_it():
+    """ "The assembled body parts having lower scores are removed by the body parts having higher scores"; the program keeps both."""
+    people = []
+    for paper in (False, True):
+        one, other = _Person(), _Person()
+        score = np.array([0.9, 0.8, 0.7, 0.6])
+        one.joints, one.total = {ELBOW: (0, 0.5), 2: (1, 0.5)}, 2.7
+        other.joints, other.total = {WRIST: (2, 0.8), 2: (3, 0.8)}, 2.9
+        _meet([one, other], one, other, (ELBOW, WRIST), 0.7, 10.0, score, paper)
+        people.append((set(one.joints), set(other.joints), one.total))
+    assert people[0] == ({ELBOW, 2}, {WRIST, 2}, 2.7)
+    assert people[1][:2] == ({2}, {WRIST, 2})
+    assert people[1][2] == pytest.approx(2.7 - 0.9 - 0.5)
+
+
+def test_a_skeleton_of_one_joint_is_refused():
+    with pytest.raises(ValueError, match="'ball' has one joint and no limb"):
+        body_of(Skeleton.build("ball", ["middle"], [], [0.05]))

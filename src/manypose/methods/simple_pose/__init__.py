@@ -53,8 +53,8 @@ class SimplePose(nn.Module):
         encoding: ``parts``, or ``fields``: the baseline's part affinity fields (experiment 1).
         auxiliary: two more channels, a mask of all people and the largest of all joints' maps, as the published networks have.
         focal: which channels' loss is focal: ``all``, ``joints`` (experiment 11) or ``none`` (plain L2).
-        alpha: foreground cells this close to 1 cost nothing (Equation 2).
-        beta: background cells this close to 0 cost nothing.
+        alpha: a foreground cell's factor is |1 + α - S|: α at S = 1, 0 at S = 1 + α (Equation 2).
+        beta: a background cell's factor is |S + β|: β at S = 0, 0 at S = -β.
         eta: joints weigh η + 1, parts 1 (Equation 3).
         power: of the focal factor (Equation 3: 2).
         mask_weight: weight of the auxiliary person mask.
@@ -64,6 +64,7 @@ class SimplePose(nn.Module):
         lambdas: weights of the scales, finest first (Equation 4).
         published: targets and loss as in the authors' program instead of the paper's text, and what is not given of α, β, power and λ as
             theirs; for their checkpoints too.
+        decoder: ``ours`` (`decode.decode`), ``published``, the authors' program, or ``paper``, their text (`published_decode`).
         assembly: arguments of `decode.decode`.
 
     Raises:
@@ -97,12 +98,17 @@ class SimplePose(nn.Module):
         sigma_p: float = 7.0,
         lambdas: tuple[float, ...] | None = None,
         published: bool = False,
+        decoder: Literal["ours", "published", "paper"] = "ours",
         assembly: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         _one_of("wiring", wiring, (*get_args(Wiring), "cascade"))
         _one_of("encoding", encoding, ("parts", "fields"))
         _one_of("focal", focal, ("all", "joints", "none"))
+        _one_of("decoder", decoder, ("ours", "published", "paper"))
+        if decoder != "ours" and encoding == "fields":
+            raise ValueError(f"decoder {decoder} reads body parts; of part affinity fields (encoding fields) ours alone makes people")
+        self._decoder = decoder
         if not (0 < thre < 1 and min(sigma_k, sigma_p) > 0 and stages >= 1):
             raise ValueError(
                 f"Simple Pose needs 0 < thre < 1, positive deviations and a stage, got thre {thre}, sigma_k {sigma_k}, sigma_p {sigma_p}, "
@@ -170,9 +176,12 @@ class SimplePose(nn.Module):
         return {"part": part, "heat": heat}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """People from ``part`` and ``heat``; see `manypose.methods.simple_pose.decode.decode`."""
+        """People from ``part`` and ``heat``; see `manypose.methods.simple_pose.decode` and `published_decode`."""
         from manypose.methods.simple_pose.decode import decode
+        from manypose.methods.simple_pose.published_decode import decode_published
 
+        if self._decoder != "ours":
+            return decode_published(outputs["part"], outputs["heat"], self.body, size, self._decoder == "paper")
         return decode(outputs["part"], outputs["heat"], self.body, size, **self.assembly)
 
 

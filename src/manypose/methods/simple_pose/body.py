@@ -130,6 +130,8 @@ def spanning_tree(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
     pairs = {frozenset(limb): limb for limb in skeleton.limbs}
     units = [(limb, pairs.get(frozenset(skeleton.mirror[j] for j in limb), limb)) for limb in skeleton.limbs]
     group = list(range(len(skeleton)))
+    if len(group) < 2:
+        raise ValueError(f"skeleton {skeleton.name!r} has one joint and no limb; Simple Pose groups joints along limbs")
     tree: list[tuple[int, int]] = []
     # Limbs of one side first: a limb between two sides closes a ring with them, and could only be left out together with a whole side.
     for unit in sorted(units, key=lambda u: u[0] == u[1]):

@@ -29,8 +29,8 @@ def focal_factor(
     Args:
         pred: heat maps.
         target: what they should be.
-        alpha: a foreground cell this close to 1 costs nothing.
-        beta: a background cell this close to 0 costs nothing.
+        alpha: a foreground cell's factor is ``|1 + alpha - S|^power``: 0.01 at S = 1, 0 at S = 1.1.
+        beta: a background cell's is ``|S + beta|^power``: 0.0004 at S = 0, 0 at S = -0.02.
         thre: a cell is foreground where its target is above.
         power: 2 in the paper, 1 in the authors' program.
         inclusive: cells equal to `thre` are foreground too, as in the authors' program.
