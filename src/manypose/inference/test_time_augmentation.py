@@ -5,7 +5,7 @@ different scales meet cell by cell although their padding differs.
 """
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, floor
 from typing import Literal
 
 import torch
@@ -102,9 +102,14 @@ def _zoomed(boxes: Float[Tensor, "b n 5"], factor: float) -> Float[Tensor, "b n 
     return torch.cat([boxes[..., :4] * factor + (factor - 1) / 2, boxes[..., 4:]], 2)
 
 
-def _shifted(maps: Tensor, cells: int) -> Tensor:
-    """Moved to the right; the first columns stay as they are."""
-    return maps if cells == 0 else torch.cat([maps[..., :cells], maps[..., :-cells]], -1)
+def _shifted(maps: Tensor, cells: float) -> Tensor:
+    """Moved to the right, parts of a cell by linear interpolation; beyond the first and the last column their values are repeated."""
+    if cells == 0:
+        return maps
+    low = floor(cells)
+    at = torch.arange(maps.shape[-1], device=maps.device) - low
+    moved, further = (maps[..., (at - i).clamp(0, maps.shape[-1] - 1)] for i in (0, 1))
+    return moved if cells == low else torch.lerp(moved, further, cells - low)
 
 
 def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:

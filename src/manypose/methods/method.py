@@ -39,7 +39,7 @@ class Field:
     mirror: tuple[int, ...] | None
     merge: Literal["mean", "stack", "boxes"] = "mean"
     scales: Literal["all", "base"] = "all"
-    shift: int = 0
+    shift: float = 0.0
     offset: float = 0.0
 
 

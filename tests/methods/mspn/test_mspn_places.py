@@ -65,11 +65,12 @@ def test_hrnets_too(size, decoding, flip):
     assert np.abs(errors(method, crops_of(size), flip)).max() < 0.1
 
 
+@pytest.mark.parametrize("flip", [False, True], ids=["", "flip"])
 @pytest.mark.parametrize("decoding", ["gaussian", "dark"])
-def test_joints_in_whole_cells_are_right_in_the_mean(decoding):
+def test_joints_in_whole_cells_are_right_in_the_mean(decoding, flip):
     """The authors cut joints to cells of four pixels: each is off by up to two, all together by nothing."""
     method = build("mspn-1", **SMALL, labels="published", decoding=decoding)
-    off = errors(method, crops_of((256, 192)), False)
+    off = errors(method, crops_of((256, 192)), flip)
     assert np.abs(off).max() < 2.1
     assert np.abs(off.mean((0, 1))).max() < 0.1
 

@@ -80,10 +80,11 @@ class MSPN(nn.Module):
             extend = (1.7, 1.7) if not published else (1.25, 1.25) if mpii else (1.09, 1.135)
         self.views = PersonViews.of(input_size or ((256, 256) if mpii else (256, 192)), extend, decoding)
         self.input_size, self.size = self.views.size, min(self.views.size)
-        self.fields = {"heat": Field(self.skeleton.mirror)}
         self.ladders = ladders(stages, None if kernels is None else tuple(kernels), coarse_to_fine)
         self.labels: Labels = labels or ("published" if published else "ours")
         self.first_cell = FIRST_CELL["mspn" if self.labels == "published" else "ours"]
+        # The mirror image of a joint in cell c is cut to the other side; the authors do not move the mirrored maps.
+        self.fields = {"heat": Field(self.skeleton.mirror, shift=0.0 if published else (1.5 - self.first_cell) / 2)}
         self.decoding: Decoding = decoding
         self.person_nms_oks = 1.0 if published else 0.7
         self.post_filter = (9 if mpii else 5) if published and post_filter is None else post_filter
