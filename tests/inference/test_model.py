@@ -364,8 +364,8 @@ def test_bad_sources(model, tmp_path):
         model.predict(tmp_path / "text.jpg")
     with pytest.raises(ValueError, match=r"photo 1: .*shape"):
         model.predict([example()[0], np.zeros((3, 5, 7))])
-    with pytest.raises(TypeError, match="int"):
-        model.predict(5)
+    with pytest.raises(TypeError, match="float"):
+        model.predict(5.0)
     with pytest.raises(TypeError, match="NoneType"):
         model.predict([None])
     (tmp_path / "v").mkdir()

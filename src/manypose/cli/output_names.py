@@ -26,6 +26,7 @@ class Named:
         stem: what files about it are called, without a suffix.
         image_id: its number in the COCO file; of a video not used.
         video: whether it is one.
+        root: the folder that `name` begins at.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Named:
     stem: str
     image_id: int
     video: bool
+    root: Path
 
 
 def named(paths: Sequence[Path]) -> list[Named]:
@@ -53,7 +55,9 @@ def named(paths: Sequence[Path]) -> list[Named]:
         taken.add(stem.casefold())
         own = _is_number(path.stem) and numbers[int(path.stem)] == 1
         name = path.name if common is None else path.absolute().relative_to(common).as_posix()
-        found.append(Named(path, _printable(name), stem, int(path.stem) if own else next(free), media.is_video(path)))
+        found.append(
+            Named(path, _printable(name), stem, int(path.stem) if own else next(free), media.is_video(path), common or path.parent)
+        )
     return found
 
 

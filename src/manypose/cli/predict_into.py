@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from tqdm import tqdm
 
 from manypose import __version__
@@ -30,7 +29,7 @@ from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.io.files import write_json
 from manypose.io.sources import sources as find
-from manypose.poses.boxes import boxes_of, read_boxes, with_scores
+from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 from manypose.poses.drawing import draw
 from manypose.poses.formats.result_files import Entry
 from manypose.tracking.tracker import Tracker
@@ -166,7 +165,9 @@ def predict_to(
     known = None if boxes is None else read_boxes(boxes)
     if known is not None and any(n.video for n in plan):
         raise ValueError(f"{boxes}: boxes are for photos, and {next(n.path for n in plan if n.video)} is a video; take a detector for it")
-    if known is not None and all(boxes_of(known, n.path) is None for n in plan):
+    matched = None if known is None else match_boxes(known, [n.path for n in plan], plan[0].root)
+    given = None if matched is None else {n.path: with_scores([] if b is None else b) for n, b in zip(plan, matched, strict=True)}
+    if matched is not None and all(b is None for b in matched):
         raise ValueError(f"{boxes}: none of its photos is among those given; boxes are found by file name")
     if tracker is not None and len(plan) == 1 and not plan[0].video:
         raise ValueError("people are tracked through videos or folders of frames, and a single photo was given")
@@ -192,7 +193,7 @@ def predict_to(
             loaded = loaded or (model if isinstance(model, Model) else model())
             loaded.check(options, known is not None or finder is not None)
             detector = None if known is not None else finder() if finder is not None else loaded.finder()
-            run = _Run(out, progress, options, loaded, detector, known, drawing, part, tracker and tracker(loaded), outcome, fail)
+            run = _Run(out, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail)
             run.photos([n for n in todo if not n.video])
             for name in todo:
                 if name.video:
@@ -242,7 +243,7 @@ class _Run:
     options: PredictOptions
     model: Model
     detector: Any
-    known: Mapping[str, Any] | None
+    boxes: Mapping[Path, Any] | None
     drawing: Drawing | None
     part: Part
     tracker: Callable[[], Tracker] | None
@@ -254,7 +255,7 @@ class _Run:
         with _bar(len(names), "photos") as bar:
             for _, group in [(0, list(names))] if self.tracker is None else groupby(names, key=lambda n: n.path.parent):
                 some = list(group)
-                items = (PhotoInput(n.path, _boxes(self.known, n.path)) for n in some)
+                items = (PhotoInput(n.path, None if self.boxes is None else self.boxes[n.path]) for n in some)
                 for name, result in zip(some, self._results(items, None, self.tracker if len(some) > 1 else None), strict=True):
                     try:
                         self._photo(name, result)
@@ -320,9 +321,7 @@ class _Run:
             raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end}")
         self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name)
 
-    def _results(
-        self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None
-    ) -> Iterator[Result]:
+    def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:
         items = read_ahead(items, self.options.batch_size)
         items = items if self.detector is None else detect(self.detector, items, self.options, look_ahead)
         results = pose(self.model.method, items, self.options, look_ahead)
@@ -333,6 +332,7 @@ class _Run:
     def _drawn(self, result: Result) -> np.ndarray:
         assert self.drawing is not None
         assert result.poses is not None
+        assert result.item.pixels is not None
         return draw(result.item.pixels, result.poses, boxes=self.drawing.boxes, joint_threshold=self.drawing.joint_threshold)
 
     def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str) -> None:
@@ -340,12 +340,6 @@ class _Run:
         finished = Finished(path, stamp(name.path), start, self.progress.results.end, pictures, people, empty, drawn)
         self.progress.mark(finished)
         _count(self.outcome, finished, self.out)
-
-
-def _boxes(known: Mapping[str, Any] | None, path: Path) -> Float[np.ndarray, "n 5"] | None:
-    """The boxes of a photo; none where the file has none for it."""
-    found = None if known is None else boxes_of(known, path)
-    return None if known is None else with_scores([] if found is None else found)
 
 
 def _paths(sources: Sequence[str | Path], fail: Callable[[Exception], None]) -> list[Path]:

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import IOBase
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
@@ -13,26 +15,35 @@ from PIL import Image
 from manypose.inference.photos import PhotoInput
 from manypose.io import photos as media
 from manypose.io import videos as video
-from manypose.io.sources import sources
-from manypose.poses.boxes import boxes_of, read_boxes, with_scores
+from manypose.io.sources import camera, fetch, is_address, is_live, sources, standard_input
+from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 
 __all__ = ["Kind", "inputs"]
 
 Kind = Literal["one", "several", "stream"]
 
 
-def inputs(source: Any, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
+def inputs(source: Any, boxes: Any, colour: Literal["rgb", "bgr"] = "rgb") -> tuple[Kind, Iterable[PhotoInput]]:
     """Whether a source is one photo, several or a stream, and its photos; see `manypose.inference.model.Model.predict`.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: nothing can be read there, or boxes do not fit the photos.
     """
+    if colour not in ("rgb", "bgr"):
+        raise ValueError(f"colour is rgb or bgr, got {colour!r}")
     if isinstance(source, (str, Path)):
-        return _files(source, boxes)
-    array = isinstance(source, np.ndarray) or media.is_tensor(source)
-    if array and source.ndim == 4:
-        return "several", _paired(source, boxes, len(source))
-    if array or isinstance(source, Image.Image):
+        return _elsewhere(str(source), boxes) if source == "-" or is_address(source) else _files(source, boxes)
+    if isinstance(source, (bytes, bytearray, memoryview, IOBase)):
+        content = source.read() if isinstance(source, IOBase) else source
+        return "one", [PhotoInput(bytes(content), with_scores(boxes))]
+    if isinstance(source, int) and not isinstance(source, bool):
+        return "stream", _paired(camera(source), boxes, None)
+    if colour == "bgr":
+        return _swapped(*inputs(source, boxes))
+    array: Any = source if isinstance(source, np.ndarray) or media.is_tensor(source) else None
+    if array is not None and array.ndim == 4:
+        return "several", _paired(array, boxes, len(array))
+    if array is not None or isinstance(source, Image.Image):
         return "one", [PhotoInput(source, with_scores(boxes))]
     if isinstance(source, Sequence):
         if isinstance(boxes, (str, Path, Mapping)):
@@ -40,7 +51,29 @@ def inputs(source: Any, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
         return "several", _paired(source, boxes, len(source))
     if isinstance(source, Iterable):
         return "stream", _paired(source, boxes, None)
-    raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(source).__name__}")
+    raise TypeError(f"a photo is a path, an address, bytes, an array, a PIL image or a tensor, got {type(source).__name__}")
+
+
+def _swapped(kind: Kind, photos: Iterable[PhotoInput]) -> tuple[Kind, Iterable[PhotoInput]]:
+    """Arrays and tensors with the channels in the other order; other photos as they are."""
+    swapped = (replace(p, photo=_other_order(p.photo)) for p in photos)
+    return kind, list(swapped) if kind == "one" else swapped
+
+
+def _other_order(photo: Any) -> Any:
+    if media.is_tensor(photo):
+        photo = media.from_tensor(photo)
+    if not isinstance(photo, np.ndarray) or photo.ndim != 3 or photo.shape[2] < 3:
+        return photo
+    return photo[..., [2, 1, 0, *range(3, photo.shape[2])]]
+
+
+def _elsewhere(source: str, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
+    """A photo from standard input or an address, or a video from an address."""
+    if source != "-" and is_live(source):
+        return "stream", _paired(video.frames(source), boxes, None)
+    content = standard_input() if source == "-" else fetch(source)
+    return "one", [PhotoInput(content, with_scores(boxes), name="standard input" if source == "-" else source)]
 
 
 def _files(source: str | Path, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
@@ -69,7 +102,7 @@ def _path(source: Any) -> Path:
 
 def _by_name(paths: Sequence[Path], boxes: str | Path | Mapping[str, Any]) -> list[PhotoInput]:
     known = boxes if isinstance(boxes, Mapping) else read_boxes(boxes)
-    found = [boxes_of(known, path) for path in paths]
+    found = match_boxes(known, paths)
     if all(f is None for f in found):
         raise ValueError(f"none of the {len(known)} photos that have boxes is among those given; boxes are found by file name")
     return [PhotoInput(path, with_scores([] if b is None else b)) for path, b in zip(paths, found, strict=True)]

@@ -1,12 +1,15 @@
 """Prediction: `load` a model, `predict` the people of photos and videos."""
 
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal, overload
 
+import numpy as np
 import torch
+from PIL import Image
 
 from manypose.inference.detectors import Detector, find_detector
 from manypose.inference.inputs import inputs
@@ -23,6 +26,8 @@ from manypose.tracking.tracker import Tracker, TrackOptions
 from manypose.weights import files as weights_files
 
 __all__ = ["Model", "load", "predict"]
+
+Colour = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +76,27 @@ class Model:
         module_of(self.method).to(choose_device(device))
         return self
 
+    # A path or an array may be one photo or many; what else there is tells by its type what comes back.
+    @overload
+    def predict(
+        self, source: Image.Image | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+    ) -> Poses: ...  # fmt: skip
+    @overload
+    def predict(
+        self, source: str | Path | np.ndarray | torch.Tensor, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+    ) -> Any: ...  # fmt: skip
+    @overload
+    def predict(
+        self, source: Sequence[Any], *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+    ) -> list[Poses]: ...  # fmt: skip
+    @overload
+    def predict(
+        self, source: Iterable[Any] | int, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+    ) -> Iterator[Poses]: ...  # fmt: skip
     def predict(
         self,
         source: Any,
@@ -78,15 +104,17 @@ class Model:
         boxes: Any = None,
         detector: "str | Model | Detector | None" = None,
         track: bool | Tracker = False,
+        colour: Colour = "rgb",
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
         **changes: Any,
     ) -> Any:
         """The people of a photo, of several photos, or of a video.
 
         Args:
-            source: one photo (a path, an array (H, W, 3), (H, W) or (H, W, 4), a PIL image, a tensor (3, H, W) or (H, W, 3)); several (a
-                list, an array or tensor with one more dimension, a folder, a pattern such as ``photos/*.jpg``); or a stream of them (a
-                generator, or the path of a video). Arrays and tensors are RGB, uint8 or floats in 0 … 1.
+            source: one photo (a path, an http address, a file's bytes, an open file, ``-`` for standard input, an array (H, W, 3), (H, W)
+                or (H, W, 4), a PIL image, a tensor (3, H, W) or (H, W, 3)); several (a list, an array or tensor with one more dimension,
+                a folder, a pattern such as ``photos/*.jpg``); or a stream of them (a generator, the path or address of a video, such as
+                ``rtsp://…``, or the number of a camera). Arrays and tensors are uint8 or floats in 0 … 1.
             boxes: for methods that look at one person at a time: xyxy and perhaps a score, (n, 4) or (n, 5), for each photo; for files
                 also a mapping from file names or the path of a boxes file (`manypose.poses.boxes.read_boxes`). A box that is not finite,
                 has no area, or lies outside its photo is left out, with a warning that counts them.
@@ -96,6 +124,7 @@ class Model:
             track: the photos are the frames of one video, in order: give people ids that they keep. True, or a
                 `manypose.tracking.tracker.Tracker`, which also says how, and which goes on where it was when it is given again. A
                 top-down model also looks at people whom a frame's boxes lack, where they should be by now.
+            colour: order of the channels of arrays and tensors, ``rgb``, or ``bgr`` as OpenCV has it.
             options: how to predict.
             changes: options that differ from those, by name: ``flip=True``, ``threshold=0.3``; see
                 `manypose.inference.options.PredictOptions`.
@@ -115,7 +144,7 @@ class Model:
             raise ValueError("give boxes or a detector, not both")
         self.check(options, boxes is not None or detector is not None)
         finder = self.finder(detector) if boxes is None else None
-        kind, photos = inputs(source, boxes)
+        kind, photos = inputs(source, boxes, colour)
         if kind == "one" and track is True:
             raise ValueError("people are tracked through a video or several photos, not one; give a Tracker to go on frame by frame")
         look_ahead = options.batch_size if kind == "stream" else None

@@ -82,7 +82,7 @@ def _whole(value: object) -> bool:
 
 def _numbers(values: Any, low: float, high: float) -> bool:
     try:
-        return all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) and low <= v <= high for v in values)
+        return all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) and low <= float(v) <= high for v in values)
     except TypeError:  # not several
         return False
 

@@ -58,19 +58,22 @@ def check_size(path: str | Path, w: int, h: int, limit: int | None = None) -> No
         )
 
 
-def read(path: str | Path, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+def read(path: str | Path, limit: int | None = None, content: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:
     """A photo file as RGB.
 
     Args:
         path: JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000 or AVIF, by content.
         limit: the most pixels that are decoded; default `max_pixels`.
+        content: the file's bytes, where they are at hand; `path` then is what errors call it.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a folder, no photo, empty, truncated, too large or unreadable; one line that names the file.
     """
     try:
-        with _opened(Path(path)) as file:
+        if content is not None and not content:
+            raise _Refused(f"{path}: an empty file")
+        with _opened(Path(path)) if content is None else io.BytesIO(content) as file:
             with _lock, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of broken metadata, which we do not need
                 image, frames = _header(file, path, limit)
@@ -112,7 +115,7 @@ def _opened(path: Path) -> BinaryIO:
         raise _Refused(f"{path}: cannot be read ({e.strerror or e})") from None
 
 
-def _header(file: BinaryIO, path: str | Path, limit: int | None) -> tuple[Image.Image, int]:
+def _header(file: BinaryIO | io.BytesIO, path: str | Path, limit: int | None) -> tuple[Image.Image, int]:
     """The header only: nothing is decoded yet. Also the number of frames (1 for multi-picture JPEG and TIFF, whose first is the photo)."""
     before = Image.MAX_IMAGE_PIXELS
     Image.init()
@@ -211,20 +214,22 @@ def _on_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """One photo, however it is given: a path, an array, a PIL image or a tensor.
+    """One photo, however it is given: a path, a file's bytes, an array, a PIL image or a tensor.
 
     Raises:
         TypeError: something else.
     """
     if isinstance(thing, (str, Path)):
         return read(thing, limit)
+    if isinstance(thing, bytes):
+        return read("the photo", limit, thing)
     if isinstance(thing, np.ndarray):
         return from_array(thing)
     if is_tensor(thing):
         return from_tensor(thing)
     if isinstance(thing, Image.Image):
         return from_pil(_upright(thing))
-    raise TypeError(f"a photo is a path, an array, a PIL image or a tensor, got {type(thing).__name__}")
+    raise TypeError(f"a photo is a path, bytes, an array, a PIL image or a tensor, got {type(thing).__name__}")
 
 
 def is_tensor(thing: Any) -> bool:

@@ -1,13 +1,24 @@
-"""Which files a path, a folder, a pattern or a list of them means."""
+"""Where photos and videos come from: files by path, folder or pattern, addresses, standard input, cameras."""
 
 import glob
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
 
 from manypose.io.photos import PHOTOS, VIDEOS, is_photo, is_video
 
-__all__ = ["SourceFiles", "example_photo", "sources"]
+__all__ = ["SourceFiles", "camera", "example_photo", "fetch", "is_address", "is_live", "sources", "standard_input"]
+
+LARGEST = 200_000_000
+"""Bytes of a photo that is fetched or read from standard input."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +88,66 @@ def _folder(path: Path) -> SourceFiles:
 def _wanted(path: Path) -> bool:
     # A damaged .jpg counts as a photo, so that it is reported and not passed over.
     return not path.name.startswith(".") and (path.suffix.lower() in (*PHOTOS, *VIDEOS) or is_photo(path) or is_video(path))
+
+
+# ── other places than files ──
+
+
+def is_address(source: str | Path) -> bool:
+    """Whether a source is an address: of a file (http, https), or of a stream (rtsp, rtmp, udp …)."""
+    return "://" in str(source) and urlsplit(str(source)).scheme.isalnum()
+
+
+def is_live(source: str | Path) -> bool:
+    """Whether an address is that of a video: of a stream, or of a file with a video's suffix."""
+    parts = urlsplit(str(source))
+    return parts.scheme not in ("http", "https", "file") or Path(parts.path).suffix.lower() in (*VIDEOS, ".m3u8", ".mpd")
+
+
+def fetch(address: str, seconds: float = 30.0) -> bytes:
+    """The file at an http or https address.
+
+    Raises:
+        ConnectionError: it cannot be fetched; the message names it.
+        ValueError: it is larger than `LARGEST`.
+    """
+    try:
+        with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:
+            content = answer.read(LARGEST + 1)
+    except (URLError, OSError, ValueError) as e:
+        reason = e.reason if isinstance(e, URLError) else e
+        raise ConnectionError(f"{address}: cannot be fetched ({reason})") from None
+    if len(content) > LARGEST:
+        raise ValueError(f"{address}: larger than {LARGEST / 1e6:.0f} MB; fetch it and give the file")
+    return content
+
+
+def standard_input() -> bytes:
+    """The photo that comes by standard input.
+
+    Raises:
+        ValueError: it is empty, or larger than `LARGEST`.
+    """
+    content = sys.stdin.buffer.read(LARGEST + 1)
+    if not content or len(content) > LARGEST:
+        raise ValueError(f"standard input: {'empty' if not content else f'larger than {LARGEST / 1e6:.0f} MB'}, not a photo")
+    return content
+
+
+def camera(index: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The pictures of a camera, RGB, until it ends.
+
+    Raises:
+        ValueError: there is no such camera.
+    """
+    capture = cv2.VideoCapture(index)
+    try:
+        if not capture.isOpened():
+            raise ValueError(f"camera {index}: there is none, or another program has it")
+        while True:
+            there, frame = capture.read()
+            if not there:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    finally:
+        capture.release()
