@@ -107,7 +107,8 @@ def predict(
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {
-        "model": known_by(model), "weights": known_by(weights), "detector": known_by(detector), "detector weights": known_by(detector_weights),
+        "model": known_by(model), "weights": known_by(weights),
+        "detector": known_by(detector), "detector weights": known_by(detector_weights),
         "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
     }  # fmt: skip
     began = perf_counter()

@@ -1,7 +1,7 @@
 """Prediction of many photos and videos into a folder.
 
-Results are on disk as they come. Where a run is stopped (Ctrl-C, a crash, a kill), the same run goes on with the photos and videos that were
-not finished.
+Results are on disk as they come. Where a run is stopped (Ctrl-C, a crash, a kill), the same run goes on with the photos and videos that
+were not finished.
 """
 
 import errno

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_tensor", "is_video", "max_pixels", "pixels", "read", "write",
+    "MAX_PIXELS", "check_size", "from_array", "from_pil", "from_tensor", "is_photo", "is_tensor", "is_video", "max_pixels", "pixels",
+    "read", "write",
 ]  # fmt: skip
 
 MAX_PIXELS = 100_000_000

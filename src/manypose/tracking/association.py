@@ -24,8 +24,8 @@ def similarity(
 ) -> Float[np.ndarray, "m n"]:
     """OKS between people that may lack joints: 0 … 1.
 
-    The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, over the geometric mean of their numbers of joints: a
-    whole person reaches 1 with a whole person, at most 0.7 with half a person, and little with a single joint.
+    The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, divided by the geometric mean of their numbers of
+    joints: a whole person reaches 1 with a whole person, at most 0.7 with half a person, and little with a single joint.
 
     Args:
         known: people of the earlier frame.

@@ -37,7 +37,7 @@ class TrackOptions:
     """How to track.
 
     Args:
-        flow: optical flow that moves people into the next frame, ``dis`` or ``farneback`` (see `manypose.tracking.optical_flow`); or ``none``.
+        flow: optical flow that moves people into the next frame, ``dis`` or ``farneback`` (`manypose.tracking.optical_flow`); or ``none``.
         matching: pairs of people and tracks are those with the largest sum of similarities (``hungarian``), or the most similar pair
             first (``greedy``, as the paper has it).
         min_similarity: least OKS of a person and a track that are paired. Raising it gives more new ids and fewer exchanged ones.
