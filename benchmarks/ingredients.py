@@ -50,13 +50,10 @@ def sources() -> dict[str, dict[str, Any]]:
         "sports labelled": file(sports, f"{labelled}/lspet.json"),
     }
     one = {name: made("manypose.data.EachPerson", least=3, dataset=copy.deepcopy(data)) for name, data in whole.items()}
-    # Of a scene that is made anew each time, a view draws one of its people.
-    drawn = {"length": 2000, "seed": 0, "size": [320, 416], "backgrounds": f"{data}/backgrounds", "cache": True}
-    return one | {
-        "drawn": made("synthetic_people.drawn.scenes.SyntheticPeople", **drawn),
-        "rendered": made("manypose.data.shards.Shards", folder=os.environ.get("MANYPOSE_RENDERED", "runs/rendered")),
-        "pasted": made("manypose.data.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3]),
-    }
+    # Of a written scene a view draws one of its people.
+    written = {name: file(f"{data}/{name}/images", f"{data}/{name}/annotations.json") for name in ("drawn", "rendered")}
+    pasted = made("manypose.data.Pasted", onto=copy.deepcopy(own), people=copy.deepcopy(own), length=4000, number=[1, 3])
+    return one | written | {"pasted": pasted}
 
 
 ARMS: dict[str, tuple[dict[str, float], dict[str, Any]]] = {

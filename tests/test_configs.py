@@ -1,6 +1,7 @@
 """Every config in the repository parses, builds its model, its optimiser and its data, and gives a batch that the model learns from."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
+from safetensors import safe_open
+from scipy.io import savemat
 from shared import REPOSITORY, shared
-from synthetic_people.drawn.scenes import SyntheticPeople
 
+from manypose.cli.__main__ import main as manypose
 from manypose.cli.arguments import CONFIG_OPTIONS, UsageError, configured, parse_config, sort_words
 from manypose.cli.signature import read_verb
-from manypose.data.shards import write
 from manypose.methods.catalog import build
 from manypose.poses.skeleton import BUILT_IN, named
 from manypose.training.train import Step, train
@@ -22,10 +26,14 @@ ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in ALL if "manypose grouping train" not in path.read_text()]  # that one is tested with its room
 
 
+FIRST = 36
+"""The first photo of ``configs/subsets/coco_834.txt``."""
+
+
 def words(*line: object) -> list[tuple[str, str]]:
-    """A command line of ``manypose train``; our configs may name drawn people."""
+    """A command line of ``manypose train``."""
     verb = read_verb("manypose.training.train:train", flatten=False)
-    return sort_words(verb, ["--allow-import", "synthetic_people", *map(str, line)], CONFIG_OPTIONS)
+    return sort_words(verb, list(map(str, line)), CONFIG_OPTIONS)
 
 
 def parsed(config: Path, *more: object) -> Any:
@@ -39,18 +47,19 @@ def built(config: Path, *more: object) -> dict[str, Any]:
 
 
 def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
-    """A data set of one grey photo of one person, laid out as the published ones."""
+    """A data set of two grey photos, one with a person and one without, laid out as the published ones."""
     images.mkdir(parents=True, exist_ok=True)
     annotations.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(images / "000000000001.jpg"), np.full((100, 120, 3), 99, np.uint8))
+    for number in (FIRST, 7):
+        cv2.imwrite(str(images / f"{number:012d}.jpg"), np.full((100, 120, 3), 99, np.uint8))
     joints = BUILT_IN[skeleton].joints
     keypoints = [v for i in range(len(joints)) for v in (20 + 5 * i, 10 + 4 * i, 2)]
-    person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [15, 5, 95, 80], "area": 4000.0, "keypoints": keypoints}
+    person = {"id": 1, "image_id": FIRST, "category_id": 1, "iscrowd": 0, "bbox": [15, 5, 95, 80], "area": 4000.0, "keypoints": keypoints}
     person["segmentation"] = [[15, 5, 110, 5, 110, 85, 15, 85]]
-    image = {"id": 1, "file_name": "000000000001.jpg", "width": 120, "height": 100, "crowdIndex": 0.5}
+    listed = [{"id": i, "file_name": f"{i:012d}.jpg", "width": 120, "height": 100, "crowdIndex": 0.5} for i in (FIRST, 7)]
     category = {"id": 1, "name": "person", "keypoints": joints, "skeleton": []}
     annotations.write_text(
-        json.dumps({"images": [image], "annotations": [{**person, "num_keypoints": len(joints)}], "categories": [category]})
+        json.dumps({"images": listed, "annotations": [{**person, "num_keypoints": len(joints)}], "categories": [category]})
     )
 
 
@@ -69,19 +78,16 @@ def data(tmp_path, monkeypatch):
     write_coco(coco / "train2017", coco / "annotations" / "person_keypoints_train2017.json", "coco")
     crowdpose = tmp_path / "crowdpose"
     write_coco(crowdpose / "images", crowdpose / "json" / "crowdpose_train.json", "crowdpose")
-    photos = tmp_path / "coco_photos"
-    write_coco(photos / "train2017", photos / "person_keypoints_train.json", "coco")
-    sports = tmp_path / "lspet_photos"
-    write_coco(sports / "images", sports / "person_keypoints.json", "coco")
     write_coco(tmp_path / "mpii" / "images", tmp_path / "unused_mpii.json", "mpii")
     write_mpii(tmp_path / "mpii" / "annotations" / "train.json")
-    for name in ("coco", "lspet"):
-        write_coco(photos / "train2017", tmp_path / "labelled" / f"{name}.json", "coco")
-    monkeypatch.setenv("MANYPOSE_LABELLED", str(tmp_path / "labelled"))
-    write_coco(tmp_path / "backgrounds", tmp_path / "unused.json", "coco")
-    write(SyntheticPeople(2, size=(96, 128)), tmp_path / "rendered")
-    monkeypatch.setenv("MANYPOSE_RENDERED", str(tmp_path / "rendered"))
+    for name in ("drawn", "rendered"):
+        write_coco(tmp_path / name / "images", tmp_path / name / "annotations.json", "coco")
+    write_coco(tmp_path / "lspet/images", tmp_path / "lspet/labelled.json", "coco")
+    Image.fromarray(np.full((100, 120, 3), 99, np.uint8)).save(tmp_path / "lspet/images/im00002.jpg")
+    joints = np.concatenate([np.linspace(5, 90, 28).reshape(14, 2), np.ones((14, 1))], 1)
+    savemat(tmp_path / "lspet/joints.mat", {"joints": np.stack([joints, joints], 2)})
     monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
+    monkeypatch.chdir(REPOSITORY)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -101,6 +107,43 @@ def test_every_config_builds_all_it_names(path, data):
     assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
     assert batch.there.any()
+
+
+# ── two real steps of every config and of every line of its head ──
+
+LINE = re.compile(r"--(?:model_args|schedule|optimizer|data|seed|precision|clip_norm|accumulate|skeleton)\S*")
+
+
+def small(path: Path, out: Path) -> list[str]:
+    """Options that make a recipe two steps of two small photos on one CPU core; nothing is downloaded."""
+    given = yaml.safe_load(path.read_text().replace("${MANYPOSE_DATA:-data}", "x"))
+    words = ["--out", str(out), "--data.batch_size", "2", "--data.length", "4", "--data.workers", "0", "--schedule.epochs", "1"]
+    words += ["--schedule.warmup", "0", "--device", "cpu", "--precision", "no"]
+    if "sync_batchnorm" in given:
+        words += ["--sync_batchnorm", "false"]
+    if given.get("schedule", {}).get("decay") == "steps":
+        words += ["--schedule.milestones", "[0.5]"]
+    if isinstance(given["data"]["init_args"]["augment"]["init_args"]["size"], int):
+        words += ["--data.augment.size", "128"]
+    words += ["--init", "null"] if "init" in given else []
+    return words + (["--model_args.pretrained", "false"] if "pretrained" in (given.get("model_args") or {}) else [])
+
+
+def steps_of(weights: Path) -> dict[str, torch.Tensor]:
+    with safe_open(weights, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_config_takes_two_steps(path, data, tmp_path):
+    """The whole command of the recipe, with a tiny schedule: a checkpoint and finite weights are left."""
+    out = tmp_path / "run"
+    assert manypose(["train", "--config", str(path), *small(path, out)]) == 0
+    weights = list(out.glob("*.safetensors"))
+    assert len(weights) == 1
+    tensors = steps_of(weights[0])
+    assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
 
 
 def test_an_option_reaches_into_a_dict_of_the_config_and_leaves_the_rest(data):
@@ -129,7 +172,20 @@ def test_the_small_configs_differ_in_the_loss_alone():
 
 
 def test_the_small_config_trains_on_the_photos(tmp_path, monkeypatch):
-    monkeypatch.setenv("MANYPOSE_DATA", str(shared("data")))
+    data = shared("data")
+    (tmp_path / "coco/annotations").mkdir(parents=True)
+    photos, people = "coco_photos/train2017", "coco_photos/person_keypoints_train.json"
+    links = {
+        "coco/train2017": photos, "coco/annotations/person_keypoints_train2017.json": people,
+        "drawn/images": photos, "drawn/annotations.json": people,
+        "lspet/images": "lspet_photos/images", "lspet/joints.mat": "lspet_photos/person_keypoints.json",
+    }  # fmt: skip
+    for folder in ("drawn", "lspet"):
+        (tmp_path / folder).mkdir()
+    for new, old in links.items():
+        (tmp_path / new).symlink_to(data / old)
+    monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
+    monkeypatch.chdir(REPOSITORY)
     config = REPOSITORY / "configs/swahr/small_photos.yaml"
     made = built(config, "--data.batch_size=2", "--data.augment.size=64", "--data.length=2")
     method = build(made["model"])

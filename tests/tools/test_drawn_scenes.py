@@ -214,11 +214,3 @@ def test_scenes_go_through_augmentation():
     out = Augment(size=64)(CROWD[0], np.random.default_rng(0))
     assert out.image.shape == (64, 64, 3)
     assert out.skeleton is COCO
-
-
-def test_cached_scenes_are_the_scenes() -> None:
-    plain, kept = SyntheticPeople(length=3, seed=5, size=(64, 64)), SyntheticPeople(length=3, seed=5, size=(64, 64), cache=True)
-    first = kept[-1]
-    assert kept[2] is first
-    np.testing.assert_array_equal(first.image, plain[2].image)
-    np.testing.assert_array_equal(first.keypoints, plain[2].keypoints)

@@ -1,6 +1,4 @@
-"""Rendered people: where joints are labelled is where the body is, the same scene each time, and shards give back what was written."""
-
-import json
+"""Rendered people: where joints are labelled is where the body is, the same scene each time."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from synthetic_people.rendered.postures import BONES, Bank, joints, postures, re
 from synthetic_people.rendered.render import Light, Renderer
 from synthetic_people.rendered.scenes import RenderedPeople
 
-from manypose.data.shards import Shards, write
 from manypose.poses.skeleton import COCO
 
 pytest.importorskip("anny", reason="the extra synth is not installed")
@@ -169,39 +166,6 @@ def test_nobody_is_a_scene_too():
     scene = RenderedPeople(length=1, people=(0, 0), size=(32, 48)).scene(0)
     assert scene.sample.keypoints.shape == (0, 17, 3)
     assert scene.sample.mask.all()
-
-
-# ── shards ──
-
-
-@needs_egl
-def test_shards_give_back_what_was_written_and_go_on_after_a_stop(scenes, tmp_path):
-    people, made = scenes
-    assert write(people, tmp_path, each=6) == 16
-    (tmp_path / "people-00001.json").unlink()  # as if the second was interrupted
-    assert write(people, tmp_path, each=6) == 6
-    read = Shards(tmp_path)
-    assert len(read) == 16
-    for scene, i in zip(made, range(16), strict=True):
-        sample = read[i]
-        assert np.array_equal(sample.image, scene.sample.image)
-        assert np.array_equal(sample.mask, scene.sample.mask)
-        assert sample.segmentation is not None
-        assert np.array_equal(sample.segmentation, scene.sample.segmentation)
-        np.testing.assert_allclose(sample.keypoints, scene.sample.keypoints, atol=0.006)
-        assert sample.image_id == scene.sample.image_id
-
-
-def test_broken_shards_say_so(tmp_path):
-    with pytest.raises(ValueError, match="no shards"):
-        Shards(tmp_path)
-    (tmp_path / "people-00000.json").write_text(json.dumps([]))
-    with pytest.raises(ValueError, match=r"people-00000\.json.*cannot be read"):
-        Shards(tmp_path)
-    for name in ("images", "owners"):
-        np.save(tmp_path / f"{name}-00000.npy", np.zeros((2, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match="0 scenes, but its arrays hold"):
-        Shards(tmp_path)
 
 
 def test_ranges_that_are_empty_say_so():

@@ -1,5 +1,6 @@
 """Photos with annotated people: what every data set's reader turns its files into, and the map-style data set over it."""
 
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,13 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 from torch.utils.data import Dataset
 
 from manypose.data.datasets.annotation_report import Report
+from manypose.data.run_length import decode_runs
 from manypose.data.sample import Sample
+from manypose.io.photos import check_size
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "segmentation"]
@@ -38,6 +42,7 @@ class Photo:
         shapes: each person's region, or None where the data set does not give it.
         complete: everybody in the photo is annotated (or ignored); otherwise the loss may look at the labelled people only.
         crowd: the data set's own measure of crowding (CrowdPose), where it has one.
+        unposed: xyxy boxes of people without a labelled joint who are not in a crowd; they are among `ignored` too.
     """
 
     path: Path
@@ -50,22 +55,55 @@ class Photo:
     shapes: Sequence[Region] = ()
     complete: bool = True
     crowd: float | None = None
+    unposed: Float[np.ndarray, "u 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
-def read_rgb(path: str | Path, given: bytes | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture file as RGB, its EXIF orientation ignored: annotations count stored pixels. `given`: the file's bytes, if at hand.
+def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """A photo file as RGB, in the pixels that its annotations count.
+
+    COCO's annotations count stored pixels and ignore the EXIF orientation. Where an annotation file names the height and width of the
+    upright photo instead, the photo is turned; where both are the same (turned by 180°, mirrored, square), stored pixels are taken and a
+    warning is logged.
+
+    Args:
+        path: the file.
+        given: its bytes, where they are in memory already.
+        size: the annotations' height and width; None: stored pixels.
 
     Raises:
-        ValueError: cannot be decoded; the message names the file.
+        ValueError: cannot be decoded, is larger than `manypose.io.photos.max_pixels`, or of another size; the message names the file.
     """
     try:
-        data = np.frombuffer(given, np.uint8) if given is not None else np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    except (OSError, cv2.error) as e:
-        raise ValueError(f"{path}: cannot be read ({str(e)[:100]})") from None
-    if image is None:
-        raise ValueError(f"{path}: not a picture that can be decoded; fetch it again or remove it from the annotation file")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        data = Path(path).read_bytes() if given is None else given
+        with Image.open(io.BytesIO(data)) as header:
+            check_size(path, *header.size)
+            turned = header.getexif().get(ORIENTATION, 1)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, SyntaxError, cv2.error, Image.DecompressionBombError) as e:
+        raise ValueError(f"{path}: not a photo that can be decoded ({str(e)[:100]}); fetch it again or leave it out") from None
+    if pixels is None:
+        raise ValueError(f"{path}: not a photo that can be decoded; fetch it again or leave it out")
+    image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if size is None:
+        return image
+    upright = turned in _TURNS and image.shape[:2] != size
+    image = np.ascontiguousarray(_TURNS[turned](image)) if upright else image
+    if image.shape[:2] != size:
+        (h, w), (H, W) = pixels.shape[:2], size
+        raise ValueError(f"{path}: the photo is {w}x{h}, its annotations are for {W}x{H} (EXIF orientation {turned})")
+    if turned != 1 and not upright:
+        log.warning("%s: EXIF orientation %s; its annotations are taken to count stored pixels, as COCO's do", path, turned)
+    return image
+
+
+ORIENTATION = 0x0112
+_TURNS = {
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
+"""What makes a photo upright, for those EXIF orientations that exchange width and height."""
 
 
 def paint(plane: UInt8[np.ndarray, "H W"], region: Region, value: int) -> None:
@@ -84,20 +122,11 @@ def paint(plane: UInt8[np.ndarray, "H W"], region: Region, value: int) -> None:
 
 
 def _decode(rle: Mapping, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """A COCO run-length mask; one of another size (annotations of a photo that was scaled) is scaled to `size`."""
-    counts, (h, w) = rle["counts"], rle["size"]
-    if isinstance(counts, list):
-        values = np.arange(len(counts)) % 2 == 1
-        mask = np.repeat(values, counts).reshape(w, h).T.astype(np.uint8)
-    else:
-        try:
-            from pycocotools import mask as coder
-        except ImportError:
-            raise ImportError("compressed masks need pycocotools: pip install 'manypose[train]'") from None
-        mask = coder.decode({"size": [h, w], "counts": counts.encode() if isinstance(counts, str) else counts})  # type: ignore[arg-type]
-    if (h, w) != size:
-        mask = cv2.resize(np.ascontiguousarray(mask), size[::-1], interpolation=cv2.INTER_NEAREST)
-    return mask > 0
+    """A run-length mask; one of another size (annotations of a photo that was scaled) is scaled to `size`."""
+    mask = decode_runs(rle)
+    if mask.shape != size:
+        mask = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return mask
 
 
 def loss_mask(photo: Photo, margin: float) -> UInt8[np.ndarray, "H W"]:
@@ -154,6 +183,7 @@ class Photos(Dataset):
         cache: keep nothing, the files' bytes, or the decoded photos in memory. Both are filled at once, so that workers share them.
         unreadable: a photo that cannot be decoded ends the run with an error that names it, or gives an empty sample with an all-zero
             mask (logged, and counted in `skipped`).
+        outlines: paint the person mask (`Sample.segmentation`), which methods of single people do not use.
     """
 
     photos: Sequence[Photo]
@@ -164,6 +194,7 @@ class Photos(Dataset):
     cache: Literal["none", "encoded", "decoded"] = "none"
     unreadable: Literal["raise", "skip"] = "raise"
     skipped: dict[Path, str] = field(default_factory=dict)
+    outlines: bool = True
 
     def __post_init__(self) -> None:
         self._bytes = [p.path.read_bytes() for p in self.photos] if self.cache == "encoded" else None
@@ -175,10 +206,7 @@ class Photos(Dataset):
     def _read(self, i: int) -> UInt8[np.ndarray, "H W 3"] | None:
         photo = self.photos[i]
         try:
-            image = read_rgb(photo.path, self._bytes[i] if self.cache == "encoded" and self._bytes else None)
-            if image.shape[:2] != photo.size:
-                (h, w), (H, W) = image.shape[:2], photo.size
-                raise ValueError(f"{photo.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {photo.image_id})")
+            image = read_rgb(photo.path, self._bytes[i] if self.cache == "encoded" and self._bytes else None, photo.size)
         except ValueError as e:
             if self.unreadable == "raise":
                 raise
@@ -202,5 +230,6 @@ class Photos(Dataset):
         if self.annotated is not None and not all(self.annotated):
             mask = mask * np.array(self.annotated, np.uint8)[:, None, None]
         return Sample(
-            self.skeleton, image, photo.keypoints.copy(), photo.boxes.copy(), photo.areas.copy(), mask, segmentation(photo), photo.image_id
-        )
+            self.skeleton, image, photo.keypoints.copy(), photo.boxes.copy(), photo.areas.copy(), mask,
+            segmentation(photo) if self.outlines else None, photo.image_id, unposed=photo.unposed.copy(),
+        )  # fmt: skip

@@ -1,7 +1,7 @@
 """One photo with its people, and a batch of them: what data sets give and what methods learn from."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Sample:
         segmentation: 1 person, 0 none, 255 unknown; or None where the data set has no masks.
         image_id: the data set's.
         turn: radians by which the photo was rotated.
+        unposed: xyxy boxes of people without a labelled joint: detectors learn them, the keypoint loss is masked there.
     """
 
     skeleton: Skeleton
@@ -40,6 +41,7 @@ class Sample:
     segmentation: UInt8[np.ndarray, "H W"] | None = None
     image_id: int = 0
     turn: float = 0.0
+    unposed: Float[np.ndarray, "u 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def warp(sample: Sample, w: Warp) -> Sample:
@@ -59,6 +61,7 @@ def warp(sample: Sample, w: Warp) -> Sample:
         mask=_planes(planes, w),
         segmentation=None if sample.segmentation is None else w.mask(sample.segmentation, outside=255),
         turn=sample.turn + float(np.arctan2(w.matrix[1, 0], abs(w.matrix[0, 0]))),
+        unposed=w.boxes(sample.unposed),
     )
 
 
@@ -88,6 +91,7 @@ class Batch:
         mask: 1 where the loss may look; m is 1 (all joints alike) or k.
         segmentation: 1 person, 0 none, 255 unknown.
         turn: radians by which each photo was rotated; None: none was.
+        unposed: xyxy boxes of people without a labelled joint in the picture, zeros in padding; None: there are none.
     """
 
     images: UInt8[Tensor, "b H W 3"]
@@ -98,6 +102,20 @@ class Batch:
     mask: UInt8[Tensor, "b m H W"]
     segmentation: UInt8[Tensor, "b H W"]
     turn: Float[Tensor, " b"] | None = None
+    unposed: Float[Tensor, "b u 4"] | None = None
+
+    def detection_boxes(self) -> tuple[Float[Tensor, "b p 4"], Bool[Tensor, "b p"]]:
+        """The boxes that a person detector learns, cut at the picture's edge, and which of them are people.
+
+        All people who are not in a crowd region: those with labelled joints, then those without (COCO's detection rule). Boxes of
+        which at most a pixel is left in the picture do not count.
+        """
+        h, w = self.mask.shape[-2:]
+        rows = self.boxes if self.unposed is None else torch.cat([self.boxes, self.unposed], 1)
+        boxes = rows.clamp(min=-0.5).minimum(rows.new_tensor([w, h, w, h]) - 0.5)
+        there = (boxes[..., 2:] - boxes[..., :2] > 1).all(-1)
+        there[:, : self.there.shape[1]] &= self.there
+        return boxes, there
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
@@ -135,7 +153,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     unknown = np.full((h, w), 255, np.uint8)
 
     def padded(rows: list[np.ndarray], tail: tuple[int, ...]) -> Tensor:
-        out = np.zeros((len(rows), n, *tail), np.float32)
+        out = np.zeros((len(rows), max(1, *map(len, rows)), *tail), np.float32)
         for i, r in enumerate(rows):
             out[i, : len(r)] = r
         return torch.from_numpy(out)
@@ -153,4 +171,5 @@ def collate(samples: Sequence[Sample]) -> Batch:
         mask=stacked([np.broadcast_to(s.mask, (planes, h, w)) for s in samples]),
         segmentation=stacked([unknown if s.segmentation is None else s.segmentation for s in samples]),
         turn=torch.tensor([s.turn for s in samples]),
+        unposed=padded([s.unposed for s in samples], (4,)) if any(len(s.unposed) for s in samples) else None,
     )

@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
-__all__ = ["cells", "load_cells", "load_h5", "load_mat"]
+__all__ = ["cells", "is_mat", "load_cells", "load_h5", "load_mat"]
+
+
+def is_mat(path: str | Path) -> bool:
+    """Whether a file begins as MATLAB's do (versions 5 to 7.3); False where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(6) == b"MATLAB"
+    except OSError:
+        return False
 
 
 def load_mat(path: str | Path, *names: str) -> Any:

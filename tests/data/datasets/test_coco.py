@@ -4,10 +4,12 @@ import logging
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from shared import shared
 
 from manypose.data.datasets.coco import annotated_people, coco, read_coco
-from manypose.data.sample import Sample
+from manypose.data.photos import read_rgb
+from manypose.data.sample import Sample, collate
 from manypose.poses.skeleton import COCO
 
 GOOD = [20.0, 30.0, 2] * 17
@@ -86,7 +88,7 @@ def test_repeated_ids_and_broken_images_are_reported(write):
         {"id": 3, "file_name": "a.png", "width": -1, "height": 80},
         {"file_name": "a.png"},
     ]
-    folder, file = write([person(1), person(1), person(3, image_id=2), "nonsense"], images)
+    folder, file = write([person(1), person(1), person(3, image_id=2), "nonsense", person(4, image_id=3)], images)
     given = json.loads(file.read_text())
     given["images"].append("nonsense")
     file.write_text(json.dumps(given))
@@ -304,3 +306,110 @@ def test_an_archive_that_is_none_is_an_error(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(ValueError, match=r"other\.npz"):
         next(annotated_people(tmp_path / "other.npz"))
+
+
+# ── ids, sizes, categories and lists as users of pycocotools expect them ──
+
+
+def test_only_the_listed_photos_are_used(write, tmp_path):
+    images = [{"id": i, "file_name": "a.png", "width": 100, "height": 80} for i in (1, 2, 3)]
+    files = write([person(i, image_id=i) for i in (1, 2, 3)], images)
+    chosen = tmp_path / "ids.txt"
+    chosen.write_text("# which\n3\n1\n9\n")
+    data = coco(*files, only=chosen)
+    assert [p.image_id for p in data.photos] == [1, 3]
+    assert data.report.ids("listed photo is not in the file") == ["9"]
+    with pytest.raises(FileNotFoundError, match="no list of image ids"):
+        coco(*files, only=tmp_path / "absent.txt")
+
+
+def test_empty_photos_are_those_without_any_annotation(write):
+    images = [{"id": i, "file_name": "a.png", "width": 100, "height": 80} for i in (1, 2)]
+    data = coco(*write([person(1, image_id=1)], images), keep="empty")
+    assert [p.image_id for p in data.photos] == [2]
+    assert data[0].mask.all()
+    assert data[0].keypoints.shape == (0, 17, 3)
+
+
+def test_people_without_joints_are_boxes_for_detectors_and_masked_for_keypoints(write):
+    rows = [person(1), person(2, keypoints=[0] * 51, bbox=[60, 10, 20, 30]), person(3, keypoints=[0] * 51, bbox=[10, 60, 9, 9], iscrowd=1)]
+    sample = coco(*write(rows))[0]
+    assert sample.unposed.tolist() == [[60, 10, 80, 40]]
+    assert not sample.mask[0, 15:35, 65:75].any()
+    boxes, there = collate([sample]).detection_boxes()
+    assert boxes[there].tolist()[1] == [60, 10, 80, 40]
+    assert there.sum() == 2
+
+
+def test_the_category_with_keypoints_is_read_and_several_need_a_name(write):
+    joints = list(COCO.joints)
+    folder, file = write([person(1, category_id=2), person(2, category_id=1)])
+
+    def read(*categories: dict, **options) -> list:
+        given = json.loads(file.read_text())
+        file.write_text(json.dumps({**given, "categories": categories}))
+        return [len(coco(folder, file, **options)[0].boxes)]
+
+    plain, dog, cat = (
+        {"id": 1, "name": "person"},
+        {"id": 2, "name": "dog", "keypoints": joints},
+        {"id": 1, "name": "cat", "keypoints": joints},
+    )
+    assert read(plain) == [1]  # that of category 1
+    assert read(plain, dog) == [1]
+    assert read() == [2]
+    with pytest.raises(ValueError, match=r"has cat, dog; name one: --category"):
+        read(cat, dog)
+    assert read(cat, dog, category="dog") == [1]
+    with pytest.raises(ValueError, match="0 categories are called 'bird'; it has cat, dog"):
+        read(cat, dog, category="bird")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"size": [70000, 70000], "counts": [4_900_000_000]},
+        {"size": [70000, 70000], "counts": "0" * 50},
+        {"size": [80, 100], "counts": [9000, -1000]},
+        {"size": [80, 100], "counts": [8001]},
+        {"size": [80, 100], "counts": "o" * 1000},
+    ],
+)
+def test_masks_of_other_sizes_are_reported_before_they_are_decoded(write, shape):
+    data = coco(*write([person(1, segmentation=shape)]))
+    assert data.report.ids("segmentation cannot be read") == [1]
+    assert data[0].segmentation is None
+
+
+# ── the photo's orientation ──
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_annotations_that_name_the_upright_size_get_the_upright_photo(tmp_path, orientation):
+    stored = np.random.default_rng(0).integers(0, 256, (8, 6, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    assert np.array_equal(read_rgb(tmp_path / "a.png", size=(64, 48)), stored)
+    assert np.array_equal(read_rgb(tmp_path / "a.png", size=(48, 64)), upright)
+    with pytest.raises(ValueError, match=r"48x64, its annotations are for 40x64 \(EXIF orientation"):
+        read_rgb(tmp_path / "a.png", size=(64, 40))
+
+
+def test_an_orientation_that_sizes_do_not_settle_is_said(tmp_path, caplog):
+    """Case 05: orientation 3 keeps width and height; COCO's rule is stored pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        read_rgb(tmp_path / "a.png", size=(4, 6))
+    assert "EXIF orientation 3" in caplog.text
+    assert "stored pixels" in caplog.text
+
+
+def test_a_photo_that_claims_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    monkeypatch.setenv("MANYPOSE_MAX_PIXELS", "2000")
+    with pytest.raises(ValueError, match="MANYPOSE_MAX_PIXELS=2400"):
+        read_rgb(tmp_path / "a.png")

@@ -7,44 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from torch.utils.data import Dataset
+from jaxtyping import Float, Int
 
-from manypose.data.photos import read_rgb
 from manypose.data.sample import Sample
 from manypose.poses.skeleton import COCO
-from synthetic_people.drawn.backdrop import backdrop, patch, shape
+from synthetic_people.drawn.backdrop import patch
 from synthetic_people.drawn.draw_person import Drawn, draw_person, turned_away
 from synthetic_people.drawn.figure import Figure, random_figure
 from synthetic_people.drawn.look import random_look
+from synthetic_people.scene import BackgroundPhotos, Scene, check_ranges, cover, finished, labelled
 
-__all__ = ["Scene", "SyntheticPeople", "finished", "photo_files"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A sample and who is seen in each of its pixels.
-
-    Args:
-        sample: as a data set gives it.
-        owner: index of the person in the sample's arrays; -1 nobody, -2 a person of whom too little is seen to be labelled.
-    """
-
-    sample: Sample
-    owner: Int[np.ndarray, "H W"]
-
-    @property
-    def masks(self) -> Bool[np.ndarray, "n H W"]:
-        """What is seen of each person."""
-        return self.owner[None] == np.arange(len(self.sample.boxes))[:, None, None]
+__all__ = ["SyntheticPeople"]
 
 
 @dataclass(eq=False)
-class SyntheticPeople(Dataset):
+class SyntheticPeople:
     """A map-style data set of drawn scenes with COCO's joints; sample i of a seed is always the same.
 
     Args:
@@ -58,7 +36,7 @@ class SyntheticPeople(Dataset):
         objects: most things (boxes, boards, posts) in front of people.
         backgrounds: folder of photos without people; None draws backgrounds too.
         far_face: visibility of face points on the far side of the head: 1 as any hidden joint, or 0, as COCO's annotators did.
-        cache: keep every scene that was drawn once in memory; drawing one takes longer than a small network needs to learn from it.
+        with_people: COCO annotation file; background photos that it annotates people in are left out.
 
     Raises:
         ValueError: ranges that are empty or negative, or a background folder without pictures.
@@ -74,16 +52,11 @@ class SyntheticPeople(Dataset):
     objects: int = 2
     backgrounds: str | Path | None = None
     far_face: Literal[0, 1] = 1
-    cache: bool = False
+    with_people: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if self.length < 1 or min(self.size) < 16 or not 0 <= self.people[0] <= self.people[1] or not 0 < self.height[0] <= self.height[1]:
-            raise ValueError(
-                "SyntheticPeople needs length >= 1, size >= 16, 0 <= people[0] <= people[1] and 0 < height[0] <= height[1], got "
-                f"length {self.length}, size {self.size}, people {self.people}, height {self.height}"
-            )
-        self.skeleton, self._photos = COCO, photo_files(self.backgrounds)
-        self._drawn: dict[int, Sample] = {}
+        check_ranges("SyntheticPeople", self.length, self.size, self.people, self.height)
+        self.skeleton, self._backgrounds = COCO, BackgroundPhotos(self.backgrounds, self.with_people)
 
     def __len__(self) -> int:
         return self.length
@@ -91,26 +64,19 @@ class SyntheticPeople(Dataset):
     def __getitem__(self, i: int) -> Sample:
         if not -self.length <= i < self.length:
             raise IndexError(f"no scene {i}, there are {self.length}")
-        i %= self.length
-        if not self.cache:
-            return self.scene(i).sample
-        if i not in self._drawn:
-            self._drawn[i] = self.scene(i).sample
-        return self._drawn[i]
+        return self.scene(i % self.length).sample
 
     def scene(self, i: int) -> Scene:
         """Scene i with its instance masks."""
         rng = np.random.default_rng((self.seed, i))
-        h, w = self.size
-        photo = None if not self._photos else read_rgb(*self._photos[rng.integers(len(self._photos))])
-        image = backdrop(rng, self.size, photo)
+        image = self._backgrounds.pick(rng, self.size)
         clean = image.copy()
         look = lambda: random_look(rng, lambda: patch(rng, clean))  # noqa: E731
         light = rng.normal(0, 1, 3) * (1, 0.7, 0.5) + (0, -0.8, -0.7)
         light, strength = light / np.linalg.norm(light), rng.uniform(0.15, 0.65)
         exposure = rng.uniform(0.75, 1.15)
         stand = self._places(rng)
-        owner, drawn = np.full((h, w), -1, np.int16), []
+        owner, drawn = np.full(self.size, -1, np.int16), []
         things = np.sort(rng.integers(0, len(stand) + 1, rng.integers(0, self.objects + 1)))
         for place, (figure, scale, at) in enumerate(stand):
             person = draw_person(figure, look(), scale, at, self.size, light, strength)
@@ -118,15 +84,13 @@ class SyntheticPeople(Dataset):
             _paste(image, owner, person, place, exposure)
             drawn.append(person)
             for _ in range(int((things == place + 1).sum())):
-                cover = shape(rng, self.size)
-                texture = cv2.resize(patch(rng, clean), (w, h)).astype(np.float32) * rng.uniform(0.4, 1.2)
-                image += cover[..., None] * (texture - image)
-                owner[cover > 0.5] = -1
+                cover(image, owner, clean, rng)
         joints = np.stack([d.keypoints for d in drawn]) if drawn else np.zeros((0, 17, 3), np.float32)
         if self.far_face == 0:
             for person, (figure, *_) in zip(joints, stand, strict=True):
                 person[turned_away(figure) & (person[:, 2] == 1)] = 0
-        return _labelled(finished(image, rng), joints, drawn, owner, i)
+        _hide(joints, owner)
+        return labelled(finished(image, rng), joints, owner, np.maximum(12, 0.08 * _areas(drawn)), i)
 
     def _places(self, rng: np.random.Generator) -> list[tuple[Figure, float, tuple[float, float]]]:
         """Figures with their scale and the pixel of their hips, far ones first."""
@@ -154,17 +118,6 @@ class SyntheticPeople(Dataset):
         return sorted(placed, key=lambda p: p[1] + 0.5 * p[2][1])
 
 
-def photo_files(folder: str | Path | None) -> list[tuple[Path, bytes]]:
-    """The pictures in a folder, unread; none without a folder. Raises ValueError where there are none."""
-    if folder is None:
-        return []
-    root = Path(folder)
-    files = sorted(p for p in root.glob("*") if p.suffix.lower() in SUFFIXES) if root.is_dir() else []
-    if not files:
-        raise ValueError(f"{root}: no folder with pictures ({', '.join(SUFFIXES)}) to put people on")
-    return [(p, p.read_bytes()) for p in files]
-
-
 def _paste(image: Float[np.ndarray, "H W 3"], owner: Int[np.ndarray, "H W"], person: Drawn, number: int, exposure: float) -> None:
     canvas = person.canvas
     (x, y), (h, w) = canvas.origin, canvas.alpha.shape
@@ -189,39 +142,15 @@ def _shadow(image: Float[np.ndarray, "H W 3"], figure: Figure, scale: float, at:
         image[y0:y1, x0:x1] *= (1 - rng.uniform(0.2, 0.6) * np.exp(-1.5 * (dx * dx + dy * dy)))[..., None]
 
 
-def finished(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
-    """A camera's softness and grain over everything, so that people and background look alike."""
-    if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
-    h, w = image.shape[:2]
-    grain = rng.standard_normal((64, 64, 3), np.float32) * rng.uniform(0, 5)
-    image += np.tile(grain, (-(-h // 64), -(-w // 64), 1))[:h, :w]
-    return np.clip(image, 0, 255).astype(np.uint8)
+def _areas(drawn: list[Drawn]) -> Float[np.ndarray, " n"]:
+    """How many pixels each person would fill, were nothing before them."""
+    return np.array([(d.canvas.alpha > 0.5).sum() for d in drawn], np.float32)
 
 
-def _labelled(
-    image: UInt8[np.ndarray, "H W 3"], joints: Float[np.ndarray, "n 17 3"], drawn: list[Drawn], owner: Int[np.ndarray, "H W"], i: int
-) -> Scene:
-    """Final visibility, boxes and areas of what is seen; people of whom almost nothing is seen are masked instead."""
-    keypoints, boxes, areas = [], [], []
-    new, (h, w) = np.where(owner >= 0, -2, -1).astype(np.int16), owner.shape
-    for number, (person, points) in enumerate(zip(drawn, joints, strict=True)):
-        seen = owner == number
-        area, full = int(seen.sum()), int((person.canvas.alpha > 0.5).sum())
-        column, row = np.clip(np.round(points[:, 0]).astype(int), 0, w - 1), np.clip(np.round(points[:, 1]).astype(int), 0, h - 1)
-        points[(points[:, 2] == 2) & (owner[row, column] != number), 2] = 1
-        if area < max(12, 0.08 * full) or not (points[:, 2] > 0).any():
-            continue
-        ys, xs = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-        new[seen] = len(boxes)
-        keypoints.append(points)
-        boxes.append([xs[0] - 0.5, ys[0] - 0.5, xs[-1] + 0.5, ys[-1] + 0.5])
-        areas.append(area)
-    return Scene(
-        Sample(
-            COCO, image,
-            np.array(keypoints, np.float32).reshape(-1, 17, 3), np.array(boxes, np.float32).reshape(-1, 4), np.array(areas, np.float32),
-            (new != -2).astype(np.uint8)[None], (new != -1).astype(np.uint8), i,
-        ),
-        new,
-    )  # fmt: skip
+def _hide(joints: Float[np.ndarray, "n 17 3"], owner: Int[np.ndarray, "H W"]) -> None:
+    """Joints where somebody or something else is seen become hidden (1); in place."""
+    h, w = owner.shape
+    column = np.clip(np.round(joints[..., 0]).astype(int), 0, w - 1)
+    row = np.clip(np.round(joints[..., 1]).astype(int), 0, h - 1)
+    other = owner[row, column] != np.arange(len(joints))[:, None]
+    joints[..., 2][(joints[..., 2] == 2) & other] = 1

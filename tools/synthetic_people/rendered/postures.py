@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from manypose.data.datasets.coco import annotated_people
 from manypose.poses.skeleton import COCO
 
 __all__ = ["BONES", "Bank", "Rest", "postures", "real_poses"]
@@ -135,15 +136,22 @@ def _normal(xy: Float[np.ndarray, "n 12 2"]) -> Float[np.ndarray, "n 24"]:
 
 
 def real_poses(file: str | Path) -> Float[np.ndarray, "n 24"]:
-    """The people of whom all twelve joints of arms and legs are labelled, normalised. An ``.npz`` with ``keypoints`` (n, 17, 3).
+    """The people of whom all twelve joints of arms and legs are labelled, normalised.
+
+    Args:
+        file: a COCO annotation file, or an ``.npz`` with ``keypoints`` (n, 17, 3).
 
     Raises:
-        ValueError: the file has none.
+        FileNotFoundError, ValueError: no such file, or no person in it has all twelve joints.
     """
-    with np.load(file) as content:
-        if "keypoints" not in content:
-            raise ValueError(f"{file}: no array 'keypoints' (n, 17, 3) in it")
-        points = content["keypoints"][:, _JOINTS].astype(np.float64)
+    if Path(file).suffix == ".npz":
+        with np.load(file, allow_pickle=False) as content:
+            if "keypoints" not in content:
+                raise ValueError(f"{file}: no array 'keypoints' (n, 17, 3) in it")
+            people = content["keypoints"]
+    else:
+        people = np.concatenate([image.keypoints for image in annotated_people(file)])
+    points = people[:, _JOINTS].astype(np.float64)
     points = points[(points[..., 2] > 0).all(1)]
     if not len(points):
         raise ValueError(f"{file}: nobody in it has all twelve joints of arms and legs labelled")

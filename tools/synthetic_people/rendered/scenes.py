@@ -1,7 +1,7 @@
 """Synthetic people, second generation: three-dimensional bodies in people's postures, dressed, lit, rendered over photos. Extra ``synth``.
 
 Everything about a scene follows from (seed, index). Where `SyntheticPeople` draws, this renders: perspective, self-occlusion and depth
-are exact. Write scenes once (``python -m manypose.data.shards``) and train on the shards.
+are exact. ``python -m synthetic_people rendered`` writes them as a data set of COCO's form.
 """
 
 from dataclasses import dataclass
@@ -9,20 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Int
-from torch.utils.data import Dataset
 
-from manypose.data.photos import read_rgb
 from manypose.data.sample import Sample
 from manypose.poses.skeleton import COCO
-from synthetic_people.drawn.backdrop import backdrop, patch, shape
-from synthetic_people.drawn.scenes import Scene, finished, photo_files
+from synthetic_people.drawn.backdrop import patch
 from synthetic_people.rendered.bodies import Bodies
 from synthetic_people.rendered.outfits import dress
 from synthetic_people.rendered.postures import Bank, real_poses
 from synthetic_people.rendered.render import Light, Rendered, Renderer
+from synthetic_people.scene import BackgroundPhotos, Scene, check_ranges, cover, finished, labelled
 
 __all__ = ["RenderedPeople"]
 
@@ -40,7 +37,7 @@ class Placed:
 
 
 @dataclass(eq=False)
-class RenderedPeople(Dataset):
+class RenderedPeople:
     """A map-style data set of rendered scenes with COCO's joints; sample i of a seed is always the same.
 
     Args:
@@ -53,7 +50,9 @@ class RenderedPeople(Dataset):
         truncate: chance that a person may reach beyond the picture's edge although there would be room.
         objects: most things in front of people.
         backgrounds: folder of photos without people; None draws backgrounds.
-        poses: ``.npz`` with ``keypoints`` (n, 17, 3) of real people, whose postures are taken over; None: plausible joint ranges alone.
+        with_people: COCO annotation file; background photos that it annotates people in are left out.
+        poses: COCO annotation file, or ``.npz`` with ``keypoints`` (n, 17, 3), of real people, whose postures
+            are taken over; None: plausible joint ranges alone.
         far_face: visibility of hidden face points: 0, as COCO's annotators mostly did, or 1.
 
     Raises:
@@ -69,16 +68,13 @@ class RenderedPeople(Dataset):
     truncate: float = 0.3
     objects: int = 2
     backgrounds: str | Path | None = None
+    with_people: str | Path | None = None
     poses: str | Path | None = None
     far_face: Literal[0, 1] = 0
 
     def __post_init__(self) -> None:
-        if self.length < 1 or min(self.size) < 16 or not 0 <= self.people[0] <= self.people[1] or not 0 < self.height[0] <= self.height[1]:
-            raise ValueError(
-                "RenderedPeople needs length >= 1, size >= 16, 0 <= people[0] <= people[1] and 0 < height[0] <= height[1], got "
-                f"length {self.length}, size {self.size}, people {self.people}, height {self.height}"
-            )
-        self.skeleton, self._photos = COCO, photo_files(self.backgrounds)
+        check_ranges("RenderedPeople", self.length, self.size, self.people, self.height)
+        self.skeleton, self._backgrounds = COCO, BackgroundPhotos(self.backgrounds, self.with_people)
 
     @cached_property
     def _bodies(self) -> Bodies:
@@ -107,8 +103,7 @@ class RenderedPeople(Dataset):
         if not -self.length <= i < self.length:
             raise IndexError(f"no scene {i}, there are {self.length}")
         rng = np.random.default_rng((self.seed, i % self.length))
-        photo = None if not self._photos else read_rgb(*self._photos[rng.integers(len(self._photos))])
-        image = backdrop(rng, self.size, photo)
+        image = self._backgrounds.pick(rng, self.size)
         clean = image.copy()
         focal = float(rng.uniform(0.9, 2.2) * self.size[0])
         placed = self._places(rng, focal)
@@ -122,10 +117,7 @@ class RenderedPeople(Dataset):
         image = image * (1 - seen.alpha[..., None] / np.float32(255)) + seen.rgb
         owner = seen.owner.copy()
         for _ in range(rng.integers(0, self.objects + 1)):
-            cover = shape(rng, self.size)
-            texture = cv2.resize(patch(rng, clean), self.size[::-1]).astype(np.float32) * rng.uniform(0.4, 1.2)
-            image += cover[..., None] * (texture - image)
-            owner[cover > 0.5] = -1
+            cover(image, owner, clean, rng)
         return self._labelled(finished(image.astype(np.float32), rng), placed, seen, owner, focal, i % self.length)
 
     def _places(self, rng: np.random.Generator, focal: float) -> Placed:
@@ -179,24 +171,10 @@ class RenderedPeople(Dataset):
         open_ = (owner[y, x] == np.arange(n)[:, None]) & (seen.depth[y, x] > placed.joints[..., 2] - skin)
         visible = np.where(inside, np.where(open_, 2, 1), 0)
         visible[:, :5][visible[:, :5] == 1] = self.far_face
-        keypoints, boxes, areas = [], [], []
-        new = np.where(owner >= 0, -2, -1).astype(np.int16)
-        for number in range(n):
-            mask = owner == number
-            full = _extent(placed.vertices[number], focal)
-            if mask.sum() < max(16, 0.02 * full) or (visible[number] == 2).sum() < 2:
-                continue
-            ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            new[mask] = len(boxes)
-            keypoints.append(np.column_stack([xy[number], visible[number]]) * (visible[number] > 0)[:, None])
-            boxes.append([xs[0] - 0.5, ys[0] - 0.5, xs[-1] + 0.5, ys[-1] + 0.5])
-            areas.append(mask.sum())
-        sample = Sample(
-            COCO, image,
-            np.array(keypoints, np.float32).reshape(-1, 17, 3), np.array(boxes, np.float32).reshape(-1, 4), np.array(areas, np.float32),
-            (new != -2).astype(np.uint8)[None], (new != -1).astype(np.uint8), i,
-        )  # fmt: skip
-        return Scene(sample, new)
+        keypoints = np.concatenate([xy, visible[..., None]], -1) * (visible > 0)[..., None]
+        full = np.array([_extent(v, focal) for v in placed.vertices], np.float32)
+        smallest = np.where((visible == 2).sum(1) < 2, np.inf, np.maximum(16, 0.02 * full))
+        return labelled(image, keypoints, owner, smallest, i)
 
 
 def _extent(vertices: Float[np.ndarray, "v 3"], focal: float) -> float:

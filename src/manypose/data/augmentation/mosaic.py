@@ -1,9 +1,10 @@
 """Mosaics: four photos in one picture, for more people, more scales and more kinds of neighbours."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from manypose.data.sample import Sample, warp
 from manypose.poses.warp import Warp
@@ -53,6 +54,7 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, zoom: tuple[floa
         joined([p.mask for p in parts], (planes, side, side)),
         joined([np.array(255) if p.segmentation is None else p.segmentation for p in parts], (side, side)) if known else None,
         samples[0].image_id,
+        unposed=np.concatenate([p.unposed for p in parts]),
     )
 
 
@@ -68,7 +70,14 @@ def _tile(sample: Sample, tile: Tile, zoom: float, rng: np.random.Generator) -> 
     keep = (seen.keypoints[..., 2] > 0).any(1)
     keypoints, corner = seen.keypoints[keep], np.array([x0, y0], np.float32)
     keypoints[..., :2] += corner * (keypoints[..., 2:] > 0)
-    boxes = np.clip(seen.boxes[keep], 0, np.array([tw, th, tw, th], np.float32)) + np.tile(corner, 2)
-    return Sample(
-        sample.skeleton, seen.image, keypoints, boxes.astype(np.float32), seen.areas[keep], seen.mask, seen.segmentation, sample.image_id
-    )
+
+    def cut(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
+        return (np.clip(boxes, 0, np.array([tw, th, tw, th], np.float32)) + np.tile(corner, 2)).astype(np.float32)
+
+    unposed = cut(np.concatenate([seen.unposed, seen.boxes[~keep]]))
+    return replace(seen, keypoints=keypoints, boxes=cut(seen.boxes[keep]), areas=seen.areas[keep], unposed=unposed[_large(unposed)])
+
+
+def _large(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
+    """Which boxes are more than a pixel wide and high."""
+    return (boxes[:, 2:] - boxes[:, :2] > 1).all(1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from torch.utils.data import Dataset
 
+from manypose.data.loading import People
 from manypose.data.photos import Photos, paint
 from manypose.data.sample import Sample
 from manypose.poses.skeleton import Skeleton
@@ -129,11 +129,21 @@ def _behind(sample: Sample, hard: np.ndarray, hidden: float = 0.75) -> tuple[Sam
             stays[i] = False
             mask[:, y0 : min(y1, h), x0 : min(x1, w)] = 0
         keypoints[i, covered, 2] = 1
-    return replace(sample, keypoints=keypoints[stays], boxes=sample.boxes[stays], areas=sample.areas[stays]), mask
+    rest = np.array([_part(hard, box).mean() <= hidden for box in sample.unposed], bool)
+    kept = replace(sample, keypoints=keypoints[stays], boxes=sample.boxes[stays], areas=sample.areas[stays], unposed=sample.unposed[rest])
+    return kept, mask
+
+
+def _part(plane: np.ndarray, box: Float[np.ndarray, "4"]) -> np.ndarray:
+    """The part of a plane in a box; a single 1 where the box is outside."""
+    h, w = plane.shape
+    x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2] + 0.5).clip(0), *np.ceil(box[2:] + 0.5)))
+    part = plane[y0 : min(y1, h), x0 : min(x1, w)]
+    return part if part.size else np.ones((1, 1))
 
 
 @dataclass(eq=False)
-class Pasted(Dataset):
+class Pasted:
     """A data set whose photos get more people; sample i of a seed is always the same.
 
     Args:
@@ -145,7 +155,7 @@ class Pasted(Dataset):
         height: least and most part of the picture's height that they measure.
     """
 
-    onto: Dataset
+    onto: People
     people: Photos
     length: int | None = None
     seed: int = 0
@@ -157,13 +167,13 @@ class Pasted(Dataset):
         self._cutouts: Sequence[Cutout] = cutouts(self.people)
 
     def __len__(self) -> int:
-        return len(self.onto) if self.length is None else self.length  # pyright: ignore[reportArgumentType]
+        return len(self.onto) if self.length is None else self.length
 
     def __getitem__(self, i: int) -> Sample:
         if not -len(self) <= i < len(self):
             raise IndexError(f"no sample {i}, there are {len(self)}")
         rng = np.random.default_rng((self.seed, i % len(self)))
-        sample: Sample = self.onto[i % len(self.onto)]  # pyright: ignore[reportArgumentType]
+        sample = self.onto[i % len(self.onto)]
         for _ in range(rng.integers(self.number[0], self.number[1] + 1)):
             cutout = self._cutouts[int(rng.integers(len(self._cutouts)))]
             sample = paste(sample, cutout, self._place(rng, cutout, sample.image.shape[:2]), float(rng.uniform(0.8, 1.2)))

@@ -1,5 +1,6 @@
 """Training views for top-down methods: a sample a person, and a random crop of that person (MSPN, Section 4.2, "Training")."""
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from manypose.data.augmentation.views import Colour
 from manypose.data.loading import People
+from manypose.data.photos import Photos
 from manypose.data.sample import Sample, warp
 from manypose.poses.crops import aspect_box
 from manypose.poses.skeleton import Skeleton
@@ -22,7 +24,7 @@ class EachPerson:
     """A data set of people from one of photos: item i is the photo of person i, with that person alone.
 
     Args:
-        dataset: of `Sample`s; where it has ``photos`` (as all of `manypose.data` have), their pictures are not read to count the people.
+        dataset: of `Sample`s; the photos of `Photos` are not read to count the people, and their person masks not painted.
         least: people with fewer labelled joints are left out.
 
     Raises:
@@ -34,8 +36,12 @@ class EachPerson:
     index: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        photos = getattr(self.dataset, "photos", None)
-        people = (photos[i].keypoints if photos is not None else self.dataset[i].keypoints for i in range(len(self.dataset)))
+        if isinstance(self.dataset, Photos):
+            self.dataset = copy(self.dataset)  # shares the cached photos
+            self.dataset.outlines = False
+            people = (photo.keypoints for photo in self.dataset.photos)
+        else:
+            people = (self.dataset[i].keypoints for i in range(len(self.dataset)))
         self.index = [(i, int(j)) for i, k in enumerate(people) for j in np.flatnonzero((k[..., 2] > 0).sum(1) >= self.least)]
         if not self.index:
             raise ValueError(f"nobody in the {len(self.dataset)} photos has {self.least} labelled joints")
@@ -130,7 +136,7 @@ def lower_body(skeleton: Skeleton) -> Bool[np.ndarray, " k"]:
 
 def _only(sample: Sample, person: int) -> Sample:
     one = slice(person, person + 1)
-    return replace(sample, keypoints=sample.keypoints[one], boxes=sample.boxes[one], areas=sample.areas[one])
+    return replace(sample, keypoints=sample.keypoints[one], boxes=sample.boxes[one], areas=sample.areas[one], unposed=sample.unposed[:0])
 
 
 def _with_area(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:

@@ -16,6 +16,10 @@ from manypose.poses.warp import Warp
 __all__ = ["Augment", "Colour", "colour_matrix"]
 
 
+REMAINS = 0.3
+"""The least part of a person's box that must be in a view for the person to be detected there; of less too little is seen."""
+
+
 @dataclass(frozen=True)
 class Colour:
     """Random colours and damage; every strength 0 leaves a picture as it is.
@@ -146,13 +150,26 @@ class Augment:
 
 
 def _present(sample: Sample, smallest: float) -> Sample:
-    """Without the people who left the picture, and without those too small, who are masked."""
-    inside = (sample.keypoints[..., 2] > 0).any(1)
-    tiny = inside & (sample.areas < smallest)
-    if tiny.any():
+    """The sample without the people who left the view, are cut by it or are too small.
+
+    A person without a labelled joint in the view stays a box for detectors (`Sample.unposed`) where at least `REMAINS` of it is in the
+    view; where less is, and where a person is too small, the loss is masked: neither is background.
+    """
+    joints = (sample.keypoints[..., 2] > 0).any(1)
+    tiny = joints & (sample.areas < smallest)
+    h, w = sample.image.shape[:2]
+    rest = np.concatenate([sample.unposed, sample.boxes[~joints]])
+    inside = np.clip(rest, -0.5, np.array([w, h, w, h], np.float32) - 0.5)
+    seen, whole = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (inside, rest))
+    stays = (seen >= REMAINS * whole) & (seen >= max(smallest, 1.0))
+    masked = np.concatenate([inside[(seen > 0) & ~stays], sample.boxes[tiny]])
+    if len(masked):
         mask = sample.mask.copy()
-        for x0, y0, x1, y1 in np.clip(sample.boxes[tiny], 0, None).astype(int):
+        for x0, y0, x1, y1 in np.clip(masked, 0, None).astype(int):
             mask[:, y0 : y1 + 1, x0 : x1 + 1] = 0
         sample = replace(sample, mask=mask)
-    keep = inside & ~tiny
-    return replace(sample, keypoints=sample.keypoints[keep], boxes=sample.boxes[keep], areas=sample.areas[keep])
+    keep = joints & ~tiny
+    return replace(
+        sample, keypoints=sample.keypoints[keep], boxes=sample.boxes[keep], areas=sample.areas[keep],
+        unposed=inside[stays].astype(np.float32),
+    )  # fmt: skip

@@ -6,12 +6,13 @@ areas; CrowdPose's own rule is 0.53 · width · height of the box.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report, numbers
-from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import CROWDPOSE
@@ -19,14 +20,7 @@ from manypose.poses.skeleton import CROWDPOSE
 __all__ = ["crowdpose", "read_crowdpose"]
 
 
-def crowdpose(
-    images: str | Path,
-    annotations: str | Path,
-    keep: Literal["people", "annotated", "all"] = "annotated",
-    margin: float = 0.15,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
-) -> Photos:
+def crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
     """The photos of a CrowdPose file as samples. Arguments as of `manypose.data.coco`.
 
     Raises:
@@ -34,12 +28,10 @@ def crowdpose(
         ValueError: the file cannot be used at all; the message names it.
     """
     photos, report = read_crowdpose(images, annotations, keep)
-    return dataset(photos, CROWDPOSE, report, margin, cache, unreadable)
+    return dataset(photos, CROWDPOSE, report, **reading)
 
 
-def read_crowdpose(
-    images: str | Path, annotations: str | Path, keep: Literal["people", "annotated", "all"] = "annotated"
-) -> tuple[list[Photo], Report]:
+def read_crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[list[Photo], Report]:
     """Read and check a CrowdPose file; photos without a crowd index are reported, since easy, medium and hard AP leave them out."""
     given, report = load_json(annotations), Report(str(annotations))
     _joints(given, report.name)

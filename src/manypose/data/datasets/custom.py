@@ -11,12 +11,13 @@ all_persons_labelled: false   # optional: others in the photos are not annotated
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
+from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report
-from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import keypoint_category, load_json
 from manypose.data.photos import Photos
 from manypose.poses.skeleton import BUILT_IN, Skeleton
@@ -45,13 +46,7 @@ class Description:
     category: str
 
 
-def custom(
-    path: str | Path,
-    keep: Literal["people", "annotated", "all"] = "annotated",
-    margin: float = 0.15,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
-) -> Photos:
+def custom(path: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
     """The photos that a data set's YAML file describes, as samples. Other arguments as of `manypose.data.coco`.
 
     Raises:
@@ -60,12 +55,9 @@ def custom(
     """
     said = describe(path)
     given, report = load_json(said.annotations), Report(str(said.annotations))
-    if not said.complete:
-        listed = [{"all_persons_labelled": False, **image} if isinstance(image, dict) else image for image in given["images"]]
-        given = {**given, "images": listed}
     name = said.category if given.get("categories") else None
-    photos = photos_of(given, said.images, said.skeleton, report, keep, name)
-    return dataset(photos, said.skeleton, report, margin, cache, unreadable)
+    photos = photos_of(given, said.images, said.skeleton, report, keep, name, complete=said.complete)
+    return dataset(photos, said.skeleton, report, **reading)
 
 
 def describe(path: str | Path) -> Description:

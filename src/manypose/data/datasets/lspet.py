@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report
-from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco import Reading, dataset, listed_ids, photos_of
 from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.photos import Photo, Photos
-from manypose.io.matlab import load_mat
+from manypose.io.matlab import is_mat, load_mat
 from manypose.poses.boxes import boxes_around
 from manypose.poses.skeleton import BUILT_IN, Skeleton
 
@@ -33,6 +34,8 @@ LSP = Skeleton.build(
 )  # fmt: skip
 """The joints of ``joints.mat`` in its order; neck and head (its top) as CrowdPose names them."""
 
+_NUMBERED = re.compile(r"im(\d+)\.(?:jpg|png)", re.I)
+
 AROUND = 0.15
 """By how much of its size the box around the joints is enlarged on each side: LSPET gives no boxes."""
 
@@ -41,32 +44,34 @@ def lspet(
     images: str | Path,
     annotations: str | Path,
     skeleton: Literal["coco", "crowdpose"] = "coco",
-    margin: float = 0.15,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
+    only: str | Path | None = None,
+    **reading: Unpack[Reading],
 ) -> Photos:
     """Sports photos as samples, masked outside the labelled person; joints that the data set has not get mask planes of zeros.
 
     Args:
         images: folder of the photos.
-        annotations: ``joints.mat``, or a JSON file in COCO's format.
+        annotations: ``joints.mat``, or a JSON file in COCO's format (told apart by their content).
         skeleton: which joints the samples have; those of the same name are filled.
-        margin: see `manypose.data.coco`, as for the other arguments.
-        cache: see there.
-        unreadable: see there.
+        only: a text file of photo numbers (1 is ``im1.jpg``), one a line: the photos that are used.
+        reading: see `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.
         ValueError: the file cannot be used at all; the message names it.
     """
     wanted = BUILT_IN[skeleton]
-    if Path(annotations).suffix == ".mat":
+    if is_mat(annotations):
         photos, report = read_lspet(images, annotations, wanted)
     else:
-        given, report = load_json(annotations), Report(str(annotations))
-        listed = [{"all_persons_labelled": False, **image} if isinstance(image, dict) else image for image in given["images"]]
-        photos = photos_of({**given, "images": listed}, Path(images), wanted, report)
-    return dataset(photos, wanted, report, margin, cache, unreadable)
+        report = Report(str(annotations))
+        photos = photos_of(load_json(annotations), Path(images), wanted, report, complete=False)
+    if (chosen := listed_ids(only)) is not None:
+        photos = [p for p in photos if (m := _NUMBERED.fullmatch(p.path.name)) and m[1].lstrip("0") in chosen]
+        report.images = report.people = len(photos)
+        if not photos:
+            raise ValueError(f"{only}: none of its {len(chosen)} photos is in {annotations}")
+    return dataset(photos, wanted, report, **reading)
 
 
 def read_lspet(images: str | Path, annotations: str | Path, skeleton: Skeleton = LSP) -> tuple[list[Photo], Report]:
@@ -78,7 +83,7 @@ def read_lspet(images: str | Path, annotations: str | Path, skeleton: Skeleton =
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder of photos (for {annotations})")
     people = _people(annotations)
-    numbered = {int(m[1]): f for f in sorted(root.iterdir()) if (m := re.fullmatch(r"im(\d+)\.(?:jpg|png)", f.name, re.I))}
+    numbered = {int(m[1]): f for f in sorted(root.iterdir()) if (m := _NUMBERED.fullmatch(f.name))}
     if not numbered:
         raise ValueError(f"{root}: no photos im1.jpg, im00001.jpg … in it (for {annotations})")
     source = np.array(skeleton.from_skeleton(LSP))

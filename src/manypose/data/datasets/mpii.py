@@ -6,13 +6,13 @@ http://human-pose.mpi-inf.mpg.de/#evaluation. Coordinates count from 0 here (MPI
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from typing_extensions import Unpack
 
-from manypose.data.datasets.coco import dataset
+from manypose.data.datasets.coco import Reading, dataset
 from manypose.data.datasets.coco_json import AREA_OF_BOX
 from manypose.data.datasets.head_sizes import HeadScaledTruth
 from manypose.data.datasets.mpii_files import MpiiPeople, read_mpii
@@ -30,8 +30,7 @@ def mpii(
     annotations: str | Path,
     heads: str | Path | None = None,
     margin: float = 0.0,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
+    **reading: Unpack[Reading],
 ) -> Photos:
     """MPII's photos as samples, masked outside the labelled people's boxes: not everybody in MPII's photos is labelled.
 
@@ -40,8 +39,7 @@ def mpii(
         annotations: ``train.json`` or ``valid.json``, ``train.h5`` or ``valid.h5``, or ``mpii_human_pose_v1_u12_1.mat``.
         heads: see `read_mpii`.
         margin: part of its size by which a person's box is enlarged in the mask.
-        cache: see `manypose.data.coco`.
-        unreadable: see there.
+        reading: see `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -70,7 +68,7 @@ def mpii(
     if not photos:
         raise ValueError(f"{annotations}: none of its {len(ids)} photos is in {root} (the first is {next(iter(ids), None)!r})")
     report.images, report.people = len(photos), sum(len(p.boxes) for p in photos)
-    return dataset(photos, MPII, report, margin, cache, unreadable)
+    return dataset(photos, MPII, report, margin=margin, **reading)
 
 
 def by_photo(people: MpiiPeople) -> dict[str, list[int]]:

@@ -6,10 +6,11 @@ learned outside the annotated ones, and precision reads low for a method that fi
 """
 
 from pathlib import Path
-from typing import Literal
+
+from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report
-from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import load_json
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import COCO
@@ -17,14 +18,7 @@ from manypose.poses.skeleton import COCO
 __all__ = ["ochuman", "read_ochuman"]
 
 
-def ochuman(
-    images: str | Path,
-    annotations: str | Path,
-    keep: Literal["people", "annotated", "all"] = "annotated",
-    margin: float = 0.15,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
-) -> Photos:
+def ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
     """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments as of `manypose.data.coco`.
 
     Raises:
@@ -32,12 +26,10 @@ def ochuman(
         ValueError: the file cannot be used at all, or is ``ochuman.json`` itself; the message names it.
     """
     photos, report = read_ochuman(images, annotations, keep)
-    return dataset(photos, COCO, report, margin, cache, unreadable)
+    return dataset(photos, COCO, report, **reading)
 
 
-def read_ochuman(
-    images: str | Path, annotations: str | Path, keep: Literal["people", "annotated", "all"] = "annotated"
-) -> tuple[list[Photo], Report]:
+def read_ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[list[Photo], Report]:
     """Read and check an OCHuman file in COCO's format."""
     given = load_json(annotations, ("images",))
     if "annotations" not in given and any("annotations" in image for image in given["images"] if isinstance(image, dict)):
@@ -46,5 +38,4 @@ def read_ochuman(
             "(ochuman_coco_format_val_range_0.00_1.00.json or …_test_…)"
         )
     given, report = load_json(annotations), Report(str(annotations))
-    listed = [{"all_persons_labelled": False, **image} if isinstance(image, dict) else image for image in given["images"]]
-    return photos_of({**given, "images": listed}, Path(images), COCO, report, keep), report
+    return photos_of(given, Path(images), COCO, report, keep, complete=False), report

@@ -1,21 +1,22 @@
 """PoseTrack18: videos with people's joints, track ids and regions to ignore, one JSON file a video.
 
 Source: Andriluka et al., PoseTrack: A Benchmark for Human Pose Estimation and Tracking, CVPR 2018. The files list 17 joints in COCO's
-places; the ears are never labelled and are left out here, so the joints are the 15 of `manypose.poses.skeleton.POSETRACK`. A joint is labelled
-unless position and flag are all 0 (as PoseTrack's evaluation reads it).
+places; the ears are never labelled and are left out here, so the joints are the 15 of `manypose.poses.skeleton.POSETRACK`. A joint is
+labelled unless position and flag are all 0 (as PoseTrack's evaluation reads it).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report, numbers
-from manypose.data.datasets.coco import dataset, photos_of
+from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import load_json
 from manypose.data.datasets.head_sizes import HeadScaledTruth, head_size
 from manypose.data.photos import Photos
@@ -124,7 +125,7 @@ def joints_of(a: Mapping[str, Any], video: Video) -> Float[np.ndarray, "15 3"] |
 
 
 def truths(videos: Sequence[Video], name: str = "PoseTrack") -> tuple[list[HeadScaledTruth], Report]:
-    """The truth frame by frame, for `manypose.evaluation.metrics.posetrack`, and what is wrong in the files; frames not labelled have nobody.
+    """The truth frame by frame, for `manypose.evaluation.metrics.posetrack`, and the files' problems; unlabelled frames have no people.
 
     People without a head box or a track id, or whose track id is used again in the frame, are reported and left out.
     """
@@ -173,23 +174,14 @@ def ignored_regions(image: Mapping[str, Any], report: Report) -> list[Float[np.n
 # ── for training ──
 
 
-def posetrack(
-    images: str | Path,
-    annotations: str | Path,
-    keep: Literal["people", "annotated", "all"] = "annotated",
-    margin: float = 0.15,
-    cache: Literal["none", "encoded", "decoded"] = "none",
-    unreadable: Literal["raise", "skip"] = "raise",
-) -> Photos:
+def posetrack(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
     """Labelled frames as samples, the mask 0 in ignored regions. Other arguments as of `manypose.data.coco`.
 
     Args:
         images: PoseTrack's root, in which ``images/val/…`` lies.
         annotations: the folder of per-video files, or one of them.
         keep: see there.
-        margin: see there.
-        cache: see there.
-        unreadable: see there.
+        reading: see there.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -207,7 +199,7 @@ def posetrack(
     if not listed:
         raise ValueError(f"{annotations}: no frame is labelled; is it the test set?")
     photos = photos_of({"images": listed, "annotations": rows}, root, POSETRACK, report, keep)
-    return dataset(photos, POSETRACK, report, margin, cache, unreadable)
+    return dataset(photos, POSETRACK, report, **reading)
 
 
 def _sized(image: Mapping[str, Any], root: Path) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class MultiPoseNet(nn.Module):
         heat = {} if self.step == "persons" else keypoint_targets(people, size, self._sigma)
         if self.step == "keypoints":
             return heat
-        return heat | person_targets(people.boxes, people.there, people.mask, self.anchors(size, people.boxes.device))
+        return heat | person_targets(*people.detection_boxes(), people.mask, self.anchors(size, people.boxes.device))
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """See `manypose.methods.multiposenet.loss`; the parts that this step trains."""

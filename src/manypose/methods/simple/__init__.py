@@ -146,7 +146,7 @@ class SIMPLE(nn.Module):
         out = targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
         if self.detector != "regression":
             return out
-        return out | person_targets(people.boxes, people.there, people.mask, self._anchors(size, out["pose"]))
+        return out | person_targets(*people.detection_boxes(), people.mask, self._anchors(size, out["pose"]))
 
     def _anchors(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "a 4"]:
         return anchors(size, scale=self.anchor_scale, device=like.device)
