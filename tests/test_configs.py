@@ -67,7 +67,7 @@ def write_mpii(annotations: Path) -> None:
     """The same photo's person in MPII's form."""
     annotations.parent.mkdir(parents=True, exist_ok=True)
     joints = [[20 + 5 * i, 10 + 4 * i] for i in range(16)]
-    row = {"image": "000000000001.jpg", "center": [60, 45], "scale": 0.4, "joints": joints, "joints_vis": [1] * 16}
+    row = {"image": f"{FIRST:012d}.jpg", "center": [60, 45], "scale": 0.4, "joints": joints, "joints_vis": [1] * 16}
     annotations.write_text(json.dumps([row]))
 
 

@@ -8,8 +8,8 @@ trunk=${1:-r50}
 annotations=${MANYPOSE_DATA:-data}/coco/annotations
 whole=runs/multiposenet_$trunk.safetensors
 
-torchrun --nproc-per-node "${GPUS:-4}" -m manypose.cli train --config "configs/multiposenet/${trunk}_keypoints.yaml"
-torchrun --nproc-per-node "${GPUS:-4}" -m manypose.cli train --config "configs/multiposenet/${trunk}_persons.yaml"
+torchrun --nproc-per-node "${GPUS:-4}" -m manypose train --config "configs/multiposenet/${trunk}_keypoints.yaml"
+torchrun --nproc-per-node "${GPUS:-4}" -m manypose train --config "configs/multiposenet/${trunk}_persons.yaml"
 [ -f runs/multiposenet_prn/prn.safetensors ] ||
     manypose prn train "$annotations/person_keypoints_train2017.json" runs/multiposenet_prn \
         --nodes 1024 --margin 1.0 --extend 0.2 --epochs 1 --batch-size 1024

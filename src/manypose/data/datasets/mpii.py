@@ -29,7 +29,6 @@ def mpii(
     images: str | Path,
     annotations: str | Path,
     heads: str | Path | None = None,
-    margin: float = 0.0,
     **reading: Unpack[Reading],
 ) -> Photos:
     """MPII's photos as samples, masked outside the labelled people's boxes: not everybody in MPII's photos is labelled.
@@ -38,8 +37,7 @@ def mpii(
         images: folder of the photos.
         annotations: ``train.json`` or ``valid.json``, ``train.h5`` or ``valid.h5``, or ``mpii_human_pose_v1_u12_1.mat``.
         heads: see `read_mpii`.
-        margin: part of its size by which a person's box is enlarged in the mask.
-        reading: see `manypose.data.coco`.
+        reading: see `manypose.data.coco`; the margin of a person's box in the mask is 0 unless it is given.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -68,7 +66,8 @@ def mpii(
     if not photos:
         raise ValueError(f"{annotations}: none of its {len(ids)} photos is in {root} (the first is {next(iter(ids), None)!r})")
     report.images, report.people = len(photos), sum(len(p.boxes) for p in photos)
-    return dataset(photos, MPII, report, margin=margin, **reading)
+    chosen: Reading = {"margin": 0.0, **reading}
+    return dataset(photos, MPII, report, **chosen)
 
 
 def by_photo(people: MpiiPeople) -> dict[str, list[int]]:
