@@ -181,16 +181,27 @@ def test_photos_that_are_missing(flies: Path, tmp_path: Path) -> None:
         run(flies, images=tmp_path / "none")
 
 
-def test_a_photo_of_another_size(flies: Path, tmp_path: Path) -> None:
+def test_photos_that_cannot_be_evaluated_do_not_end_the_others(flies: Path, tmp_path: Path) -> None:
     for path in flies.glob("*.png"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = run(flies)
     cv2.imwrite(str(tmp_path / "004.png"), np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"004\.png: the picture is 64x64, its annotations are for 160x128 \(image id 96\)"):
-        run(flies, images=tmp_path)
-    (tmp_path / "004.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"004\.png: not a picture that can be decoded"):
-        run(flies, images=tmp_path, json=tmp_path / "out.json")
-    assert not (tmp_path / "out.json").exists()
+    (tmp_path / "001.png").write_bytes(b"nothing")
+    done = run(flies, images=tmp_path, json=tmp_path / "out.json", batch_size=2)
+    failed = json.loads((tmp_path / "out.json").read_text())["failed"]
+    assert len(failed) == 2
+    assert any("004.png" in line and "64x64" in line and "160x128" in line for line in failed)
+    assert any("001.png" in line for line in failed)
+    assert 0 < done.figures["AR"] < whole.figures["AR"]
+    assert whole.more["results"] - done.more["results"] in (1, 2)
+    assert any(n.startswith("2 photos could not be read and count as photos without results") for n in done.notes)
+    assert done.exit_code == 1
+    assert whole.exit_code == 0
+    for path in tmp_path.glob("*.png"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="none of the 13 photos can be evaluated; the first"):
+        run(flies, images=tmp_path, json=tmp_path / "none.json")
+    assert not (tmp_path / "none.json").exists()
 
 
 def test_annotated_boxes_and_boxes_of_a_file(flies: Path, tmp_path: Path) -> None:
@@ -210,6 +221,19 @@ def test_annotated_boxes_and_boxes_of_a_file(flies: Path, tmp_path: Path) -> Non
     assert "boxes of boxes.json" in given.protocol
     with pytest.raises(ValueError, match=r"takes no boxes|finds everybody by itself"):
         run(flies, Dots(), boxes="annotated")
+    # By image id, whatever the photos are called; photos without boxes are counted.
+    by_id = [
+        {"image_id": image, "bbox": a["bbox"], "score": 1.0, "category_id": 1}
+        for a in people["annotations"]
+        if (image := a["image_id"]) != people["annotations"][0]["image_id"]
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(by_id))
+    part = run(flies, method, boxes=str(tmp_path / "boxes.json"))
+    assert 0 < part.figures["AR"] < annotated.figures["AR"]
+    assert any("4 of 13 photos have no boxes in boxes.json" in n for n in part.notes)
+    (tmp_path / "boxes.json").write_text(json.dumps([{**row, "image_id": 5000 + i} for i, row in enumerate(by_id)]))
+    with pytest.raises(ValueError, match="none of its 9 entries belongs to one of the 13 photos; boxes are matched by image id"):
+        run(flies, method, boxes=str(tmp_path / "boxes.json"))
 
 
 def test_boxes_of_a_detector_and_bad_boxes(flies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +257,22 @@ def test_box_ap(flies: Path) -> None:
     done = run(flies, Dots(), box_ap=True)
     assert done.figures["box AP50"] >= 0
     assert done.figures["AP"] == run(flies, Dots()).figures["AP"]
+
+
+def test_box_ap_ranks_by_the_detector(flies: Path, tmp_path: Path) -> None:
+    """All of the detector's boxes with its own scores: the pose's score and the suppression of people do not matter."""
+    method = BoxDots()
+    method.fields = {"heat": Field(None), "tag": Field(None, "stack", "base")}
+    people = json.loads((flies / "people.json").read_text())
+    rows = []
+    for a in people["annotations"]:
+        x, y, w, h = a["bbox"]
+        rows.append({"image_id": a["image_id"], "bbox": a["bbox"], "score": 0.9})
+        rows.append({"image_id": a["image_id"], "bbox": [x - 0.45 * w, y, w, h], "score": 0.95})  # a better score, a worse box
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    done = run(flies, method, boxes=str(tmp_path / "boxes.json"), box_ap=True)
+    assert done.figures["box AP"] == pytest.approx(0.5, abs=0.02)  # each right box comes after a wrong one
+    assert done.figures["box AR100"] == pytest.approx(1)
 
 
 def test_options_of_the_network_stand_in_the_protocol(flies: Path) -> None:

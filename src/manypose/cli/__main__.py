@@ -100,7 +100,7 @@ def _run(argv: list[str]) -> int:
     given = configured(function, words, prog) if config else arguments(function, verb, words)
     with open(os.devnull, "w") if quiet else nullcontext(sys.stdout) as out, redirect_stdout(out):
         code = function(**given)
-    return code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else getattr(code, "exit_code", 0)
 
 
 def _shared(verb: Verb, config: bool) -> list[Parameter]:

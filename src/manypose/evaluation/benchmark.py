@@ -114,6 +114,7 @@ class Benchmark:
         rounding: of a model's joints before they are measured, for the protocol.
         pixels: of one photo's people, how many pixels their masks get right and wrong
             (`manypose.evaluation.metrics.segmentation.mask_counts`); None where masks were not asked for.
+        root: the folder of the photos, to which boxes files give their paths.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Benchmark:
     notes: list[str] = field(default_factory=list)
     rounding: str = "joints not rounded"
     pixels: Callable[[int, Poses], Int[np.ndarray, "4"]] | None = None
+    root: Path | None = None
 
 
 BENCHMARKS = {

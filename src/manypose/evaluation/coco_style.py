@@ -92,7 +92,9 @@ def _coco_style(request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Lit
     rules = "OKS 0.50:0.95, the 20 best results of an image" + ("" if area == "annotated" else f", area {AREA_OF_BOX} of the box")
     about, rounding = about_images(truth, request.photos, missing), "joints rounded to 0.001 px"
     pixels = _pixels(request, truth) if request.masks else None
-    return Benchmark(name, about, rules, truth.skeleton, shots, score, score_file, write, caveats(truth, area), rounding, pixels)
+    return Benchmark(
+        name, about, rules, truth.skeleton, shots, score, score_file, write, caveats(truth, area), rounding, pixels, request.images
+    )
 
 
 def _pixels(request: BenchmarkSpec, truth: Truth) -> Callable[[int, Poses], Int[np.ndarray, "4"]]:

@@ -5,38 +5,27 @@ time it takes and nothing else.
 """
 
 import math
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
-from manypose.data.photos import read_rgb
-from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, EvalImage, Score, find_benchmark
+from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, Score, find_benchmark
 from manypose.evaluation.error_analysis.analysis import Analysis
 from manypose.evaluation.error_analysis.report import html, table
 from manypose.evaluation.metrics.segmentation import person_iou
+from manypose.evaluation.predicted import Predicted, boxes_of_photos, part, predicted, together
+from manypose.evaluation.processes import from_first, gathered, processes
 from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
 from manypose.inference.options import EVALUATION, PredictOptions, changed
-from manypose.inference.photos import PhotoInput, Result, read_ahead
-from manypose.inference.pipeline import detect, pose, tracked
 from manypose.io.files import write_json, write_text
 from manypose.io.printable import printable
-from manypose.poses.boxes import boxes_of, read_boxes, skipped_text, with_scores
-from manypose.poses.poses import Poses
-from manypose.tracking.tracker import Tracker, TrackOptions
+from manypose.poses.boxes import skipped_text
+from manypose.tracking.tracker import TrackOptions
 
 __all__ = ["Evaluation", "evaluate"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,7 +36,7 @@ class Evaluation:
         figures: by name, the main one first; NaN where one is not defined (`notes` says why).
         protocol: which images, people and boxes, which model and test-time options, which rules.
         notes: reasons and warnings.
-        more: further entries of the JSON.
+        more: further entries of the JSON; ``failed`` are photos that could not be read.
         text: further lines for print.
         analysis: of the errors, where asked for and this is the first process.
     """
@@ -58,6 +47,11 @@ class Evaluation:
     more: dict[str, Any]
     text: str = ""
     analysis: Analysis | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 where photos could not be read, else 0."""
+        return int("failed" in self.more)
 
     def to_json(self) -> dict[str, Any]:
         """Figures, protocol and all the rest as plain JSON values; what is not defined is None."""
@@ -177,90 +171,41 @@ def evaluate(
     one.check(options, boxes is not None or detector is not None)
     detector = detector or (one.detector if one.needs_boxes and boxes is None else None)
     finder = None if not detector else find_detector(detector, weights=detector_weights, device=device)
-    skipped: Counter[str] = Counter()
     tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
-    with _several() as (rank, number):
-        shots = _part(chosen.shots, rank, number)
-        pixels: dict[int, Any] = {}
-        items: Iterable[PhotoInput] = read_ahead(_items(shots, boxes), batch_size)
-        items = items if finder is None else detect(finder, items, options)
-        mine = _people(one, shots, items, options, tracking, quiet or rank > 0, chosen, pixels, skipped)
-        found, pixels = _together(mine, number), _together(pixels, number)
+    given, note = boxes_of_photos(boxes, chosen.shots, chosen.root)
+    with processes() as (rank, number):
+        mine = predicted(
+            one, part(chosen.shots, rank, number), chosen, options, boxes=given, detector=finder, tracking=tracking, box_ap=box_ap,
+            quiet=quiet or rank > 0,
+        )  # fmt: skip
+        parts = gathered(mine, number)
         done = None
         if rank == 0:
+            found = together(parts)
             if results_out is not None:
-                chosen.write(found, results_out)
-            score = chosen.score(found, {})
-            if mask_iou:
-                score = replace(score, figures={**score.figures, **{f"mask {k}": v for k, v in person_iou(pixels.values()).items()}})
-            missing = [j for j in chosen.skeleton.joints if j not in one.skeleton.joints]
-            if missing:
-                score = replace(score, notes=[*score.notes, f"the model has no {', '.join(missing)}: they count as not found"])
-            if skipped:
-                score = replace(score, notes=[*score.notes, skipped_text(skipped) + (" by the first process" if number > 1 else "")])
+                chosen.write(found.people, results_out)
             whose = boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}")
             how = _how(one, options, model, whose, tracking, chosen.rounding)
-            done = _finish(chosen, score, how, json, report, quiet)
-        return _shared(done, number)
+            done = _finish(chosen, _score(chosen, found, one, mask_iou, note), how, json, report, quiet)
+        result = from_first(None if done is None else replace(done, analysis=None), number)
+    return done or result
 
 
-# ── people ──
-
-
-def _part(shots: Sequence[EvalImage], rank: int, number: int) -> list[EvalImage]:
-    """This process's part; videos stay whole."""
-    videos = {name: i for i, name in enumerate(dict.fromkeys(s.sequence for s in shots))}
-    return [s for i, s in enumerate(shots) if (videos[s.sequence] if s.sequence else i) % number == rank]
-
-
-def _people(
-    model: Model, shots: list[EvalImage], items: Iterable[PhotoInput], options: PredictOptions, tracking: TrackOptions | None,
-    quiet: bool, chosen: Benchmark, pixels: dict[int, Any], skipped: Counter[str],
-) -> dict[int, Poses]:  # fmt: skip
-    """The people of each shot, by its id; with ids where it is the frame of a video. `pixels` takes what is measured of their masks,
-    `skipped` the number of boxes left out."""
-    bar = tqdm(total=len(shots), desc="predicting", unit=" photos", disable=quiet or not sys.stderr.isatty())
-    found: dict[int, Poses] = {}
-    results = pose(model.method, items, options)
-    pairs = zip(shots, results, strict=True)
-    if tracking is not None:
-        videos = groupby(pairs, key=lambda pair: pair[0].sequence)
-        pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking), options))
-    with bar:
-        for shot, result in pairs:
-            if result.poses is None:
-                raise result.error or RuntimeError(f"{shot.path}: no result")
-            if shot.size is not None and result.size != shot.size:
-                (h, w), (H, W) = result.size or (0, 0), shot.size
-                raise ValueError(f"{shot.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {shot.id})")
-            if chosen.pixels is not None:
-                pixels[shot.id] = chosen.pixels(shot.id, result.poses)
-            found[shot.id] = replace(result.poses, photo=None, masks=None)
-            skipped.update(result.skipped)
-            bar.update()
-    return found
-
-
-def _followed(video: Iterator[tuple[EvalImage, Result]], tracker: Tracker, options: PredictOptions) -> Iterator[tuple[EvalImage, Result]]:
-    shots: list[EvalImage] = []
-
-    def results() -> Iterator[Result]:
-        for shot, result in video:
-            shots.append(shot)
-            yield result
-
-    return ((shots.pop(), result) for result in tracked(results(), tracker, options))
-
-
-def _items(shots: Sequence[EvalImage], boxes: str | None) -> Iterator[PhotoInput]:
-    known = read_boxes(boxes) if boxes is not None and boxes != "annotated" else {}
-    for shot in shots:
-        given = None
-        if boxes is not None:
-            mine = shot.boxes if boxes == "annotated" else boxes_of(known, shot.path)
-            given = with_scores([] if mine is None else mine)
-        # Annotations count stored pixels: a photo is not turned by what its EXIF part says.
-        yield PhotoInput(read_rgb(shot.path), given, keep=False, name=str(shot.path))
+def _score(chosen: Benchmark, found: Predicted, model: Model, mask_iou: bool, note: str) -> Score:
+    """The score of a model's people, with notes on what was left out."""
+    score = chosen.score(found.people, found.detected)
+    if mask_iou:
+        score = replace(score, figures={**score.figures, **{f"mask {k}": v for k, v in person_iou(found.pixels.values()).items()}})
+    notes = [note] if note else []
+    missing = [j for j in chosen.skeleton.joints if j not in model.skeleton.joints]
+    if missing:
+        notes.append(f"the model has no {', '.join(missing)}: they count as not found")
+    if found.skipped:
+        notes.append(skipped_text(found.skipped))
+    failed = [found.failed[i] for i in sorted(found.failed)]
+    if failed:
+        notes.append(f"{len(failed)} photos could not be read and count as photos without results; the first: {failed[0]}")
+    return replace(score, notes=[*score.notes, *notes], more={**score.more, **({"failed": failed} if failed else {})})
 
 
 def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tracking: TrackOptions | None, rounding: str) -> str:
@@ -284,56 +229,6 @@ def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tr
     )
     tracks = "" if tracking is None else f", tracked with {'no' if tracking.flow == 'none' else tracking.flow} flow"
     return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}{scores}{tracks}, {rounding}"
-
-
-# ── several processes ──
-
-
-@contextmanager
-def _several() -> Iterator[tuple[int, int]]:
-    """This process's rank and the number of processes; a group is made where torchrun started several and there is none yet."""
-    number = int(os.environ.get("WORLD_SIZE", "1"))
-    if number == 1:
-        yield 0, 1
-        return
-    import torch.distributed as dist
-
-    own = not dist.is_initialized()
-    if own:
-        dist.init_process_group("gloo")
-    try:
-        yield dist.get_rank(), dist.get_world_size()
-    finally:
-        if own:
-            dist.destroy_process_group()
-
-
-def _together(mine: dict[int, T], number: int) -> dict[int, T]:
-    """What all processes found, by shot (in the first process; elsewhere its own part)."""
-    if number == 1:
-        return mine
-    import torch.distributed as dist
-
-    parts: list[Any] | None = [None] * number if dist.get_rank() == 0 else None
-    dist.gather_object(mine, parts)
-    return {k: v for part in parts or [mine] for k, v in part.items()}
-
-
-def _shared(done: Evaluation | None, number: int) -> Evaluation:
-    """The first process's result in every process (there without the analysis)."""
-    if number == 1:
-        assert done is not None
-        return done
-    import torch.distributed as dist
-
-    box = [None if done is None else replace(done, analysis=None)]
-    dist.broadcast_object_list(box)
-    result = done or box[0]
-    assert result is not None
-    return result
-
-
-# ── figures ──
 
 
 def _finish(chosen: Benchmark, score: Score, how: str, json: Path | None, report: Path | None, quiet: bool) -> Evaluation:

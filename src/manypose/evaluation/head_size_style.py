@@ -60,6 +60,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
         score,
         lambda path: _pckh_score(read_preds(path, people), people),
         write,
+        root=root,
     )
 
 
@@ -83,7 +84,16 @@ def posetrack(request: BenchmarkSpec) -> Benchmark:
     notes = [f"{len(report.problems)} entries of the annotations are faulty: {', '.join(report.counts)}"] if report.problems else []
     rules = "joints within 0.5 head sizes; frames without annotated people and ignored regions left out"
     return Benchmark(
-        "PoseTrack18", about, rules, POSETRACK, shots, score, lambda path: score(read_posetrack_results(path, videos), {}), write, notes
+        "PoseTrack18",
+        about,
+        rules,
+        POSETRACK,
+        shots,
+        score,
+        lambda path: score(read_posetrack_results(path, videos), {}),
+        write,
+        notes,
+        root=root,
     )
 
 

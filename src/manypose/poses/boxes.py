@@ -84,7 +84,7 @@ def match_boxes(
         root: the folder of the photos.
         ids: the photos' image ids. Without them the number that a file name consists of is its image id, as in COCO.
     """
-    names, keys = Counter(p.name for p in paths), Counter(Path(k).name for k in boxes)
+    names, keys = Counter(p.name for p in set(paths)), Counter(Path(k).name for k in boxes)
     by_name = {Path(k).name: k for k in boxes}
     found = []
     for i, path in enumerate(paths):

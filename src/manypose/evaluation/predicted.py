@@ -1,0 +1,168 @@
+"""The people that a model finds in a benchmark's photos."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from manypose.data.photos import read_rgb
+from manypose.evaluation.benchmark import Benchmark, EvalImage
+from manypose.inference.model import Model
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput, Result, read_ahead, with_boxes
+from manypose.inference.pipeline import Detector, detect, pose, tracked
+from manypose.methods.method import Method, PersonDetector
+from manypose.poses.boxes import match_boxes, read_boxes, with_scores
+from manypose.poses.poses import Poses
+from manypose.tracking.tracker import Tracker, TrackOptions
+
+__all__ = ["Predicted", "boxes_of_photos", "part", "predicted", "together"]
+
+Boxes = Float[np.ndarray, "n 5"]
+
+
+@dataclass
+class Predicted:
+    """What was found in the photos, by the id of their `EvalImage`.
+
+    Args:
+        people: of each photo that could be read; with ids where it is the frame of a video.
+        detected: the person detector's boxes and scores, where box AP is measured and there is one.
+        pixels: what is measured of the masks.
+        failed: photos that could not be read: a sentence each, which names the file.
+        skipped: how many given boxes were left out, by reason.
+    """
+
+    people: dict[int, Poses] = field(default_factory=dict)
+    detected: dict[int, Boxes] = field(default_factory=dict)
+    pixels: dict[int, Any] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def together(parts: Sequence[Predicted]) -> Predicted:
+    """The parts of several processes as one."""
+    out = Predicted()
+    for p in parts:
+        for whole, mine in ((out.people, p.people), (out.detected, p.detected), (out.pixels, p.pixels), (out.failed, p.failed)):
+            whole.update(mine)  # type: ignore[arg-type]
+        out.skipped.update(p.skipped)
+    return out
+
+
+def part(images: Sequence[EvalImage], rank: int, number: int) -> list[EvalImage]:
+    """One process's share of the photos; videos stay whole."""
+    videos = {name: i for i, name in enumerate(dict.fromkeys(s.sequence for s in images))}
+    return [s for i, s in enumerate(images) if (videos[s.sequence] if s.sequence else i) % number == rank]
+
+
+def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path | None) -> tuple[dict[int, Boxes] | None, str]:
+    """The given boxes of each photo and a note on photos without any; None where no boxes are given.
+
+    Args:
+        boxes: a boxes file, or ``annotated``.
+        images: all photos of the benchmark.
+        root: their folder.
+
+    Raises:
+        ValueError: not a boxes file, or one without boxes for any of the photos.
+    """
+    if boxes is None:
+        return None, ""
+    if boxes == "annotated":
+        found: Sequence[Any] = [image.boxes for image in images]
+    else:
+        known = read_boxes(boxes)
+        found = match_boxes(known, [image.path for image in images], root, [image.id for image in images])
+        if images and all(rows is None for rows in found):
+            raise ValueError(
+                f"{boxes}: none of its {len(known)} entries belongs to one of the {len(images)} photos; boxes are matched by image id, "
+                "then by the path in the folder of the photos"
+            )
+    without = sum(rows is None for rows in found)
+    note = f"{without} of {len(images)} photos have no boxes in {Path(boxes).name}: no person is looked for in them" if without else ""
+    rows = (with_scores([] if given is None else given) for given in found)
+    return {image.id: given for image, given in zip(images, rows, strict=True) if given is not None}, note
+
+
+def predicted(
+    model: Model, images: Sequence[EvalImage], benchmark: Benchmark, options: PredictOptions, *, boxes: dict[int, Boxes] | None = None,
+    detector: Method | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
+) -> Predicted:  # fmt: skip
+    """The people of the photos. A photo that cannot be read is noted and does not end the others.
+
+    Args:
+        model: any.
+        images: the photos.
+        benchmark: measures masks, where it was asked to.
+        options: how to predict.
+        boxes: of each photo, for top-down models.
+        detector: finds the boxes, where none are given.
+        tracking: of videos' frames; None: people get no ids.
+        box_ap: keep the detector's boxes.
+        quiet: no progress bar.
+
+    Raises:
+        ValueError: no photo can be read, or the model gives no masks where masks are measured.
+    """
+    out = Predicted()
+    photos: Iterable[PhotoInput] = read_ahead(_photos(images, boxes), options.batch_size)
+    photos = photos if detector is None else detect(detector, photos, options)
+    pairs: Iterable[tuple[EvalImage, Result]] = zip(images, pose(model.method, photos, options), strict=True)
+    if tracking is not None:
+        videos = groupby(pairs, key=lambda pair: pair[0].sequence)
+        pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking), options))
+    with tqdm(total=len(images), desc="predicting", unit=" photos", disable=quiet or not sys.stderr.isatty()) as bar:
+        for image, result in pairs:
+            bar.update()
+            if result.poses is None:
+                out.failed[image.id] = str(result.error)
+                continue
+            if benchmark.pixels is not None:
+                out.pixels[image.id] = benchmark.pixels(image.id, result.poses)
+            if box_ap and result.item.boxes is not None:
+                out.detected[image.id] = result.item.boxes
+            out.people[image.id] = replace(result.poses, photo=None, masks=None)
+            out.skipped.update(result.skipped)
+    if images and not out.people:
+        raise ValueError(f"none of the {len(images)} photos can be evaluated; the first: {out.failed[images[0].id]}")
+    if box_ap and not out.detected and isinstance(model.method, PersonDetector):
+        # Without a step of its own, the boxes have been through the suppression of people: find all of them once more.
+        every = detect(model.method, _photos(images, None), replace(options, detector_threshold=0.0))
+        found = zip(images, every, strict=True)
+        out.detected = {image.id: item.boxes for image, item in found if item.boxes is not None and image.id in out.people}
+    return out
+
+
+def _photos(images: Sequence[EvalImage], boxes: dict[int, Boxes] | None) -> Iterator[PhotoInput]:
+    for image in images:
+        given = None if boxes is None else boxes[image.id]
+        try:
+            pixels = read_rgb(image.path)
+            if image.size is not None and pixels.shape[:2] != image.size:
+                (h, w), (H, W) = pixels.shape[:2], image.size
+                raise ValueError(f"{image.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {image.id})")
+        except ValueError as e:
+            yield PhotoInput(image.path, keep=False, name=str(image.path), error=e)
+            continue
+        photo = PhotoInput(pixels, None, keep=False, name=str(image.path), pixels=pixels)
+        yield photo if given is None else with_boxes(photo, given)
+
+
+def _followed(video: Iterable[tuple[EvalImage, Result]], tracker: Tracker, options: PredictOptions) -> Iterator[tuple[EvalImage, Result]]:
+    """The frames of one video with track ids."""
+    images: list[EvalImage] = []
+
+    def results() -> Iterator[Result]:
+        for image, result in video:
+            images.append(image)
+            yield result
+
+    return ((images.pop(), result) for result in tracked(results(), tracker, options))
