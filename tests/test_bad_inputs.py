@@ -328,7 +328,7 @@ def truncated(path: Path, source: Path) -> Path:
 
 WEIGHTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "missing": (lambda at, fly: at / "gone.safetensors", "no such weights file"),
-    "unknown name": (lambda at, fly: Path("swahr-w33"), "no model and no file 'swahr-w33'; there are the models"),
+    "unknown name": (lambda at, fly: Path("swahr-w33"), "no model and no file 'swahr-w33' (did you mean swahr-w32?); there are default"),
     "no weights": (lambda at, fly: Path("swahr-w48"), "no weights for 'swahr-w48'"),
     "truncated": (lambda at, fly: truncated(at / "a.safetensors", fly), "not a whole safetensors file"),
     "text": (lambda at, fly: _text(at / "a.safetensors"), "not a whole safetensors file"),

@@ -1,6 +1,7 @@
 """The command line: verbs, arguments from typed functions, one line for whatever goes wrong."""
 
 import inspect
+import json
 import logging
 import os
 import re
@@ -13,13 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 from shared import REPOSITORY
 
 from manypose import __version__
 from manypose.cli import __main__ as cli
 from manypose.cli.arguments import UsageError, arguments, hint, sort_words
 from manypose.cli.help import page
+from manypose.cli.model_figures import count, multiply_adds
+from manypose.cli.models import FIGURES
 from manypose.cli.signature import read_verb
+from manypose.methods.catalog import MODELS
+from manypose.weights.files import BUNDLED, CHOICES
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -330,13 +336,9 @@ def test_a_reader_that_stops_early_is_no_error():
 
 
 def test_models_table(capsys: pytest.CaptureFixture, tmp_path: Path):
-    import json
-
-    from manypose.methods.catalog import MODELS
-    from manypose.weights.files import CHOICES
-
     assert run("models", "--cost", "--json", tmp_path / "models.json") == 0
     said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
     assert "torch.utils.flop_counter" in said
     lines = {line["name"]: line for line in json.loads((tmp_path / "models.json").read_text())}
     assert list(lines) == list(MODELS)
@@ -347,16 +349,26 @@ def test_models_table(capsys: pytest.CaptureFixture, tmp_path: Path):
         assert f"{line['parameters'] / 1e6:.1f} M" in row
         adds = line["multiply_adds"] / 1e9
         assert f"{adds:.{1 if adds >= 1 else 2}f} G" in row
+        assert line["bundled"] == (BUNDLED / f"{name}.safetensors").is_file()
     # Parameters are published: SWAHR, Table 1 (63.8 M for W48); HigherHRNet, Table 1 (28.6 M for W32).
     assert lines["swahr-w48"]["parameters"] / 1e6 == pytest.approx(63.8, abs=0.1)
     assert lines["higherhrnet-w32"]["parameters"] / 1e6 == pytest.approx(28.6, abs=0.1)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_stored_figures_are_those_of_the_networks(name: str):
+    stored = {row["name"]: row for row in json.loads(FIGURES.read_text())}
+    assert list(stored) == list(MODELS), "python -m manypose.cli.model_figures writes the stored figures anew"
+    assert stored[name] == json.loads(json.dumps(vars(count(name))))
+
+
+def test_the_table_of_models_needs_no_pytorch():
+    done = program("models", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
 def test_multiply_adds_of_a_network_that_can_be_counted_by_hand():
-    import torch
-
-    from manypose.cli.models import multiply_adds
-
     class Two(torch.nn.Module):
         def __init__(self):
             super().__init__()

@@ -12,7 +12,7 @@ import torch
 
 from manypose.data.sample import Batch
 from manypose.io.files import write_json
-from manypose.methods.catalog import MODELS, build
+from manypose.methods.catalog import MODELS, build, no_model
 from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.nn.device import choose_device
 from manypose.training.step import Step
@@ -182,7 +182,7 @@ def _examples(method: str | None, model: str | None) -> tuple[str, Callable[...,
     if method is not None and method not in rooms:
         raise ValueError(f"no method {method!r}; there are {', '.join(rooms)}")
     if model is not None and model not in MODELS:
-        raise ValueError(f"no model {model!r}; there are {', '.join(MODELS)}")
+        raise ValueError(no_model(model))
     name = model or next(name for name in MODELS if _room(name) == method)
     module = f"{MODELS[name].factory.partition(':')[0]}.example_maps"
     if util.find_spec(module) is None:

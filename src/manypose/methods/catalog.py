@@ -1,12 +1,14 @@
 """The named models: which system, with which arguments, and the figures its paper states."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from manypose.methods.method import Method
 
-__all__ = ["MODELS", "ModelSpec", "build"]
+__all__ = ["MODELS", "ModelSpec", "build", "no_model"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,13 @@ def build(name: str, **overrides: Any) -> Method:
         ValueError: no such name; the error lists the names there are.
     """
     if name not in MODELS:
-        raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
+        raise ValueError(no_model(name))
     module, _, attribute = MODELS[name].factory.partition(":")
     return getattr(import_module(module), attribute)(**{**MODELS[name].kwargs, **overrides})
+
+
+def no_model(name: str, others: Sequence[str] = ()) -> str:
+    """The message about a name that no model has; it names the nearest one."""
+    names = [*others, *MODELS]
+    near = get_close_matches(name, names, 1)
+    return f"no model {name!r}{f' (did you mean {near[0]}?)' if near else ''}; there are {', '.join(names)}"

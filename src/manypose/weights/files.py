@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from manypose.io.safetensors import read_about, read_tensors, write_tensors
-from manypose.methods.catalog import MODELS, build
+from manypose.methods.catalog import MODELS, build, no_model
 from manypose.methods.method import Method, module_of
 from manypose.nn.checkpoint_files import mismatch
 from manypose.nn.device import choose_device
@@ -59,7 +59,7 @@ def save(
     """
     path = Path(path)
     if name not in MODELS:
-        raise ValueError(f"no model {name!r}; there are {', '.join(MODELS)}")
+        raise ValueError(no_model(name))
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
     # A file holds all weights, so nothing is to be fetched when it is loaded; and nothing that only training needs (a teacher) is kept.
     for dropped in ("pretrained", *method.training_only):
@@ -91,7 +91,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
     target = choose_device(device)
     name = None if source is None or _is_file(source) else CHOICES.get(str(source), str(source))
     if name is not None and name not in MODELS:
-        raise ValueError(f"no model and no file {name!r}; there are the models {', '.join([*CHOICES, *MODELS])}")
+        raise ValueError(no_model(name, tuple(CHOICES)).replace("no model", "no model and no file", 1))
     if name is None and weights is not None:
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
