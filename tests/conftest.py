@@ -27,3 +27,17 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+SLOW = ("benchmarks/", "docs/test_site", "export/", "parity/", "tools/", "test_configs", "test_examples", "test_bad_inputs")
+"""What the daily suite leaves out (``-m "not slow"``), beside tests that are marked themselves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder or file in which they lie."""
+    for item in items:
+        place = item.path.relative_to(item.config.rootpath / "tests").as_posix()
+        if place.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        if place.startswith("parity/"):
+            item.add_marker(pytest.mark.parity)

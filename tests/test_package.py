@@ -13,6 +13,8 @@ from shared import REPOSITORY
 
 import manypose
 from manypose.cli import __main__ as cli
+from manypose.cli.arguments import CONFIG_OPTIONS, parse_config, sort_words
+from manypose.cli.signature import read_verb
 from manypose.methods.catalog import MODELS
 
 SHELLS = ("", "bash", "sh", "console")
@@ -97,9 +99,10 @@ def test_commands_of_the_pages_are_understood(page: str, line: str, monkeypatch:
         return functools.wraps(load(verb))(lambda *args, **kwargs: 0)
 
     words = shlex.split(line, comments=True)
-    if words[0] == "train":
-        config = words[words.index("--config") + 1]
-        assert "NAME" in config or (REPOSITORY / config).is_file()
+    if words[0] == "train" and "NAME" not in line:
+        monkeypatch.chdir(REPOSITORY)
+        given = sort_words(read_verb(cli.VERBS["train"][0], flatten=False), words[1:], CONFIG_OPTIONS)
+        assert parse_config(load("train"), given, "manypose train")[1].model in MODELS
         return
     monkeypatch.setattr(cli, "_load", only_parsed)
     assert cli.main(words) == 0, capsys.readouterr().err
