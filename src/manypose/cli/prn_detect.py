@@ -10,7 +10,7 @@ from manypose.data.datasets.coco import AnnotatedImage, annotated_people
 from manypose.io.files import atomic
 from manypose.io.photos import read
 from manypose.methods.multiposenet import MultiPoseNet
-from manypose.methods.multiposenet.decode import candidates, people_boxes
+from manypose.methods.multiposenet.detections import candidates, people_boxes
 from manypose.methods.multiposenet.prn_detections import as_annotations
 from manypose.poses.warp import Warp
 from manypose.weights.files import load

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manypose.methods.multiposenet.decode import candidates, decode, ensemble, people_boxes
+from manypose.methods.multiposenet.decode import decode
+from manypose.methods.multiposenet.detections import candidates, people_boxes
+from manypose.methods.multiposenet.ensemble import ensemble
 from manypose.methods.multiposenet.example_maps import examples
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO

@@ -163,7 +163,7 @@ class MultiPoseNet(nn.Module):
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
         """The boxes of people from ``boxes`` (b, n, 5), xyxy and score, by falling score."""
-        from manypose.methods.multiposenet.decode import people_boxes
+        from manypose.methods.multiposenet.detections import people_boxes
 
         # More, fainter and closer boxes than `decode` takes: the top-down method that looks into each gives it a new score.
         boxes, scores, image = (t.cpu().numpy() for t in people_boxes(outputs["boxes"], 0.01, 0.5, 100))

@@ -1,6 +1,5 @@
 """From maps and boxes to people: box NMS, keypoint candidates, the Pose Residual Network, OKS-NMS (Section 3.5, "Inference")."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -8,17 +7,17 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from manypose.methods.multiposenet.assign import assign, match
+from manypose.methods.multiposenet.detections import candidates, people_boxes
 from manypose.methods.multiposenet.roi import Candidates, Chooser, inside
-from manypose.nn.heatmaps import peaks, subpixel_at
+from manypose.nn.heatmaps import subpixel_at
 from manypose.poses.oks import oks_nms
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import cell_to_pixel
 
-__all__ = ["candidates", "decode", "ensemble", "people_boxes"]
+__all__ = ["decode"]
 
 
 def decode(
@@ -43,20 +42,20 @@ def decode(
 
     Args:
         heat: one map a joint and, last, the person mask; of any resolution.
-        boxes: xyxy and score of all views, before NMS; score 0 is none.
-        skeleton: what the joints are.
+        boxes: xyxy and score of all views, before NMS; rows of score 0 are padding.
+        skeleton: the joints.
         size: height and width of the network's input.
-        prn: puts candidates into boxes; without one, each box takes the highest of each joint in it (Section 3.4's "Max").
-        box_threshold: boxes with a lower score are none.
-        box_overlap: IoU above which the lower of two boxes goes (0.3).
-        max_people: boxes that are kept.
-        threshold: a keypoint candidate is higher.
-        window: in which it is the highest, in cells.
+        prn: assigns candidates to boxes; None: each box takes the highest candidate of each joint (Section 3.4's "Max").
+        box_threshold: boxes with a lower score are removed.
+        box_overlap: IoU above which the lower of two boxes is removed (0.3).
+        max_people: boxes of a photo that are kept, the highest scores first.
+        threshold: height that a keypoint candidate exceeds.
+        window: side of the square of cells in which it is the highest.
         max_peaks: candidates of each joint.
-        sure: the PRN sees all candidates alike, as those that it learnt from, and not as high as they are.
-        refill: a joint without a candidate is put where its map is highest in the box.
-        same: OKS above which the lower of two people goes.
-        masks: give each person the part of the person mask in its box.
+        sure: the PRN sees all candidates with height 1, as in its training, instead of their own heights.
+        refill: a joint without a candidate is placed at the highest cell of its map in the box.
+        same: OKS above which the lower of two people is removed.
+        masks: each person gets the part of the person mask that lies in its box.
 
     Returns:
         A person's score is its box's times the mean height of its joints; its box is the detected one.
@@ -90,42 +89,10 @@ def decode(
     return out
 
 
-def candidates(
-    heat: Float[Tensor, "b k h w"], stride: tuple[float, float], threshold: float = 0.1, window: int = 3, top: int = 30
-) -> Candidates:
-    """The peaks of all maps, at their sub-pixel places in network pixels.
-
-    Args:
-        heat: one map a joint.
-        stride: network pixels a cell, in x and y.
-        threshold, window, top: see `manypose.nn.heatmaps.peaks`.
-    """
-    heights, cells = peaks(heat, window, threshold, top)
-    image, joint, place = (heights > 0).nonzero(as_tuple=True)
-    at = cells[image, joint, place]
-    xy = subpixel_at(heat.flatten(0, 1), image * heat.shape[1] + joint, at)
-    step = xy.new_tensor(stride)
-    return Candidates(xy * step + (step - 1) / 2, heights[image, joint, place].clamp(max=1), joint, image)
-
-
-def people_boxes(
-    boxes: Float[Tensor, "b m 5"], threshold: float = 0.05, overlap: float = 0.3, top: int = 30
-) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"], Int[Tensor, " n"]]:
-    """The boxes that are left of the union of all views' after NMS, by image and falling score; their scores; whose they are."""
-    image, place = (boxes[..., 4] > threshold).nonzero(as_tuple=True)
-    rows = boxes[image, place]
-    kept = batched_nms(rows[:, :4], rows[:, 4], image, overlap)
-    kept = kept[rows[kept, 4].argsort(stable=True, descending=True)]
-    kept = kept[image[kept].argsort(stable=True)]
-    first = torch.searchsorted(image[kept], image[kept])  # where this image's begin
-    kept = kept[torch.arange(len(kept), device=kept.device) - first < top]
-    return rows[kept, :4], rows[kept, 4], image[kept]
-
-
 def _highest(
     points: Candidates, boxes: Float[Tensor, "n 4"], image: Int[Tensor, " n"], k: int
 ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
-    """The baseline "Max" of Section 3.4: every box takes the highest candidate in it, which may be another's too."""
+    """The baseline "Max" of Section 3.4: every box takes the highest candidate in it, also one that another box takes."""
     pairs = inside(points.xy, points.image, boxes, image, margin=0.05)
     chosen = match(pairs, points.scores[pairs.candidate].clamp(min=1e-9).log(), points.joint, (len(boxes), k), "each")
     there = chosen >= 0
@@ -136,7 +103,7 @@ def _highest(
 
 
 def _heights(xy: Tensor, points: Candidates, there: Bool[Tensor, "n k"], image: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
-    """How high the candidates at these places are."""
+    """The heights of the candidates at these places."""
     out = xy.new_zeros(there.shape)
     box, joint = there.nonzero(as_tuple=True)
     far = (points.xy - xy[box, joint][:, None]).abs().sum(2)
@@ -152,7 +119,7 @@ def _refill(
     xy: Float[np.ndarray, "n k 2"],
     heights: Float[np.ndarray, "n k"],
 ) -> None:
-    """Write the joints that people lack: the highest place of their map in the box."""
+    """Place the joints that people lack at the highest cell of their map in the box (in place)."""
     maps = heat.cpu().numpy()
     limit = np.array([maps.shape[2], maps.shape[1]])
     corners = ((boxes.reshape(-1, 2, 2) + 0.5) / np.array(stride)).round().astype(int)
@@ -180,28 +147,3 @@ def _masks(person: Float[Tensor, "h w"], boxes: Float[np.ndarray, "n 4"], size: 
         x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(box), 0, None))
         mask[y0 : y1 + 1, x0 : x1 + 1] = whole[y0 : y1 + 1, x0 : x1 + 1]
     return out
-
-
-def ensemble(people: Sequence[Poses], same: float = 0.7, weights: Sequence[float] | None = None) -> Poses:
-    """The people that several models found in one photo, each once (Section 4.2: OKS-NMS over the results of all).
-
-    Args:
-        people: of each model, in the same pixels.
-        same: OKS above which two are one person; who has the higher score stays.
-        weights: of each model's scores, where their scores do not mean the same; default 1.
-
-    Raises:
-        ValueError: no results, other skeletons, or another number of weights.
-    """
-    if not people:
-        raise ValueError("an ensemble needs the results of at least one model")
-    if any(p.skeleton != people[0].skeleton for p in people):
-        raise ValueError(f"an ensemble needs one skeleton, got {sorted({p.skeleton.name for p in people})}")
-    factors = [1.0] * len(people) if weights is None else list(weights)
-    if len(factors) != len(people):
-        raise ValueError(f"{len(people)} results but {len(factors)} weights")
-    masks = None if any(p.masks is None for p in people) else np.concatenate([p.masks for p in people])  # type: ignore[arg-type]
-    names = ("keypoints", "keypoint_scores", "boxes")
-    joined = {n: np.concatenate([getattr(p, n) for p in people]) for n in names}
-    scores = np.concatenate([(p.scores * f).astype(np.float32) for p, f in zip(people, factors, strict=True)])
-    return oks_nms(replace(people[0], **joined, scores=scores, masks=masks, ids=None), same)
