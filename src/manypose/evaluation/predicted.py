@@ -145,10 +145,7 @@ def _photos(images: Sequence[EvalImage], boxes: dict[int, Boxes] | None) -> Iter
     for image in images:
         given = None if boxes is None else boxes[image.id]
         try:
-            pixels = read_rgb(image.path)
-            if image.size is not None and pixels.shape[:2] != image.size:
-                (h, w), (H, W) = pixels.shape[:2], image.size
-                raise ValueError(f"{image.path}: the picture is {w}x{h}, its annotations are for {W}x{H} (image id {image.id})")
+            pixels = read_rgb(image.path, size=image.size)
         except ValueError as e:
             yield PhotoInput(image.path, keep=False, name=str(image.path), error=e)
             continue

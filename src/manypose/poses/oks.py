@@ -1,14 +1,24 @@
 """Object keypoint similarity (OKS): how alike two people are, as COCO defines it, and suppression of duplicates by it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float
 
 from manypose.poses.poses import Poses
 
-__all__ = ["oks", "oks_nms"]
+__all__ = ["keypoint_similarity", "oks", "oks_nms"]
 
 BLOCK = 64
 """People compared with all others at once."""
+
+
+def keypoint_similarity(
+    square_distances: Float[np.ndarray, "*n k"], areas: Float[np.ndarray, "*n"], sigmas: Sequence[float] | Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "*n k"]:
+    """COCO's similarity of a joint to its true place, ``exp(-d² / (2 area (2 sigma)²))``, in double precision."""
+    variance = (2 * np.asarray(sigmas, np.float64)) ** 2
+    return np.exp(-(square_distances / variance / (np.asarray(areas, np.float64)[..., None] + np.spacing(1)) / 2))
 
 
 def oks(
@@ -23,8 +33,7 @@ def oks(
     The mean over the labelled joints of ``exp(-d² / (2 area (2 sigma)²))``; 0 where a true person has no labelled joint.
     """
     d2 = ((keypoints[:, None].astype(np.float64) - truth[None]) ** 2).sum(-1)
-    variance = (2 * np.asarray(sigmas)) ** 2
-    similar = np.exp(-d2 / (2 * (np.asarray(areas, np.float64)[:, None] + np.spacing(1)) * variance))
+    similar = keypoint_similarity(d2, np.broadcast_to(areas, d2.shape[:2]), sigmas)
     count = labelled.sum(1)
     return np.where(count > 0, (similar * labelled).sum(-1) / np.maximum(count, 1), 0.0)
 

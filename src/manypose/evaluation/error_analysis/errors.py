@@ -20,6 +20,7 @@ from jaxtyping import Float, Int, Int8
 
 from manypose.evaluation.metrics.annotations import Results, Truth
 from manypose.evaluation.metrics.matching import CHUNK, Pairs, match, ranks
+from manypose.poses import oks
 
 __all__ = ["GOOD", "KINDS", "LOOSE", "NEAR", "Diagnosis", "diagnose"]
 
@@ -82,8 +83,8 @@ def keypoint_similarity(
     """ks of each result's joint i to joint ``joint[i]`` of a person; 0 where that is not labelled."""
     target = truth.keypoints[person][:, joint]
     away = ((results.keypoints[found, :, :2] - target[..., :2]) ** 2).sum(-1)
-    variance = (2 * np.array(truth.skeleton.sigmas)[joint]) ** 2
-    return np.exp(-away / (2 * truth.areas[person][:, None] * variance)) * (target[..., 2] > 0)
+    similar = oks.keypoint_similarity(away, truth.areas[person], np.array(truth.skeleton.sigmas)[joint])
+    return similar * (target[..., 2] > 0)
 
 
 def _swapped(

@@ -42,7 +42,12 @@ def worst_photos(analysis: Analysis, files: Mapping[int, Path], number: int = 12
     for place in analysis.worst(number):
         path = files.get(int(analysis.truth.image_ids[place]))
         if path is not None and path.is_file():
-            out.append((_caption(analysis, place, path), _drawn(analysis, place, read_rgb(path), side)))
+            h, w = analysis.truth.sizes[place].tolist()
+            try:
+                photo = read_rgb(path, size=(h, w) if h and w else None)
+            except ValueError:  # told already, when it was to be evaluated
+                continue
+            out.append((_caption(analysis, place, path), _drawn(analysis, place, photo, side)))
     return out
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from manypose.evaluation.metrics.annotations import Results, Truth
+from manypose.poses.oks import keypoint_similarity
 
 __all__ = ["RECALLS", "THRESHOLDS", "Pairs", "curve", "match", "pair_up", "precision_curves", "ranks", "similarity"]
 
@@ -58,7 +59,7 @@ def pair_up(truth: Truth, results: Results) -> Pairs:
 
 
 def similarity(truth: Truth, person: Int[np.ndarray, " p"], points: Float[np.ndarray, "p k 2"]) -> Float[np.ndarray, " p"]:
-    """OKS of points to people, pairwise: the mean over labelled joints of exp(-d² / (2 area (2 sigma)²)).
+    """OKS of points to people, pairwise: the mean over labelled joints of `keypoint_similarity`.
 
     Where no joint is labelled (crowds), d is the distance to twice the person's box, and all joints count.
     """
@@ -70,9 +71,8 @@ def similarity(truth: Truth, person: Int[np.ndarray, " p"], points: Float[np.nda
         high = (truth.boxes[person[none], :2] + 2 * truth.boxes[person[none], 2:])[:, None]
         away[none] = np.maximum(0, low - points[none]) + np.maximum(0, points[none] - high)
         labelled[none] = True
-    variance = (2 * np.array(truth.skeleton.sigmas)) ** 2
-    exponent = (away**2).sum(-1) / variance / (truth.areas[person][:, None] + np.spacing(1)) / 2
-    return (np.exp(-exponent) * labelled).sum(1) / labelled.sum(1)
+    similar = keypoint_similarity((away**2).sum(-1), truth.areas[person], truth.skeleton.sigmas)
+    return (similar * labelled).sum(1) / labelled.sum(1)
 
 
 def match(
