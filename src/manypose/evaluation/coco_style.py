@@ -15,6 +15,7 @@ from manypose.data.datasets.coco_json import AREA_OF_BOX
 from manypose.data.datasets.custom import describe
 from manypose.data.photos import segmentation
 from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, BoxesByImage, EvalImage, PosesByImage, Score
+from manypose.evaluation.foreign_results import read_folder
 from manypose.evaluation.keypoint_score import about_images, caveats, keypoint_score
 from manypose.evaluation.metrics.annotations import Results, Truth, read_results, read_truth
 from manypose.evaluation.metrics.detection import box_ap
@@ -83,8 +84,13 @@ def _coco_style(request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Lit
         return of_results(results, read_results(_box_rows(truth, found, detected), truth, "bbox") if request.boxes else results)
 
     def score_file(path: Path) -> Score:
-        results = read_results(path, truth)
-        return of_results(results, results)
+        if not path.is_dir():
+            results = read_results(path, truth)
+            return of_results(results, results)
+        rows, note = read_folder(path, truth)
+        joints = read_results([{k: v for k, v in row.items() if k != "bbox"} for row in rows], truth)
+        score = of_results(joints, read_results(rows, truth, "bbox") if request.boxes else joints)
+        return replace(score, notes=[note, *score.notes])
 
     def write(found: PosesByImage, path: Path) -> None:
         _write(path, json.dumps(_rows(truth, found), separators=(",", ":"), allow_nan=False))

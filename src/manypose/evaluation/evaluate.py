@@ -109,7 +109,8 @@ def evaluate(
         dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
         annotations: the data set's annotation file.
         images: folder of the photos; not needed with results.
-        results: a result file to evaluate in place of a model: COCO results for coco and crowdpose, preds for mpii, a folder for posetrack.
+        results: results to evaluate in place of a model: for COCO's format a COCO results file (such as Detectron2's), or a folder of
+            OpenPose, MMPose-inferencer or YOLO-pose files, one a photo; preds for mpii; a folder for posetrack.
         photos: all that the annotations list, those with labelled people, or those present in the folder.
         boxes: for models that look at one person at a time: a boxes file, or "annotated".
         detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
