@@ -1,4 +1,4 @@
-"""Boxes of people, for methods that look at one person at a time."""
+"""Boxes of people, for top-down methods."""
 
 import json
 from collections import Counter
@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 __all__ = [
-    "LEAST", "MARGINS", "boxes_around", "boxes_of", "counted", "match_boxes", "person_boxes", "read_boxes", "skipped_text", "usable",
+    "LEAST", "MARGINS", "boxes_around", "counted", "match_boxes", "person_boxes", "read_boxes", "skipped_text", "usable",
     "with_scores",
 ]  # fmt: skip
 
 LEAST = 0.1
-"""Pixels: a box that is narrower or lower has no area to look at."""
+"""Pixels: a box that is narrower or lower has no area."""
 
 MARGINS = (0.14, 0.13, 0.14, 0.09)
 """By which part of its width or height a box around joints grows on the left, top, right and bottom to be like an annotated one: the
@@ -62,12 +62,6 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
             f"{path}: not a boxes file ({type(e).__name__}: {e}); see manypose.poses.boxes.read_boxes for its two forms"
         ) from None
     return arrays
-
-
-def boxes_of(boxes: Mapping[str, Any], path: Path) -> Any | None:
-    """The boxes of a photo from a mapping by name: its path, its file name, its stem, or its stem as a number (COCO's image id)."""
-    names = [str(path), path.name, path.stem, *([str(int(path.stem))] if path.stem.isdecimal() else [])]
-    return next((boxes[n] for n in names if n in boxes), None)
 
 
 def match_boxes(
