@@ -31,9 +31,9 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
 
     A byte order mark is passed over. Two forms of JSON:
     ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
-    (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out). There an image id stands for the
-    photo whose file name is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is
-    no box (an infinity, no area) stays, and is left out and counted when its photo is looked at: see `usable`.
+    (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out, and where there are others, also
+    people who are not among the 100 best boxes of their photo: MSPN, Section 4.2). There an image id stands for the photo whose file name
+    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box stays, and is left out and counted when its photo is looked at: see `usable`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -51,10 +51,9 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
         if isinstance(content, dict):
             boxes = {name: [[*map(float, b), 1.0][:5] for b in rows] for name, rows in content.items()}
         else:
-            for row in content:
+            for name, row in _best(content):
                 if row.get("category_id", 1) == 1:
                     x, y, w, h = map(float, row["bbox"])
-                    name = str(row["file_name"] if "file_name" in row else row["image_id"])
                     boxes.setdefault(name, []).append([x, y, x + w, y + h, float(row.get("score", 1.0))])
         arrays = {name: np.array(rows, np.float32).reshape(-1, 5) for name, rows in boxes.items()}
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as e:
@@ -62,6 +61,21 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
             f"{path}: not a boxes file ({type(e).__name__}: {e}); see manypose.poses.boxes.read_boxes for its two forms"
         ) from None
     return arrays
+
+
+def _best(rows: list, most: int = 100) -> list[tuple[str, Mapping[str, Any]]]:
+    """The detections and their photos; of a detector of several categories the best `most` of each photo, of all categories."""
+    named = [(str(row["file_name"] if "file_name" in row else row["image_id"]), row) for row in rows]
+    if all(row.get("category_id", 1) == 1 for row in rows):
+        return named
+    seen: dict[str, int] = {}
+    kept = []
+    for i in sorted(range(len(named)), key=lambda i: -float(rows[i].get("score", 1.0))):
+        name = named[i][0]
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] <= most:
+            kept.append(i)
+    return [named[i] for i in sorted(kept)]
 
 
 def match_boxes(
