@@ -38,14 +38,14 @@ READERS = {
     "ochuman": "manypose.data:ochuman",
     "lspet": "manypose.data:lspet",
 }
-"""Who reads which data set."""
+"""The reader of each data set."""
 
 
 def doctor(*, device: str = "auto") -> int:
     """Say what is installed, try the bundled model on a picture, and name what is missing.
 
     Args:
-        device: where to try it: auto, cpu, cuda or cuda:N.
+        device: the device of the trial: auto, cpu, cuda or cuda:N.
     """
     print(f"manypose     {version('manypose')}, {Path(__file__).parent}")
     print(f"Python       {platform.python_version()}, {platform.platform()}")
@@ -95,14 +95,14 @@ def data(
     skeleton: str = "coco",
     decode: bool = False,
 ) -> int:
-    """Check a data set and say what is wrong with it, by id; the exit code is 1 if anything of it cannot be used.
+    """Check a data set and list what is wrong with it, by id; the exit code is 1 where a part of it cannot be used.
 
     Args:
         annotations: the annotation file (or folder of files, or the YAML that describes a custom data set).
         images: folder of the photos; a custom data set's YAML says where they are.
-        dataset: how the annotations are written.
-        skeleton: of a file in COCO's format: a built-in name or a skeleton YAML.
-        decode: read every photo too; this takes its time.
+        dataset: the format of the annotations.
+        skeleton: the skeleton of a file in COCO's format, a built-in name or a skeleton YAML.
+        decode: read every photo too, which takes longer.
     """
     with _silent("manypose.data"):  # the readers log what is printed here
         photos = _read(dataset, annotations, images, skeleton)
