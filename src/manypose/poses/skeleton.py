@@ -143,8 +143,8 @@ class Skeleton:
         try:
             joints, sigmas = [str(j) for j in given["joints"]], [float(s) for s in given["sigmas"]]
             return cls.build(str(given.get("name", "custom")), joints, given.get("limbs") or (), sigmas, given.get("mirror"))
-        except (TypeError, ValueError) as e:
-            raise ValueError(f"{where}: {e}") from None
+        except (OverflowError, TypeError, ValueError) as e:
+            raise ValueError(f"{where}: {' '.join(str(e).split())}") from None
 
     @classmethod
     def from_coco_category(cls, category: Mapping, sigmas: Sequence[float] | None = None, where: str = "category") -> "Skeleton":
@@ -152,7 +152,10 @@ class Skeleton:
 
         A category whose joints are exactly those of a built-in skeleton is that skeleton.
         """
-        joints = tuple(category.get("keypoints") or ())
+        try:
+            joints = tuple(str(j) for j in category.get("keypoints") or ())
+        except TypeError:
+            raise ValueError(f"{where}: 'keypoints' is a list of joint names, got {category['keypoints']!r}") from None
         known = next((s for s in BUILT_IN.values() if s.joints == joints), None)
         if known is not None and sigmas is None and not category.get("sigmas"):
             return known

@@ -126,6 +126,8 @@ def keypoint_category(given: Mapping[str, Any], where: str, skeleton: Skeleton |
     Raises:
         ValueError: there is no such category, or several remain; the message names them and the option ``--category``.
     """
+    if not isinstance(given.get("categories") or [], Sequence):
+        raise ValueError(f"{where}: 'categories' is a list")
     listed = [c for c in given.get("categories") or () if isinstance(c, Mapping) and whole_id(c.get("id")) is not None]
     names = [str(c.get("name", c["id"])) for c in listed]
     if name is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from manypose.poses.arrays import People, PoseArrays, in_skeleton, result_boxes
-from manypose.poses.formats.triples import from_triples, px, score, triples
+from manypose.poses.formats.triples import from_triples, px, reading, score, triples
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["coco_annotations", "from_coco", "from_coco_annotations", "to_coco"]
@@ -31,6 +31,7 @@ def to_coco(poses: People, image_id: int | str, category_id: int = 1) -> list[di
     return out
 
 
+@reading("a COCO results list")
 def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, PoseArrays]:
     """The people of each image id of a COCO results list, in the list's order.
 
@@ -38,6 +39,8 @@ def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, Po
         ValueError: an entry lacks something or has the joints of another skeleton; the message gives its number.
     """
     images: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
+    if isinstance(results, (str, Mapping)):
+        raise ValueError("a COCO results file is a list of people")
     for i, row in enumerate(results):
         if not isinstance(row, Mapping) or not {"image_id", "keypoints", "score"} <= row.keys():
             raise ValueError(f"result {i}: needs image_id, keypoints and score")
@@ -106,6 +109,7 @@ def _with_joints(people: People, skeleton: Skeleton) -> People:
     return PoseArrays(skeleton, keypoints, scores, people.scores, people.boxes, people.detections, people.ids)
 
 
+@reading("a COCO annotation file")
 def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dict[str, PoseArrays]:
     """The people of each file name of a COCO annotation file (crowds left out); labelled joints get score 1.
 

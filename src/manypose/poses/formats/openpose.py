@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from manypose.poses.arrays import People, PoseArrays
-from manypose.poses.formats.triples import from_triples, triples
+from manypose.poses.formats.triples import from_triples, reading, triples
 from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["from_openpose", "to_openpose"]
@@ -51,6 +51,7 @@ def _openpose_column(values: Float[np.ndarray, "n k 3"], skeleton: Skeleton, nam
     return np.where((a[:, 2:] > 0) & (b[:, 2:] > 0), middle, 0)
 
 
+@reading("OpenPose's JSON")
 def from_openpose(content: Any, skeleton: Skeleton = COCO) -> PoseArrays:
     """OpenPose's JSON of one image, BODY_25 or COCO 18; a person's score, which it lacks, is the mean of the found joints'.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from manypose.poses.arrays import People, PoseArrays, result_boxes
-from manypose.poses.formats.triples import from_triples, px, score, triples
+from manypose.poses.formats.triples import from_triples, px, reading, score, triples
 from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 
 __all__ = ["CSV_HEADER", "from_csv", "from_jsonl", "to_csv", "to_csv_rows", "to_jsonl"]
@@ -56,6 +56,7 @@ def to_pandas(images: Iterable[tuple[str, People]]) -> Any:
     return pandas.DataFrame(rows, columns=list(CSV_HEADER)).astype({"id": "Int64"})
 
 
+@reading("such a CSV file")
 def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, PoseArrays]:
     """The people of each image of such a CSV file, which holds images with people only.
 
@@ -123,10 +124,12 @@ def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, PoseArrays]]:
         if not line.strip():
             continue
         try:
-            content = json.loads(line)
-            image, poses = content["image"], _from_line(content)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as e:
-            raise ValueError(f"line {number}: not a line of people ({type(e).__name__}: {e})") from None
+            with reading("a line of people"):
+                content = json.loads(line)
+                image, poses = content["image"], _from_line(content)
+        except (RecursionError, ValueError) as e:
+            said = " ".join(str(e).split()).removeprefix("not a line of people ")
+            raise ValueError(f"line {number}: not a line of people ({said})") from None
         yield image, poses
 
 

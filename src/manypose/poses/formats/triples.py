@@ -1,6 +1,7 @@
 """People as flat triples x, y, score: what most formats hold. Coordinates are written to 0.001 px, scores to six digits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,16 @@ import numpy as np
 from manypose.poses.arrays import People, PoseArrays
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["from_triples", "px", "score", "triples"]
+__all__ = ["from_triples", "px", "reading", "score", "triples"]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """A reader's block (or, as a decorator, its body): whatever fails on a wrong shape or type of the content is a `ValueError`."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as e:
+        raise ValueError(f"not {what} ({type(e).__name__}: {' '.join(str(e).split())[:100]})") from None
 
 
 def px(value: Any) -> float:
