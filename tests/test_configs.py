@@ -1,6 +1,7 @@
 """Every config in the repository parses, builds its model, its optimiser and its data, and gives a batch that the model learns from."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from shared import REPOSITORY, shared
 from manypose.cli.__main__ import main as manypose
 from manypose.cli.arguments import CONFIG_OPTIONS, UsageError, configured, parse_config, sort_words
 from manypose.cli.signature import read_verb
+from manypose.data.datasets.posetrack_results import JOINTS
 from manypose.methods.catalog import build
 from manypose.poses.skeleton import BUILT_IN, named
 from manypose.training.train import Step, train
@@ -71,6 +73,17 @@ def write_mpii(annotations: Path) -> None:
     annotations.write_text(json.dumps([row]))
 
 
+def write_posetrack(root: Path) -> None:
+    """One frame of one person as PoseTrack has it."""
+    write_coco(root / "images" / "train" / "1", root / "unused.json", "coco")
+    image = {"id": 1, "frame_id": 1, "file_name": "images/train/1/000000000001.jpg", "is_labeled": True, "vid_id": "1"}
+    row: dict[str, Any] = {"id": 1, "image_id": 1, "track_id": 0, "category_id": 1, "bbox": [15, 5, 80, 85], "bbox_head": [18, 6, 12, 12]}
+    row["keypoints"] = [v for i in range(17) for v in (20 + 3 * i, 10 + 4 * i, 1)]
+    frame = {"images": [image], "annotations": [row], "categories": [{"id": 1, "name": "person", "keypoints": list(JOINTS)}]}
+    (root / "annotations" / "train").mkdir(parents=True)
+    (root / "annotations" / "train" / "1.json").write_text(json.dumps(frame))
+
+
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Stands for the folder of the public data sets."""
@@ -86,6 +99,7 @@ def data(tmp_path, monkeypatch):
     Image.fromarray(np.full((100, 120, 3), 99, np.uint8)).save(tmp_path / "lspet/images/im00002.jpg")
     joints = np.concatenate([np.linspace(5, 90, 28).reshape(14, 2), np.ones((14, 1))], 1)
     savemat(tmp_path / "lspet/joints.mat", {"joints": np.stack([joints, joints], 2)})
+    write_posetrack(tmp_path / "posetrack18")
     monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
     monkeypatch.chdir(REPOSITORY)
 
@@ -102,7 +116,7 @@ def test_every_config_builds_all_it_names(path, data):
     made = built(path, "--data.batch_size=2", "--data.workers=0")
     optimizer = made["optimizer"](method.parameters())
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
-    assert made["schedule"].at(made["schedule"].epochs) <= 0.1
+    assert made["schedule"].at(made["schedule"].epochs) <= 0.1 or made["schedule"].decay == "constant"
     batch = next(iter(made["data"]))
     assert batch.images.shape == (2, height, width, 3)
     assert batch.keypoints.shape[2] == len(method.skeleton)
@@ -232,3 +246,53 @@ def test_what_is_printed_is_read_again(tmp_path, data, capsys):
     (tmp_path / "again.yaml").write_text(first)
     assert printed(tmp_path / "again.yaml") == first
     assert "epochs: 7" in first
+
+
+ROWS = {
+    ("swahr/w32_coco", "--model_args.scale_branch false"): (False, False, 1.0, 0.01),  # Table 3: baseline, WAHR, SAHR
+    ("swahr/w32_coco", "--model_args.scale_branch false --model_args.weight_adaptive true"): (False, True, 1.0, 0.01),
+    ("swahr/w32_coco", "--model_args.weight_adaptive false"): (True, False, 1.0, 0.01),
+    ("swahr/w32_coco", "--model_args.scale_branch false --model_args.naive_scale 256"): (False, False, 1.0, 0.01),  # Table 4
+    ("swahr/w32_coco", "--model_args.weight_adaptive false --model_args.lambda_ 0.1"): (True, False, 0.1, 0.01),  # Table 5
+    ("swahr/w32_coco", "--model_args.weight_adaptive false --model_args.lambda_ inf"): (True, False, math.inf, 0.01),
+    ("swahr/w32_coco", "--model_args.scale_branch false --model_args.weight_adaptive true --model_args.gamma 1.0"): (False, True, 1.0, 1.0),
+}
+"""Rows of SWAHR's tables: options of the header, and what is trained: SAHR, WAHR, lambda, gamma."""
+
+
+@pytest.mark.parametrize(("row", "options"), ROWS)
+def test_a_tables_command_trains_its_row(row, options):
+    config = REPOSITORY / "configs" / f"{row}.yaml"
+    assert options.removesuffix(" inf") in config.read_text()
+    made = parsed(config, *options.split())
+    with torch.device("meta"):
+        method = build(made.model, **{**made.model_args, "trunk": "hrnet_w18_small", "pretrained": False})
+    loss = method._loss
+    assert (loss["scale_adaptive"], loss["weight_adaptive"], float(loss["lambda_"]), loss["gamma"]) == ROWS[row, options]
+    assert (method.net.conv_scale_layers is not None) == loss["scale_adaptive"]
+    assert method._targets["published"]
+    assert method._targets["naive_scale"] == (256 if "naive_scale" in options else None)
+
+
+@pytest.mark.parametrize("options", ["--model_args.dilation=[1, 1, 2, 2]", "--model_args.sigma 2.5", "--model_args.heat_maps half"])
+def test_the_map_at_half_the_size_has_its_tables(options):
+    words = [options] if "=" in options else options.split()
+    made = parsed(REPOSITORY / "configs/swahr/higherhrnet_w32_coco.yaml", *words)
+    with torch.device("meta"):
+        method = build(made.model, **{**made.model_args, "trunk": "hrnet_w18_small", "pretrained": False})
+    blocks = list(method.net.deconv_layers[0])[1:]
+    assert [b[0].conv1.dilation[0] for b in blocks] == ([1, 1, 2, 2] if "dilation" in options else [1] * 4)
+    assert method._targets["sigma"] == (2.5 if "sigma" in options else 2.0)
+    assert method._heat_maps == ("half" if "half" in options else "both")
+
+
+def test_simples_two_stages_are_the_papers():
+    """Algorithm 1 and Section 6.1: mimicking from epoch 151 of 200 on, at a tenth of the rate since epoch 121."""
+    first, second = (parsed(REPOSITORY / f"configs/simple/{n}_coco.yaml") for n in ("w32", "mimic"))
+    assert (first.schedule.epochs, list(first.schedule.milestones), first.schedule.factor) == (150, [120], 0.1)
+    assert (second.schedule.epochs, second.schedule.decay) == (50, "constant")
+    assert second.optimizer.init_args.lr == pytest.approx(first.optimizer.init_args.lr / 10)
+    assert second.model_args["mimic"]["others"] == "suppressed"
+    assert second.model_args["channels"] is first.model_args["channels"] is None
+    assert str(second.init).startswith(str(first.out))
+    assert second.out != first.out

@@ -45,7 +45,7 @@ class SWAHR(nn.Module):
         pretrained: start the trunk from ImageNet weights.
         scale_adaptive: SAHR. Default: where there is a scale branch.
         weight_adaptive: WAHR. Default: where there is a scale branch.
-        lambda_: factor of the regulariser (Table 5); infinite: no deviation changes, which is the baseline.
+        lambda_: factor of the regulariser (Table 5); ``inf``: no deviation changes, which is the baseline.
         gamma: where WAHR's soft boundary lies (Table 6).
         exact_power: Equation 6 instead of its Taylor form, Equation 8.
         detach_weight: no gradient through WAHR's weight.
@@ -76,7 +76,7 @@ class SWAHR(nn.Module):
         pretrained: bool = False,
         scale_adaptive: bool | None = None,
         weight_adaptive: bool | None = None,
-        lambda_: float = 1.0,
+        lambda_: float | str = 1.0,
         gamma: float = 0.01,
         exact_power: bool = False,
         detach_weight: bool = False,
@@ -108,7 +108,7 @@ class SWAHR(nn.Module):
         self._heat_maps: Literal["both", "half"] = heat_maps
         self._targets: dict[str, Any] = {"sigma": sigma, "published": published_targets, "naive_scale": naive_scale, "window": window}
         self._loss: dict[str, Any] = {
-            "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": lambda_, "gamma": gamma,
+            "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": float(lambda_), "gamma": gamma,
             "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
         }  # fmt: skip
         self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained, dilation)
