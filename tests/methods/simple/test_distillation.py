@@ -13,7 +13,8 @@ from manypose.data.sample import Batch
 from manypose.io.safetensors import read_tensors
 from manypose.methods.catalog import build
 from manypose.methods.method import Field
-from manypose.methods.simple.distillation import Mimic, Teacher, matched, read_teacher
+from manypose.methods.simple.distillation import Mimic, matched
+from manypose.methods.simple.teacher import Teacher, read_teacher
 from manypose.nn.heatmaps import gaussians
 from manypose.poses.skeleton import COCO, CROWDPOSE
 from manypose.poses.warp import Warp

@@ -7,6 +7,7 @@ from tiny_people import batch_of, random_people
 from manypose.methods.simple import SIMPLE
 from manypose.methods.simple.boxes_from_points import boxes_of_points
 from manypose.methods.simple.loss import pose_loss, simple_loss
+from manypose.methods.simple.targets import targets
 from manypose.nn.associative_embedding import associative_embedding
 
 SMALL = {"trunk": "hrnet_w18_small", "size": 64, "channels": 16, "inner": 8, "cnn": {"size": (32, 32), "widths": (8, 8, 8, 8)}}
@@ -65,3 +66,17 @@ def test_push_and_pull_weigh_a_thousandth(people):
     parts = method.loss(outputs, made)
     assert float(parts["push"]) == pytest.approx(1e-3 * float(apart.mean()))
     assert float(parts["pull"]) == pytest.approx(1e-3 * float(together.mean()))
+
+
+def test_a_person_without_labelled_joints_is_learnt_as_a_box():
+    """Each person with a box is one of the N of Equation 3, with or without labelled joints; a box that the view cuts is learnt cut."""
+    people = batch_of([random_people(4, 2, SIZE)], SIZE)
+    people.keypoints[0, 1] = 0
+    people.boxes[0, 1] = torch.tensor([40.0, -20, 80, 40])
+    made = targets(people, SIZE)
+    assert made["boxed"][0].tolist() == [True, True]
+    assert made["box"][0, 1].tolist() == [40.0, -0.5, 80, 40]
+    x, y = divmod(int(made["centre_cell"][0, 1]), SIZE[1] // 4)[::-1]
+    assert float(made["centre"][0, 0, y, x]) == 1.0
+    assert (x, y) == (round((60 - 1.5) / 4), round((19.75 - 1.5) / 4))
+    assert not made["tagged"][0, 1].any()

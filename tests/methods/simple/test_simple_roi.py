@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manypose.methods.catalog import build
-from manypose.methods.simple.distillation import crops_of
 from manypose.methods.simple.roi import enlarged, roi_align, to_roi
+from manypose.methods.simple.teacher import crops_of
 from manypose.nn.heatmaps import gaussians, subpixel
 from manypose.poses.warp import Warp, cell_to_pixel
 
