@@ -76,7 +76,7 @@ def write_mpii(annotations: Path) -> None:
 def write_posetrack(root: Path) -> None:
     """One frame of one person as PoseTrack has it."""
     write_coco(root / "images" / "train" / "1", root / "unused.json", "coco")
-    image = {"id": 1, "frame_id": 1, "file_name": "images/train/1/000000000001.jpg", "is_labeled": True, "vid_id": "1"}
+    image = {"id": 1, "frame_id": 1, "file_name": f"images/train/1/{FIRST:012d}.jpg", "is_labeled": True, "vid_id": "1"}
     row: dict[str, Any] = {"id": 1, "image_id": 1, "track_id": 0, "category_id": 1, "bbox": [15, 5, 80, 85], "bbox_head": [18, 6, 12, 12]}
     row["keypoints"] = [v for i in range(17) for v in (20 + 3 * i, 10 + 4 * i, 1)]
     frame = {"images": [image], "annotations": [row], "categories": [{"id": 1, "name": "person", "keypoints": list(JOINTS)}]}
@@ -140,6 +140,7 @@ def small(path: Path, out: Path) -> list[str]:
     if isinstance(given["data"]["init_args"]["augment"]["init_args"]["size"], int):
         words += ["--data.augment.size", "128"]
     words += ["--init", "null"] if "init" in given else []
+    words += ["--model_args.mimic.weights", "null"] if "MANYPOSE_TEACHER" in path.read_text() else []  # an untrained teacher
     return words + (["--model_args.pretrained", "false"] if "pretrained" in (given.get("model_args") or {}) else [])
 
 
