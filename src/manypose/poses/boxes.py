@@ -33,7 +33,8 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
     (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out, and where there are others, also
     people who are not among the 100 best boxes of their photo: MSPN, Section 4.2). There an image id stands for the photo whose file name
-    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box stays, and is left out and counted when its photo is looked at: see `usable`.
+    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box stays; it is left
+    out and counted when its photo is looked at: see `usable`.
 
     Raises:
         FileNotFoundError: no such file.
