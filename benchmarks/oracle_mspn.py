@@ -13,7 +13,7 @@ from torch import Tensor
 
 from manypose.methods.mspn.decode import decode as our_decode
 from manypose.methods.mspn.decode import published_mspn, to_poses
-from manypose.methods.mspn.targets import deviation, published_labels
+from manypose.methods.mspn.targets import FIRST_CELL, deviation, published_labels
 from manypose.nn.heatmaps import gaussians
 from manypose.poses.crops import crop
 from manypose.poses.poses import Poses
@@ -78,9 +78,8 @@ class TopDown:
         if published:
             xy, scores = published_mspn(maps["heat"], self.size)
         else:
-            xy, scores = our_decode(maps["heat"], self.size, self.refinement)  # pyright: ignore[reportArgumentType]
-            # A joint in a whole cell lies on average half a pixel further than the cell's middle pixel (see `Warp`: integers are centres).
-            xy = xy + (0.5 if self.labels == "published" else 0.0)
+            first = FIRST_CELL["mspn" if self.labels == "published" else "ours"]
+            xy, scores = our_decode(maps["heat"], self.size, self.refinement, first=first)  # pyright: ignore[reportArgumentType]
         people = [w.back(p) for w, p in zip(warps, to_poses(COCO, xy, scores), strict=True)]
         names = ("keypoints", "keypoint_scores", "scores", "boxes")
         return Poses(COCO, **{n: np.concatenate([getattr(p, n) for p in people]) for n in names})
