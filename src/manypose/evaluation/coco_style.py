@@ -104,8 +104,8 @@ def _coco_style(request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Lit
 
 
 def _pixels(request: BenchmarkSpec, truth: Truth) -> Callable[[int, Poses], Int[np.ndarray, "4"]]:
-    """Compares masks with the annotated outlines. Unknown are crowds, people without joints and, in a photo where not everybody is
-    annotated, all other places."""
+    """Compares masks with the annotated outlines. Unknown are crowds, people without joints and, in a photo where some people are
+    not annotated, all other places."""
     assert request.images is not None
     assert request.annotations is not None
     photos = {p.image_id: p for p in read_coco(request.images, request.annotations, truth.skeleton, "all", request.category)[0]}

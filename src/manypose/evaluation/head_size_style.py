@@ -23,7 +23,7 @@ __all__ = ["mpii", "posetrack"]
 
 
 def mpii(request: BenchmarkSpec) -> Benchmark:
-    """PCKh of models that are given each annotated person (and of ``preds`` files), keypoint AP of models that find everybody."""
+    """PCKh of models that are given each annotated person (and of ``preds`` files), keypoint AP of models that find all people."""
     _only(request, ("analyse", "boxes", "category", "area"))
     people = read_mpii(request.annotations or "", request.heads)
     ids, boxes = image_ids(people.images), person_boxes(people)
@@ -43,7 +43,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
     def write(found: PosesByImage, path: Path) -> None:
         if not request.one_by_one:
             raise ValueError(
-                f"{path}: 'preds' hold one person for each annotated one; this model finds everybody, write its people with predict"
+                f"{path}: 'preds' hold one person for each annotated one; this model finds all people; write them with predict"
             )
         joints = np.nan_to_num(np.stack([_single(found.get(i)) for i in range(len(people))]))
         # The official file's people go to the official evaluation, others' to their users' programs.

@@ -65,7 +65,7 @@ def caveats(truth: Truth, area: str) -> list[str]:
     """Reasons why figures on this file are not, or not easily, comparable with others."""
     notes = []
     if truth.partial:
-        notes.append(f"in {truth.partial} of the images not everybody is annotated: right results count as wrong there, so AP reads low")
+        notes.append(f"in {truth.partial} of the images some people are not annotated: right results count as wrong there, so AP reads low")
     if truth.estimated:
         notes.append(f"the areas of {truth.estimated} of {truth.people} people are estimated from their boxes")
     if truth.without_area:

@@ -4,7 +4,7 @@ Source: Ronchi and Perona, ICCV 2017, Section 3. A joint is moved along the line
 a jitter to a distance of ks 0.85, after a miss to one of ks 0.5, after an inversion or swap to one as large (in ks) as it had to the
 joint it took for its own. Scoring is corrected by the best scores there can be: each result's OKS to the person it is most similar to.
 Background results are those with an OKS below 0.1 to everyone; missed are the people whom no result matches from OKS 0.1 on. Duplicates,
-which the paper does not count apart, are results near somebody whom a more similar one has taken.
+which the paper does not count apart, are results near a person who has a more similar result.
 """
 
 from dataclasses import dataclass, replace
@@ -101,14 +101,14 @@ def best_scores(truth: Truth, results: Results, pairs: Pairs) -> Float[np.ndarra
 
 
 def background(pairs: Pairs, found: Diagnosis) -> Bool[np.ndarray, " m"]:
-    """Results that are about nobody: every OKS, to crowds too, is below 0.1."""
+    """Results near no person: every OKS, to crowds too, is below 0.1."""
     near = np.zeros(len(found.rank), bool)
     near[pairs.found[pairs.oks >= LOOSE]] = True
     return ~near & (found.rank >= 0)
 
 
 def duplicates(truth: Truth, results: Results, pairs: Pairs, found: Diagnosis, most: int = 20) -> Bool[np.ndarray, " m"]:
-    """Results near somebody that a perfect non-maximum suppression would remove: the most similar ones take the people first."""
+    """Results near a person that a perfect non-maximum suppression would remove: the most similar ones take the people first."""
     rank = ranks(truth, replace(results, scores=best_scores(truth, results, pairs)), most)
     taken = match(truth, results.image, pairs, rank, np.array([LOOSE]))[0]
     return (taken < 0) & (found.rank >= 0) & ~background(pairs, found)

@@ -62,7 +62,7 @@ def diagnose(truth: Truth, results: Results, pairs: Pairs, most: int = 20) -> Di
     """
     rank = ranks(truth, results, most)
     person = match(truth, results.image, pairs, rank, np.array([LOOSE]))[0]
-    found = np.flatnonzero(~np.append(truth.ignored, True)[person])  # -1, matched to nobody, is the last
+    found = np.flatnonzero(~np.append(truth.ignored, True)[person])  # -1, matched to no person, is the last
     mine = person[found]
     same = np.arange(len(truth.skeleton))
     mirror = np.array(truth.skeleton.mirror)

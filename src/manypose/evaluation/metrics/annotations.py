@@ -50,7 +50,7 @@ class Truth:
         crowd: a region with many people, which any number of results may match.
         ignored: takes no part in AP: crowds and people without a labelled joint.
         other: ids of images that the file has but that are not evaluated.
-        partial: in how many images not everybody is annotated (``all_persons_labelled: false``).
+        partial: in how many images some people are not annotated (``all_persons_labelled: false``).
         without_area: how many people who count have no area in the file; theirs is taken from the box.
         chosen: the name of the category, where the file has several.
         estimated: how many people who count have an area that is not the data set's own (``area_source`` other than ``coco``).

@@ -99,7 +99,7 @@ def crowdpose_ap(
         most: results of an image that count.
 
     Returns:
-        the figures, NaN where there is nobody to find, and a sentence of reason for each NaN and each index that was computed.
+        the figures, NaN where no person is annotated, and a sentence of reason for each NaN and each index that was computed.
     """
     figures = {name: value for name, value in oks_ap(truth, results, most).items() if name[-1] not in "ml"}
     crowd, notes = crowding(truth, borders), []

@@ -85,7 +85,7 @@ def match(
 ) -> Int[np.ndarray, "t m"]:
     """For each threshold and result the person it is matched to, or -1: by falling score, each takes the most similar person left.
 
-    A person is matched once, a crowd any number of times; people who are `ignored` are matched only where nobody else can be.
+    A person is matched once, a crowd any number of times; people who are `ignored` are matched only where no other person can be.
 
     Args:
         truth: annotated people.
@@ -93,7 +93,7 @@ def match(
         pairs: from `pair_up`.
         rank: from `ranks`.
         thresholds: least OKS of a match.
-        ignored: who is ignored; by default as `truth` says.
+        ignored: which people are ignored; by default as `truth` says.
     """
     ignored = truth.ignored if ignored is None else ignored
     out = np.full((len(thresholds), len(image)), -1, np.int64)
@@ -142,7 +142,7 @@ def curve(
     rank: Int[np.ndarray, " m"],
     ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> Float[np.ndarray, "t 101"]:
-    """Interpolated precision at the 101 recalls of `RECALLS`, for each threshold; NaN where nobody counts.
+    """Interpolated precision at the 101 recalls of `RECALLS`, for each threshold; NaN where no person counts.
 
     Results matched to ignored people count neither for nor against.
     """
@@ -177,7 +177,7 @@ def precision_curves(
         truth: annotated people.
         results: people found.
         pairs: from `pair_up`, if at hand.
-        ignored: who is ignored; by default as `truth` says.
+        ignored: which people are ignored; by default as `truth` says.
         removed: results that are left out.
         most: results of an image that count.
     """

@@ -18,7 +18,7 @@ KEYPOINT_FIGURES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "A
 def oks_ap(truth: Truth, results: Results, most: int = 20) -> dict[str, float]:
     """Average precision and recall over OKS 0.50, 0.55 … 0.95, the `most` best results of each image.
 
-    APm, ARm: people of 32² to 96² square pixels; APl, ARl: larger ones. A figure is NaN where there is nobody to find.
+    APm, ARm: people of 32² to 96² square pixels; APl, ARl: larger ones. A figure is NaN where no person is annotated.
 
     >>> people = [[10, 10, 2, 20, 10, 2, 15, 30, 1]]
     >>> from manypose.evaluation.metrics.annotations import read_results, read_truth

@@ -138,7 +138,7 @@ def pckh_of(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold
     return pckh(np.concatenate(found), truth[..., :2], truth[..., 2] > 0, sizes, skeleton, threshold)
 
 
-# ── many people, found without being told who is there ──
+# ── many people, found without annotated boxes ──
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def match(near: Bool[np.ndarray, "n m k"], labelled: Bool[np.ndarray, "m k"]) ->
     """The true person of each found one, or -1.
 
     Every found person goes for the true person of whom it has the largest part of the annotated joints right; of several who go for the
-    same one the best gets it, the others get nobody (of equals the first).
+    same one the best gets it, the others get none (of equals the first).
 
     Args:
         near: which joints are within the threshold.
@@ -219,12 +219,12 @@ def keypoint_ap(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], thres
     """Keypoint AP over photos, video frames or MPII groups.
 
     People are matched image by image (`match`). All joints of a matched person are ranked by their own scores: right within `threshold`
-    head sizes of the annotated joint, else wrong, as are the joints of people who were matched with nobody.
+    head sizes of the annotated joint, else wrong, as are the joints of people without a match.
     Joints in ignored regions count on neither side.
 
     Args:
         poses: what was found in each image; joint scores rank.
-        truths: who is there, image by image.
+        truths: the annotated people, image by image.
         threshold: in head sizes.
 
     Raises:

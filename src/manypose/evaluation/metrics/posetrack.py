@@ -21,11 +21,11 @@ __all__ = ["Counts", "Tracking", "Tracks", "posetrack_ap", "posetrack_mot"]
 
 
 def posetrack_ap(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth]) -> PartAP:
-    """Keypoint AP of PoseTrack: frames in which nobody is annotated are left out, joints in ignored regions do not count.
+    """Keypoint AP of PoseTrack: frames without annotated people are left out, joints in ignored regions do not count.
 
     Args:
         poses: what was found, frame by frame.
-        truths: who is there.
+        truths: the annotated people.
     """
     frames = [(p, t) for p, t in zip(poses, truths, strict=True) if len(t)]
     if not frames:
@@ -168,14 +168,14 @@ class Tracking:
 def posetrack_mot(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold: float = 0.5, as_poseval: bool = True) -> Tracking:
     """MOTA, MOTP, precision and recall of people's tracks, joint by joint.
 
-    Frames in which nobody is annotated are left out, joints in ignored regions do not count. PoseTrack's evaluation tool has two habits of
+    Frames without annotated people are left out, joints in ignored regions do not count. PoseTrack's evaluation tool has two habits of
     its own, and published numbers have them too, so they are the default: it leaves out the last annotated frame of a sequence, and in a
     frame where nothing was found (or all annotated joints are ignored) it counts one miss and one false positive for every joint, whatever
     the number of people. `as_poseval` = False counts every frame and every joint as it is.
 
     Args:
         poses: what was found, frame by frame, with track ids.
-        truths: who is there, with track ids, in the frames' order; a sequence's frames follow one another.
+        truths: the annotated people, with track ids, in the frames' order; a sequence's frames follow one another.
         threshold: largest distance of a pair, in head sizes.
         as_poseval: keep the two habits. A sequence with one frame alone keeps that frame (the tool cannot evaluate it).
 
