@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Problem", "Report", "person", "thing_box"]
+from manypose.data.datasets.coco_json import AREA_OF_BOX, mask_fault
+
+__all__ = ["Problem", "Report", "area_of", "person", "shape_of", "thing_box"]
 
 log = logging.getLogger(__name__)
 
@@ -132,3 +134,31 @@ def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -
         report.add("annotation", name, "keypoints outside the photo", where, dropped=False)
     keypoints[outside | ~there] = 0
     return keypoints
+
+
+def area_of(a: Mapping, box: Float[np.ndarray, "4"], report: Report) -> float:
+    """A person's area in square pixels: the entry's, else `AREA_OF_BOX` of the box; a wrong one is reported."""
+    area = a.get("area")
+    if isinstance(area, (int, float)) and np.isfinite(area) and area > 0:
+        return float(area)
+    if area is not None:
+        report.add("annotation", a["id"], "area is not a positive number", f"{str(area)[:40]}; taken from the box", dropped=False)
+    return AREA_OF_BOX * float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def shape_of(a: Mapping, size: tuple[int, int], report: Report) -> Any:
+    """A segmentation that can be painted, or None; ``segmentation_coco_size`` is one at the size before the photo was scaled."""
+    shape = a.get("segmentation") or a.get("segmentation_coco_size")
+    if not shape:
+        return None
+    fault: str | None = str(shape)[:60]
+    if isinstance(shape, dict):
+        fault = mask_fault(shape, size if a.get("segmentation") else None)
+    elif isinstance(shape, list):
+        try:
+            polygons = [np.asarray(p, np.float32) for p in shape]
+        except (TypeError, ValueError, OverflowError):
+            polygons = []
+        if polygons and all(p.ndim == 1 and len(p) % 2 == 0 and (np.abs(p) < 1e6).all() for p in polygons):
+            return polygons
+    return shape if fault is None else report.add("annotation", a["id"], "segmentation cannot be read", fault, dropped=False)

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from PIL import Image
 from typing_extensions import Unpack
 
-from manypose.data.datasets.annotation_report import Report, person, thing_box
-from manypose.data.datasets.coco_json import AREA_OF_BOX, Category, keypoint_category, load_json, mask_fault, whole_id
-from manypose.data.photos import Photo, Photos, Region
+from manypose.data.datasets.annotation_report import Report, area_of, person, shape_of, thing_box
+from manypose.data.datasets.coco_json import Category, keypoint_category, load_json, whole_id
+from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import COCO, Skeleton, named
 
 __all__ = ["AnnotatedImage", "Keep", "Reading", "annotated_people", "coco", "dataset", "listed_ids", "photos_of", "read_coco"]
@@ -295,7 +295,7 @@ def _photo(
     """One photo with its checked people. People without labelled joints are masked, and boxes for detectors where they are no crowd."""
     keypoints, boxes, areas, shapes, ignored, unposed = [], [], [], [], [], []
     for a, box, joints in people:
-        shape = _shape(a, size, report)
+        shape = shape_of(a, size, report)
         if box is None:
             ignored += [shape] if shape is not None else []
         elif joints is None or not joints[:, 2].any():
@@ -304,7 +304,7 @@ def _photo(
         else:
             keypoints.append(joints)
             boxes.append(box)
-            areas.append(_area(a, box, report))
+            areas.append(area_of(a, box, report))
             shapes.append(shape)
     said = image.get("all_persons_labelled")
     return Photo(
@@ -313,33 +313,6 @@ def _photo(
         ignored, shapes, said if isinstance(said, bool) else complete, image.get("crowdIndex"),
         np.array(unposed, np.float32).reshape(-1, 4),
     )  # fmt: skip
-
-
-def _area(a: Mapping, box: Float[np.ndarray, "4"], report: Report) -> float:
-    area = a.get("area")
-    if isinstance(area, (int, float)) and np.isfinite(area) and area > 0:
-        return float(area)
-    if area is not None:
-        report.add("annotation", a["id"], "area is not a positive number", f"{str(area)[:40]}; taken from the box", dropped=False)
-    return AREA_OF_BOX * float((box[2] - box[0]) * (box[3] - box[1]))
-
-
-def _shape(a: Mapping, size: tuple[int, int], report: Report) -> Region:
-    """A segmentation that can be painted, or None; ``segmentation_coco_size`` is one at the size before the photo was scaled."""
-    shape = a.get("segmentation") or a.get("segmentation_coco_size")
-    if not shape:
-        return None
-    fault: str | None = str(shape)[:60]
-    if isinstance(shape, dict):
-        fault = mask_fault(shape, size if a.get("segmentation") else None)
-    elif isinstance(shape, list):
-        try:
-            polygons = [np.asarray(p, np.float32) for p in shape]
-        except (TypeError, ValueError, OverflowError):
-            polygons = []
-        if polygons and all(p.ndim == 1 and len(p) % 2 == 0 and (np.abs(p) < 1e6).all() for p in polygons):
-            return polygons
-    return shape if fault is None else report.add("annotation", a["id"], "segmentation cannot be read", fault, dropped=False)
 
 
 @dataclass(frozen=True)
@@ -393,7 +366,7 @@ def _json_people(path: str | Path) -> Iterator[AnnotatedImage]:
         if people:
             yield AnnotatedImage(
                 i, size, np.array([j for _, _, j in people], np.float32), np.array([b for _, b, _ in people], np.float32),
-                np.array([_area(a, b, report) for a, b, _ in people], np.float64), np.array(["area" in a for a, _, _ in people]),
+                np.array([area_of(a, b, report) for a, b, _ in people], np.float64), np.array(["area" in a for a, _, _ in people]),
             )  # fmt: skip
 
 
