@@ -19,6 +19,8 @@ __all__ = ["People", "PoseArrays", "in_skeleton", "result_boxes"]
 class People(Protocol):
     """The people of one image. Coordinates are xy pixels, boxes xyxy; a joint with score 0 was not found."""
 
+    def __len__(self) -> int: ...
+
     @property
     def skeleton(self) -> Skeleton:
         """Names and order of the k joints."""

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +18,7 @@ except ImportError:
 __all__ = ["bars", "curves", "histogram", "stacked"]
 
 WIDTH, ROW = 7.5, 0.27  # inches
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "manypose", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "manypose", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 

@@ -65,7 +65,9 @@ def html(
         from markupsafe import Markup
     except ImportError:
         raise ImportError("the report needs jinja2: pip install 'manypose[eval]'") from None
-    environment = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("manypose.evaluation.error_analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     drawn = {k: {by: Markup(c) for by, c in v.items()} if isinstance(v, dict) else Markup(v) for k, v in _charts(analysis).items()}
     return environment.get_template("report.html").render(
         charts=drawn,

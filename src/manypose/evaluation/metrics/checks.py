@@ -59,7 +59,7 @@ def finite(value: Any) -> bool:
 
 def whole(value: Any) -> bool:
     """A whole number below 2^63."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
 
 
 def shown(value: Any) -> str:
