@@ -241,3 +241,19 @@ def test_the_benchmark_measures(measuring):
 def test_flies_have_no_ids_without_tracking():
     assert Model(Dots()).predict(frame(0)).ids is None
     assert FLY.joints[2] == "head"
+
+
+def test_scores_do_not_fade_over_a_track_and_the_threshold_holds():
+    """A box in the first frame only: somebody who stands still keeps about that score; nobody below the threshold is given out."""
+    frames, boxes = [frame(0)] * 12, [[[20.0, 10, 125, 85, 0.6]], *[[]] * 11]
+    model = Model(BoxDots())
+    found = model.predict(frames, boxes=boxes, track=True)
+    assert ids(found) == [[1]] * 12
+    assert [float(p.scores[0]) for p in found] == pytest.approx([float(found[0].scores[0])] * 12, rel=0.05)
+    first = float(found[0].scores[0])
+    assert [len(p) for p in model.predict(frames, boxes=boxes, track=True, threshold=min(1.0, 1.05 * first))] == [0] * 12
+    grey = np.full_like(frames[0], 60)
+    faded = [(frames[0] * (1 - i / 14) + grey * (i / 14)).astype(np.uint8) for i in range(12)]
+    found = model.predict(faded, boxes=boxes, track=True, threshold=0.3)
+    assert all(s >= 0.3 for p in found for s in p.scores.tolist())
+    assert sum(map(len, found)) < 12
