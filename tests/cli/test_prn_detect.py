@@ -30,7 +30,9 @@ def annotated(tmp_path_factory):
 
 
 def test_what_a_model_finds_is_matched_with_the_people_it_found(annotated, tmp_path):
-    out = detect("multiposenet-medium", annotated, annotated / "people.npz", tmp_path / "found.npz", threshold=0.2, box_threshold=0.02, device="cpu")
+    out = detect(
+        "multiposenet-medium", annotated, annotated / "people.npz", tmp_path / "found.npz", threshold=0.2, box_threshold=0.02, device="cpu"
+    )
     truth, found = read_people(annotated / "people.npz"), read_people(out)
     assert len(found.image_ids) == 1  # the photo that is there
     sure = order(found)

@@ -93,7 +93,7 @@ def test_every_format_has_the_ids(clip, tmp_path):
     rows = [r for r in json.loads((out / "coco.json").read_text()) if "#" in r["file_name"]]
     assert [r["track_id"] for r in rows] == [1] * 5
     table = [row.split(",") for row in (out / "poses.csv").read_text().splitlines()[1:]]
-    assert {row[-1] for row in table if "#" in row[0]} == {"1"}
+    assert {row[6] for row in table if "#" in row[0]} == {"1"}
     people = json.loads((out / "openpose" / "clip_000000000004_keypoints.json").read_text())["people"]
     assert [p["person_id"] for p in people] == [[1]]
     drawn = list(video.frames(out / "clip_poses.mp4"))

@@ -5,6 +5,7 @@ coco``, ``--format csv,coco`` and ``--format csv --format coco`` are the same.
 """
 
 import argparse
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -130,8 +131,10 @@ def arguments(function: Callable[..., Any], verb: Verb, words: Words) -> dict[st
                 wanted = f"one of {', '.join(p.choices)}" if p.choices else _WANTED.get(p.kind, p.kind)
                 wrong = given[-1] if not p.many else next((g for g in _split(given, p) if not _right(g, p)), given[-1])
                 raise UsageError(f"{p.option}: expected {wanted}, got {wrong}{hint([wrong], p.choices)}") from None
-    owners = {p.owner for p in verb.parameters if p.owner}
-    built = {o: hints[o](**{p.name: values[p.name] for p in verb.parameters if p.owner == o and p.name in values}) for o in owners}
+    defaults, built = inspect.signature(function).parameters, {}
+    for owner in {p.owner for p in verb.parameters if p.owner}:
+        given_fields = {p.name: values[p.name] for p in verb.parameters if p.owner == owner and p.name in values}
+        built[owner] = dataclasses.replace(defaults[owner].default, **given_fields)
     return {**{p.name: values[p.name] for p in verb.parameters if not p.owner and p.name in values}, **built}
 
 

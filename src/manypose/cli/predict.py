@@ -10,7 +10,7 @@ from typing import Any, Literal
 from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, counted, known_by, predict_to
 from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
-from manypose.inference.options import PredictOptions, changed
+from manypose.inference.options import PredictOptions
 from manypose.io.sources import example_photo
 from manypose.poses.boxes import skipped_text
 from manypose.tracking.tracker import Tracker, TrackOptions
@@ -30,23 +30,12 @@ def predict(
     boxes: Path | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
-    detector_threshold: float = PredictOptions.detector_threshold,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     track: bool = False,
-    flow: Literal["dis", "farneback", "none"] = "dis",
-    max_missing_frames: int = TrackOptions.max_missing_frames,
+    tracking: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
     redetector: str | None = None,
     redetector_weights: Path | None = None,
-    every: int = 1,
-    start: float = 0.0,
-    end: float | None = None,
-    flip: bool = False,
-    scales: list[float] | None = None,
-    size: int | None = None,
-    threshold: float = PredictOptions.threshold,
-    joint_threshold: float = PredictOptions.joint_threshold,
-    batch_size: int = PredictOptions.batch_size,
-    mixed: bool = False,
-    published: bool = False,
+    part: Part = Part(),  # noqa: B008 - frozen
     no_pictures: bool = False,
     draw_boxes: bool = False,
     device: str = "auto",
@@ -65,23 +54,12 @@ def predict(
         detector: or what finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
             one that belongs to the model.
         detector_weights: the detector's weights, where they are not to be fetched.
-        detector_threshold: boxes of the detector with a lower score are left out.
+        options: how to predict.
         track: give people of videos ids that they keep from frame to frame. The photos of a folder count as the frames of one video.
-        flow: optical flow that helps tracking; none is faster.
-        max_missing_frames: for how many frames a track without a detection is kept.
+        tracking: how to track.
         redetector: a top-down model that looks for missed people where they should be by now; by default the model, where it is top-down.
         redetector_weights: a file for that model.
-        every: look at every how manieth frame of a video only.
-        start: leave out the frames of a video before this second.
-        end: leave out the frames of a video from this second on.
-        flip: look at the mirrored photo too.
-        scales: look at several scales; 1 is the model's own size.
-        size: short side of the network's input in pixels; by default the model's own.
-        threshold: people with a lower score are left out.
-        joint_threshold: joints with a lower score are left out; at 0 result files keep all joints, and pictures show those from 0.1 on.
-        batch_size: views that go through the network at once; changes time and memory only.
-        mixed: half precision on the network; faster on a GPU.
-        published: sizes and merging exactly as HigherHRNet's and SWAHR's authors have them.
+        part: which frames of videos are looked at.
         no_pictures: write result files only.
         draw_boxes: draw people's boxes too.
         device: auto, cpu, cuda or cuda:N.
@@ -89,13 +67,8 @@ def predict(
     Returns:
         1 where a source could not be used, else 0.
     """
-    options = changed(
-        PredictOptions(), flip=flip, scales=tuple(scales or (1.0,)), size=size, threshold=threshold, joint_threshold=joint_threshold,
-        detector_threshold=detector_threshold, batch_size=batch_size, mixed=mixed, published=published,
-    )  # fmt: skip
     if not track and (redetector is not None or redetector_weights is not None):
         raise ValueError("a redetector is for tracking: ask for it (--track)")
-    tracking = TrackOptions(flow=flow, max_missing_frames=max_missing_frames)
     if not sources and not example:
         raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
     if detector is None and detector_weights is not None:
@@ -121,8 +94,8 @@ def predict(
         boxes=boxes,
         finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
         tracker=tracker if track else None,
-        drawing=None if no_pictures else Drawing(draw_boxes, joint_threshold or 0.1),
-        part=Part(every, start, end),
+        drawing=None if no_pictures else Drawing(draw_boxes, options.joint_threshold or 0.1),
+        part=part,
         settings=settings,
         overwrite=overwrite,
     )

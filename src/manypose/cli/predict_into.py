@@ -85,8 +85,9 @@ class Part:
     """Which frames of a video are looked at.
 
     Args:
-        every: every how manieth. Raising it takes less time; ids of tracked people are then lost sooner.
-        start, end: seconds from its beginning.
+        every: look at one frame of so many. Raising it takes less time, and tracked people lose their ids sooner.
+        start: leave out the frames before this second.
+        end: leave out the frames from this second on.
 
     Raises:
         ValueError: a number makes no sense.

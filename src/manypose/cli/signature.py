@@ -6,7 +6,7 @@ PredictOptions``, stands for its fields, which are options of the verb. The docs
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,7 +96,7 @@ def read_verb(place: str, flatten: bool = True) -> Verb:
     ]
     found: list[Parameter] = []
     for a, default in pairs:
-        fields = tuple(_fields(a.annotation, where, a.arg))
+        fields = tuple(_fields(a.annotation, default, where, a.arg))
         if fields and flatten:
             found += fields
         else:
@@ -110,18 +110,21 @@ def _parameter(name: str, kind: ast.expr | None, default: ast.expr | None, text:
     return Parameter(name, text, word, REQUIRED if default is None else _value(default, module), many=many, choices=choices, **more)
 
 
-def _fields(kind: ast.expr | None, module: str, owner: str) -> Iterator[Parameter]:
-    """The fields of a dataclass; nothing where the annotation is none."""
+def _fields(kind: ast.expr | None, default: ast.expr | None, module: str, owner: str) -> Iterator[Parameter]:
+    """The fields of a dataclass, with the values that they have in `default`; nothing where the annotation is none."""
     if not isinstance(kind, ast.Name):
         return
     node, where = _definition(kind.id, module)
     if not isinstance(node, ast.ClassDef) or not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
         return
     _, texts = _docstring(node)
+    made, place = _definition(default.id, module) if isinstance(default, ast.Name) else (default, module)
+    other = {k.arg: k.value for k in made.keywords} if isinstance(made, ast.Call) else {}
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             name = line.target.id
-            yield _parameter(name, line.annotation, line.value, texts.get(name, ""), where, owner=owner)
+            found = _parameter(name, line.annotation, line.value, texts.get(name, ""), where, owner=owner)
+            yield replace(found, default=_value(other[name], place)) if name in other else found
 
 
 def _kind(node: ast.expr | None, module: str) -> tuple[str, bool, tuple[str, ...]]:

@@ -78,13 +78,7 @@ def evaluate(
     boxes: str | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
-    detector_threshold: float = EVALUATION.detector_threshold,
-    flip: bool = False,
-    scales: list[float] | None = None,
-    size: int | None = None,
-    published: bool = False,
-    batch_size: int = 8,
-    mixed: bool = False,
+    options: PredictOptions = EVALUATION,
     device: str = "auto",
     box_ap: bool = False,
     mask_iou: bool = False,
@@ -93,13 +87,12 @@ def evaluate(
     json: Path | None = None,
     results_out: Path | None = None,
     heads: Path | None = None,
-    threshold: float = EVALUATION.threshold,
-    joint_threshold: float = EVALUATION.joint_threshold,
     no_track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
     category: str | None = None,
     area: Literal["annotated", "box"] | None = None,
     quiet: bool = False,
+    **changes: Any,
 ) -> Evaluation:
     """Measure a model, or a result file of any program, on a data set.
 
@@ -116,13 +109,7 @@ def evaluate(
         detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
             one that belongs to the model.
         detector_weights: the detector's weights, where they are not to be fetched.
-        detector_threshold: people with a lower score of the detector are left out; less than for pictures, since AP wants faint ones too.
-        flip: look at the mirrored photo too.
-        scales: look at several scales; 1 is the model's own size.
-        size: short side of the network's input in pixels; by default the model's own.
-        published: sizes and merging exactly as HigherHRNet's and SWAHR's authors have them.
-        batch_size: views that go through the network at once; changes time and memory only.
-        mixed: half precision on the network.
+        options: how to predict; evaluation's preset leaves out fewer people than prediction, since AP wants faint ones too.
         device: auto, cpu, cuda or cuda:N.
         box_ap: measure the people's boxes too.
         mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets of COCO's
@@ -132,13 +119,12 @@ def evaluate(
         json: write the figures here.
         results_out: write the people found here, as the data set's server takes them.
         heads: MPII's file with head boxes, where the annotations have none.
-        threshold: people with a lower score are left out.
-        joint_threshold: joints with a lower score are left out; that costs AP, and MOTA, to which every joint is equal, gains.
         no_track: leave people of videos without ids; MOTA is then not measured.
         flow: optical flow that helps tracking.
         category: the name of the category whose annotations count, where several of the file have keypoints.
         area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
         quiet: no progress bar, and nothing printed.
+        changes: options that differ from `options`, by name.
 
     Raises:
         FileNotFoundError, ValueError: files are missing or broken, or options do not suit one another; one line says what.
@@ -154,10 +140,7 @@ def evaluate(
         raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
     one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device)
     alone = one is not None and one.needs_boxes
-    options = changed(
-        EVALUATION, flip=flip, scales=tuple(scales or (1.0,)), size=size, batch_size=batch_size, threshold=threshold, mixed=mixed,
-        joint_threshold=joint_threshold, detector_threshold=detector_threshold, published=published,
-    )  # fmt: skip
+    options = changed(options, **changes) if changes else options
     request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area)
     chosen = find_benchmark(request)
     if mask_iou and chosen.pixels is None:
@@ -185,7 +168,7 @@ def evaluate(
             found = together(parts)
             if results_out is not None:
                 chosen.write(found.people, results_out)
-            whose = boxes or (detector and f"{Path(detector).stem} from score {detector_threshold:g}")
+            whose = boxes or (detector and f"{Path(detector).stem} from score {options.detector_threshold:g}")
             how = _how(one, options, model, whose, tracking, chosen.rounding)
             done = _finish(chosen, _score(chosen, found, one, mask_iou, note), how, json, report, quiet)
         result = from_first(None if done is None else replace(done, analysis=None), number)
