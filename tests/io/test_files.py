@@ -76,3 +76,27 @@ def test_io_imports_no_torch():
     code = f"import sys\nfor n in {names}: __import__('manypose.io.' + n)\nsys.exit('torch' in sys.modules)"
     assert "photos" in names
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
+
+
+def test_results_are_readable_by_the_umask_and_private_while_they_are_written(tmp_path):
+    """Also where the writer makes a file of its own with mode 0600, as safetensors does."""
+    path = tmp_path / "a.bin"
+    with atomic(path) as temporary:
+        assert temporary.stat().st_mode & 0o777 == 0o600
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    write_bytes(path, b"1")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_that_was_planted_as_the_temporary_file_is_not_followed(tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    (tmp_path / f".a.{os.getpid()}.tmp.txt").symlink_to(kept)
+    write_text(tmp_path / "a.txt", "new")
+    assert kept.read_text() == "kept"
+    assert (tmp_path / "a.txt").read_text() == "new"

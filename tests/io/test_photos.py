@@ -385,3 +385,12 @@ def test_nothing_found(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_file_that_cannot_be_read_to_its_end():
     fails(Path("/proc/self/mem"), "")
+
+
+def test_integers_of_either_byte_order_and_as_pil_are_alike():
+    """Case 19: a PIL picture of mode I with values 0 … 255 is no darker than the same array; big-endian 16 bits are read."""
+    values = np.arange(4096).reshape(64, 64) % 256
+    assert np.array_equal(media.from_pil(Image.fromarray(values.astype(np.int32))), media.from_array(values.astype(np.int32)))
+    wide = (values * 257).astype(np.uint16)
+    assert np.array_equal(media.from_array(wide.astype(">u2")), media.from_array(wide))
+    assert np.array_equal(media.from_array(wide)[..., 0], values)

@@ -80,9 +80,9 @@ def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int]
             turned = header.getexif().get(ORIENTATION, 1)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except (OSError, SyntaxError, cv2.error, Image.DecompressionBombError) as e:
-        raise ValueError(f"{path}: not a photo that can be decoded ({str(e)[:100]}); fetch it again or leave it out") from None
+        raise ValueError(f"{path}: not a picture that can be decoded ({str(e)[:100]}); fetch it again or leave it out") from None
     if pixels is None:
-        raise ValueError(f"{path}: not a photo that can be decoded; fetch it again or leave it out")
+        raise ValueError(f"{path}: not a picture that can be decoded; fetch it again or leave it out")
     image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if size is None:
         return image
@@ -90,7 +90,8 @@ def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int]
     image = np.ascontiguousarray(_TURNS[turned](image)) if upright else image
     if image.shape[:2] != size:
         (h, w), (H, W) = pixels.shape[:2], size
-        raise ValueError(f"{path}: the photo is {w}x{h}, its annotations are for {W}x{H} (EXIF orientation {turned})")
+        exif = "" if turned == 1 else f" (EXIF orientation {turned})"
+        raise ValueError(f"{path}: the picture is {w}x{h}, its annotations are for {W}x{H}{exif}")
     if turned != 1 and not upright:
         log.warning("%s: EXIF orientation %s; its annotations are taken to count stored pixels, as COCO's do", path, turned)
     return image

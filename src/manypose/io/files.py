@@ -3,10 +3,14 @@
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_UMASK = os.umask(0o077)  # it can only be read by setting it
+os.umask(_UMASK)
 
 __all__ = ["atomic", "write_bytes", "write_json", "write_text"]
 
@@ -14,6 +18,8 @@ __all__ = ["atomic", "write_bytes", "write_json", "write_text"]
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` (same suffix) that takes its place when the block ends well, and is removed when not.
+
+    While it is written only its owner may read it; then it has the mode of the file that it replaces, or that of the umask.
 
     Raises:
         OSError: cannot be written (full disk, no permission, a folder of that name); one line that names `path`.
@@ -25,8 +31,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path if device else path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not device:
+            _remove(temporary)
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # private, and never through a planted link
         yield temporary
         if not device:
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666 & ~_UMASK)
             os.replace(temporary, path)
     except OSError as e:
         # An error that is not of the system, or about another file (a photo that cannot be read), passes through unchanged.

@@ -158,8 +158,9 @@ def from_pil(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     """
     if 0 in image.size:
         raise ValueError(f"a picture without pixels: {image.size[0]}x{image.size[1]}")
-    if image.mode.startswith("I;16") or image.mode == "I":  # "I": how Pillow shows 16-bit PNGs and PGMs at times
-        return from_array(np.clip(np.asarray(image).astype(np.int64), 0, 65535).astype(np.uint16))
+    if image.mode.startswith("I"):  # "I" holds 16-bit PNGs and PGMs, and integer arrays
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return from_array(values if image.mode == "I" and values.max() <= 255 else values.astype(np.uint16))
     if image.mode == "F":
         return from_array(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -196,7 +197,7 @@ def from_tensor(tensor: "Tensor") -> UInt8[np.ndarray, "H W 3"]:
 def _to_uint8(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     number = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
     low, high = (array.min(), array.max()) if number else (0, 0)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torchvision.ops import box_iou
 from tqdm import tqdm
 
@@ -185,21 +185,25 @@ def _looks(
     """The people in each photo with all detected boxes, and the annotated ones once more in their own boxes where they lack joints."""
     paths = [images / image["file_name"] for image in todo]
 
+    def photos() -> Iterator[tuple[Path, UInt8[np.ndarray, "H W 3"]]]:
+        """The photos in the pixels that their annotations count."""
+        return ((path, read_rgb(path, size=(image["height"], image["width"]))) for path, image in zip(paths, todo, strict=True))
+
     def people(items: Iterable[PhotoInput]) -> Iterator[tuple[Poses, np.ndarray]]:
         for result in pose(teacher.method, items, options):
             if result.poses is None:
                 raise result.error or RuntimeError(f"{result.item.name}: no result")
             yield result.poses, _boxes(result.poses) if result.item.boxes is None else result.item.boxes
 
-    whole = (PhotoInput(read_rgb(path), keep=False, name=str(path)) for path in paths)
+    whole = (PhotoInput(rgb, keep=False, name=str(path)) for path, rgb in photos())
     finder = teacher.finder(detector)
     whole = read_ahead(whole, options.batch_size) if finder is None else detect(finder, read_ahead(whole, options.batch_size), options)
     if not missing.any():
         return people(whole), repeat(None, len(todo))
     if not teacher.needs_boxes:
-        return people(whole), (poses for poses, _ in people(PhotoInput(read_rgb(p), keep=False, name=str(p)) for p in paths))
+        return people(whole), (poses for poses, _ in people(PhotoInput(rgb, keep=False, name=str(p)) for p, rgb in photos()))
     own = ([_corners(r) for r in rows[image["id"]] if _usable(r)] for image in todo)
-    known = (PhotoInput(read_rgb(p), with_scores(b), keep=False, name=str(p)) for p, b in zip(paths, own, strict=True))
+    known = (PhotoInput(rgb, with_scores(b), keep=False, name=str(p)) for (p, rgb), b in zip(photos(), own, strict=True))
     return people(whole), (poses for poses, _ in people(known))
 
 
