@@ -4,17 +4,18 @@ Idea: people and joints are both points. One HRNet, all four branches side by si
 of people's boxes: centre, top left and bottom right corner, behind center pooling and cascade corner pooling (Section 4.1, Eq. 9;
 CenterNet's losses, Eq. 10). The 32 best points of each kind are paired to boxes; a pair needs a centre in its middle, and its score is the
 mean of the three. A CNN looks at the pose maps in a box and keeps what is that person's (Section 4.2). In training, the student's pose
-maps in its own boxes also learn from a top-down teacher's (Section 5, Eq. 11-15). Files: `pools`, `network`, `targets`, `loss`, `points`,
-`decode`; `roi`, `grouping`, `persons`, `supervision` (grouping), `rendered`, `grouping_train`, `grouping_file` (its training alone),
-`mimic`.
+maps in its own boxes also learn from a top-down teacher's (Section 5, Eq. 11-15). Files: `corner_pooling`, `network`, `targets`, `loss`,
+`boxes_from_points`, `decode`; `roi`, `grouping`, `peak_assignment`, `peak_owners` (grouping), `training_maps`, `grouping_train`,
+`grouping_file` (its training alone); `distillation`, `teacher`.
 
-What the paper leaves open, and how it is decided here (`roi`, `grouping`, `persons`, `rendered` and `mimic` have their own lists):
+What the paper leaves open, and how it is decided here (`roi`, `grouping`, `peak_assignment`, `training_maps` and `distillation` have lists
+of their own):
 
 - F_shared's 15 C channels become 256 by a 1 × 1 convolution before each point's branch (``channels``): at all 480 of W32 the three
   branches would cost 440 G multiply-adds at 512 px, eleven times the trunk. Branches are enlarged bilinearly. The pose maps' layers are
   HRNet-V2's: 1 × 1 to 15 C, batch normalisation, ReLU, 1 × 1. Heads of the point maps and their offsets are CenterNet's.
 - No tags of corners (``corner_tags``): the text pairs by the centre alone. Two outer people's corners around a third then make a box too;
-  it goes away empty-handed when points are handed out, and is dropped.
+  it gets no point when points are assigned, and is dropped.
 - Points stand at the nearest cell's centre with offsets within ± 1/2 a cell, in the house's pixel-centre coordinates, instead of
   CenterNet's whole cells with offsets from 0 to 1. Boxes are cut at the picture's edge before their points are painted.
 - Joints' Gaussians have a deviation of 2 cells (``sigma``), as HRNet's and HigherHRNet's. Equation 8 is summed over cells, as it is
@@ -25,7 +26,7 @@ What the paper leaves open, and how it is decided here (`roi`, `grouping`, `pers
 - A joint without a point is the highest kept response in the person's RoI (``refill``).
 - Flips and scales: pose maps are averaged, the boxes of all views are put together, and NMS follows.
 - The grouping CNN learns from the points that the network predicts at the moment, in annotated boxes moved by up to a tenth of their
-  sides, and no gradient flows from it into the pose maps (`supervision`).
+  sides, and no gradient flows from it into the pose maps (`peak_owners`).
 - Optimiser, augmentation: Adam; HigherHRNet's.
 
 Published: AP 66.1 (W18) and 69.6 (W32) on COCO test-dev2017 with one scale, 68.1 and 71.1 with five (Table 4). Ours: docs/simple.md.

@@ -51,7 +51,7 @@ def decode(
         top: so many points of each type are taken.
         window: in which a point is the highest, in cells.
         least: a point that the CNN gives a smaller probability is not the person's.
-        share: see `persons.hand_out`.
+        share: see `peak_assignment.hand_out`.
         refill: where a person has no point of a type, take the highest kept response in its RoI.
         same: two people with a higher OKS are one; the better stays.
         overlap: of two boxes with a larger IoU the better stays.
@@ -134,7 +134,7 @@ def _people(
     lowest = float(odds[np.isfinite(odds)].min()) if len(odds) else 0.0
     poses = _poses(hand_out(odds.astype(np.float64), lowest - 1e-3, share), odds, rest, boxes, found, skeleton)
     order = np.argsort(-poses.scores, kind="stable")
-    return poses[order[poses.scores[order] > 0]]  # who has no point at all is nobody
+    return poses[order[poses.scores[order] > 0]]  # people without any point are left out
 
 
 def _poses(

@@ -4,8 +4,8 @@ Idea: beside a heat map for each joint (Gaussians, σk = 9 pixels) there is one 
 Gaussians, σp = 7), where others paint a vector field (Eq. 1). Stacked hourglasses carry features and heat maps from stage to stage at five
 scales (IMHN, Fig. 3). The focal L2 loss weighs down cells that are easy and right (Eq. 2–4). Joints are the heat maps' peaks; a pair of
 them is a part as far as the part's map says so between them; people are assembled greedily from the best parts, 13 of which are redundant.
-Files: `body` (joints and parts), `network`, `cascade` (the baseline's network), `targets`, `loss`, `decode` (`candidates`, `assembly`,
-`ridges`, `build`), `published` (checkpoints).
+Files: `body` (joints and parts), `network`, `cmu_baseline`, `targets`, `loss`, `decode` (`candidates`, `assembly`, `follow_limbs`,
+`merge_by_proportions`), `published_decode`, `published` (checkpoints).
 
 We deviate, as decoding goes: maps are decoded at 1/4 of the input and not enlarged; parts are taken from the best on, of whatever kind,
 and two groups join only where all parts between them agree (the authors' program goes kind by kind, attaches one end of a part only, and

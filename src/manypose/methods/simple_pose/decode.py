@@ -1,6 +1,7 @@
-"""From maps to people (Section "Keypoint Assignment Algorithm"): candidates, assembly, ridges, build, `Poses`; a batch at once.
+"""From maps to people (Section "Keypoint Assignment Algorithm"), a batch at once: `candidates`, `assembly`, `follow_limbs`,
+`merge_by_proportions`.
 
-What reads maps (`candidates`, and `ridges.follow`) runs on their device for all images together; the rest sees candidates alone.
+What reads maps (`candidates`, and `follow_limbs.follow`) runs on their device for all images together; the rest sees candidates alone.
 """
 
 from typing import Any
@@ -51,12 +52,11 @@ def decode(
         redundant: False: a spanning tree's parts alone are read, though there are maps of all (Table 1, experiment 12).
         doubt: see `assembly.assemble`.
         rounds: how often ridges are followed to joints that have no peak; 0: never.
-        ridges: arguments of `ridges.follow`.
-        ends: arguments of `ridges.complete`.
-        build: arguments of `build.attach`.
-        lone: a single joint that nothing joins is a person if its peak is at least so high. False peaks seldom are, and some people show
-            no more than a joint.
-        largest: two such joints are one person if it would be no larger than this share of the picture's short side, see `build.pair`.
+        ridges: arguments of `follow_limbs.follow`.
+        ends: arguments of `follow_limbs.complete`.
+        build: arguments of `merge_by_proportions.attach`.
+        lone: a single joint that no part joins is a person if its peak is at least so high.
+        largest: two such are one person if it is no larger than this share of the picture's short side (`merge_by_proportions.pair`).
 
     Returns:
         For each image the people, by falling score. A person's score is the sum of its joints' scores over the number of joints.
@@ -138,7 +138,7 @@ def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str,
 def _poses(groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int]) -> Poses:
     order = list(body.back)
     xy, score = groups.xy[:, order], groups.score[:, order].astype(np.float32)
-    shown = (score > 0).any(1)  # who has but joints that the skeleton lacks is nobody
+    shown = (score > 0).any(1)  # a person with only joints that the skeleton lacks is left out
     xy, score = xy[shown], score[shown]
     stride = np.array([size[1] / grid[1], size[0] / grid[0]])
     keypoints = np.where((score > 0)[..., None], cell_to_pixel(xy, stride), 0).astype(np.float32)

@@ -64,8 +64,8 @@ def decode(
         tag_threshold: largest tag distance of a peak to its person.
         max_people: so many peaks are taken for each joint.
         nms: the window in which a peak is the highest, in cells.
-        matching: `match_strong` or `match_rounded` of `grouping`.
-        refinement: `subpixel` or `quarter_offset` of `maps`.
+        matching: `match_strong` or `match_rounded` of `matching`.
+        refinement: `subpixel` or `quarter_offset` of `manypose.nn.heatmaps`.
         refill: how joints without a peak are looked for: `refill_evidence` or `refill_highest` of `refill`, or not at all.
         least_evidence: people whose peaks are lower in sum are not refilled: mostly single spurious peaks.
         order: in which joints are grouped.
