@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch.nn.functional import interpolate
 
-from manypose.inference.test_time_augmentation import views
+from manypose.inference.views import views
 from manypose.io import photos
 from manypose.weights import files
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny_people import batch_of
 
-from manypose.inference.test_time_augmentation import base_scale, outputs
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import base_scale
 from manypose.methods.catalog import build
 from manypose.methods.method import Maps
 from manypose.poses.skeleton import Skeleton
