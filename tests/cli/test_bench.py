@@ -35,15 +35,17 @@ def test_time_is_measured_with_the_threads_asked_for(monkeypatch):
 
 
 def test_network_and_train_measure(tmp_path):
-    row = bench.network(model="swahr-w18-small", size=[64], batch_size=[2], repeats=2, json=tmp_path / "n.json")[0]
+    row = bench.network(model="swahr-w18-small", how=bench.Measuring(size=(64,), batch_size=(2,), repeats=2, json=tmp_path / "n.json"))[0]
     assert (row["size"], row["batch_size"]) == (64, 2)
     assert row["images_per_s"] == pytest.approx(1e3 / row["ms_per_image"], rel=0.02)
-    row = bench.train(model="swahr-w18-small", size=[64], batch_size=[2], repeats=1)[0]
+    row = bench.train(model="swahr-w18-small", how=bench.Measuring(size=(64,), batch_size=(2,), repeats=1))[0]
     assert row["images_per_s"] == pytest.approx(2e3 / row["ms_per_step"], rel=0.02)
 
 
 def test_crops_of_one_person_are_not_square():
-    rows = bench.network(model="mspn-small", batch_size=[2], repeats=1) + bench.train(model="mspn-small", batch_size=[2], repeats=1)
+    rows = bench.network(model="mspn-small", how=bench.Measuring(batch_size=(2,), repeats=1)) + bench.train(
+        model="mspn-small", how=bench.Measuring(batch_size=(2,), repeats=1)
+    )
     assert [(r["size"], r["batch_size"]) for r in rows] == [(128, 2)] * 2
     row = bench.decode(method="mspn", people=[3], cases=1, repeats=1)[0]
     assert (row["people"], row["size"]) == (3, 256)
@@ -51,7 +53,7 @@ def test_crops_of_one_person_are_not_square():
     assert maps.shape == (3, 17, 64, 48)
     assert torch.equal(maps, top_down(COCO, 3, 256, 0)["heat"])
     with pytest.raises(ValueError, match=r"stride 32, got 96 \(96 x 72\)"):
-        bench.network(model="mspn-small", size=[96])
+        bench.network(model="mspn-small", how=bench.Measuring(size=(96,)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_what_cannot_be_measured(arguments, message):
 
 def test_a_size_that_the_network_cannot_take():
     with pytest.raises(ValueError, match="multiple of the model's stride 32, got 50"):
-        bench.network(model="swahr-w18-small", size=[50])
+        bench.network(model="swahr-w18-small", how=bench.Measuring(size=(50,)))
 
 
 def test_examples_are_the_same_each_time_and_have_their_people():

@@ -1,8 +1,9 @@
 """How long things take: ``manypose bench decode | network | train``. Each gives a list of rows, prints a table and may write JSON."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.nn.device import choose_device
 from manypose.training.step import Step
 
-__all__ = ["decode", "network", "train"]
+__all__ = ["Measuring", "decode", "network", "train"]
 
 Row = dict[str, Any]
+
+
+def _positive(**numbers: Sequence[int]) -> None:
+    for name, values in numbers.items():
+        if not values or min(values) < 1:
+            raise ValueError(f"{name.replace('_', ' ')} must be 1 or more, got {', '.join(map(str, values)) or 'nothing'}")
 
 
 def decode(
@@ -72,26 +79,36 @@ def decode(
     return _report(rows, ("method", "people", "size", "p50_ms", "p95_ms", "cpu_p50_ms"), json)
 
 
-def network(
-    *,
-    model: str,
-    size: list[int] | None = None,
-    batch_size: list[int] = [1],  # noqa: B006
-    repeats: int = 10,
-    threads: int = 1,
-    device: str = "auto",
-    json: Path | None = None,
-) -> list[Row]:
+@dataclass(frozen=True)
+class Measuring:
+    """How `network` and `train` measure.
+
+    Args:
+        size: side of the square input in pixels, or the height of a top-down model's crop; default: the model's own.
+        batch_size: photos, or crops of people, at once.
+        repeats: how often each is measured, after one time that does not count.
+        threads: threads of the CPU.
+        device: where the network runs: cpu, cuda or auto.
+        json: file for the rows.
+    """
+
+    size: tuple[int, ...] | None = None
+    batch_size: tuple[int, ...] = (1,)
+    repeats: int = 10
+    threads: int = 1
+    device: str = "auto"
+    json: Path | None = None
+
+    def __post_init__(self) -> None:
+        _positive(batch_size=self.batch_size, size=self.size or [1], repeats=[self.repeats], threads=[self.threads])
+
+
+def network(*, model: str, how: Measuring = Measuring()) -> list[Row]:
     """How long the network of a model takes; decoding does not count.
 
     Args:
         model: a named model.
-        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
-        batch_size: photos, or people, at once.
-        repeats: how often each is measured, after one time that does not count.
-        threads: of the CPU.
-        device: cpu, cuda or auto.
-        json: file for the rows.
+        how: see `Measuring`.
 
     Returns:
         A row for each size and batch: ``model, size, batch_size, ms_per_image, cpu_ms_per_image, images_per_s``; other programs
@@ -100,50 +117,25 @@ def network(
     Raises:
         ValueError: no such model or device, or a number makes no sense.
     """
-    _positive(batch_size=batch_size, size=size or [1], repeats=[repeats], threads=[threads])
-    where, rows = choose_device(device), []
-    net = build(model)
+    net, where = build(model), choose_device(how.device)
     module_of(net).to(where).eval()
-    with _threads(threads), torch.inference_mode():
-        for side in size or [_own(net)]:
-            height, width = _fits(_shape(side, net), net)
-            for n in batch_size:
-                images = net.prepare(torch.randint(256, (n, height, width, 3), dtype=torch.uint8, device=where))
-                ms, busy = np.median(_times(lambda x=images: net.network(x), repeats, where), 0).tolist()
-                row = {
-                    "model": model,
-                    "size": side,
-                    "batch_size": n,
-                    "ms_per_image": round(ms / n, 3),
-                    "cpu_ms_per_image": round(busy / n, 3),
-                    "images_per_s": round(1e3 * n / ms, 3),
-                }
-                rows.append({**row, "repeats": repeats, "threads": threads, "device": str(where)})
-    return _report(rows, ("model", "size", "batch_size", "ms_per_image", "cpu_ms_per_image", "images_per_s"), json)
+
+    def one(shape: tuple[int, int], n: int) -> Row:
+        images = net.prepare(torch.randint(256, (n, *shape, 3), dtype=torch.uint8, device=where))
+        with torch.inference_mode():
+            ms, busy = np.median(_times(lambda: net.network(images), how.repeats, where), 0).tolist()
+        return {"ms_per_image": round(ms / n, 3), "cpu_ms_per_image": round(busy / n, 3), "images_per_s": round(1e3 * n / ms, 3)}
+
+    return _each(model, net, where, how, one)
 
 
-def train(
-    *,
-    model: str,
-    size: list[int] | None = None,
-    batch_size: list[int] = [2],  # noqa: B006
-    people: int = 3,
-    repeats: int = 5,
-    threads: int = 1,
-    device: str = "auto",
-    json: Path | None = None,
-) -> list[Row]:
+def train(*, model: str, people: int = 3, how: Measuring = Measuring()) -> list[Row]:
     """How long a training step takes: targets, network, loss, gradients and Adam; loading photos does not count.
 
     Args:
         model: a named model.
-        size: side of the square input, in pixels; of a model that looks at one person at a time the height; default: the model's own.
-        batch_size: photos, or people, in a step.
-        people: how many people are in each.
-        repeats: how many steps are measured, after one that does not count.
-        threads: of the CPU.
-        device: cpu, cuda or auto.
-        json: file for the rows.
+        people: how many people are in each photo.
+        how: see `Measuring`.
 
     Returns:
         A row for each size and batch: ``model, size, batch_size, ms_per_step, images_per_s``.
@@ -151,20 +143,29 @@ def train(
     Raises:
         ValueError: no such model or device, or a number makes no sense.
     """
-    _positive(batch_size=batch_size, size=size or [1], people=[people], repeats=[repeats], threads=[threads])
-    where, rows = choose_device(device), []
-    net = build(model)
+    _positive(people=[people])
+    net, where = build(model), choose_device(how.device)
     module = module_of(net).to(where).train()
     step, optimizer = Step(module), torch.optim.Adam(module.parameters(), lr=1e-4)
-    with _threads(threads):
-        for side in size or [_own(net)]:
+
+    def one(shape: tuple[int, int], n: int) -> Row:
+        batch = _batch(n, people, shape, net).to(where)
+        ms = float(np.median(_times(lambda: _one_step(step, optimizer, batch), how.repeats, where), 0)[0])
+        return {"ms_per_step": round(ms, 3), "images_per_s": round(1e3 * n / ms, 3)}
+
+    return _each(model, net, where, how, one)
+
+
+def _each(model: str, net: Any, where: torch.device, how: Measuring, one: Callable[[tuple[int, int], int], Row]) -> list[Row]:
+    """A row for each size and batch, as a table and perhaps a file."""
+    rows: list[Row] = []
+    with _threads(how.threads):
+        for side in how.size or [_own(net)]:
             shape = _fits(_shape(side, net), net)
-            for n in batch_size:
-                batch = _batch(n, people, shape, net).to(where)
-                ms = float(np.median(_times(lambda b=batch: _one_step(step, optimizer, b), repeats, where), 0)[0])
-                row = {"model": model, "size": side, "batch_size": n, "ms_per_step": round(ms, 3), "images_per_s": round(1e3 * n / ms, 3)}
-                rows.append({**row, "people": people, "repeats": repeats, "threads": threads, "device": str(where)})
-    return _report(rows, ("model", "size", "batch_size", "ms_per_step", "images_per_s"), json)
+            for n in how.batch_size:
+                row = {"model": model, "size": side, "batch_size": n, **one(shape, n)}
+                rows.append({**row, "repeats": how.repeats, "threads": how.threads, "device": str(where)})
+    return _report(rows, tuple(name for name in rows[0] if name not in ("repeats", "threads", "device")), how.json)
 
 
 # ── what is measured ──
@@ -233,12 +234,6 @@ def _one_step(step: Step, optimizer: torch.optim.Optimizer, batch: Batch) -> Non
 
 
 # ── measuring and telling ──
-
-
-def _positive(**numbers: list[int]) -> None:
-    for name, values in numbers.items():
-        if not values or min(values) < 1:
-            raise ValueError(f"{name.replace('_', ' ')} must be 1 or more, got {', '.join(map(str, values)) or 'nothing'}")
 
 
 @contextmanager
