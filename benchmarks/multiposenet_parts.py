@@ -92,7 +92,7 @@ def _painted(keypoints: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """The command line; gives what it prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="multiposenet-small")
+    parser.add_argument("--model", required=True, help="a weights file")
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--flip", action="store_true")

@@ -39,8 +39,8 @@ def scale_map(method: torch.nn.Module, photo: UInt8[np.ndarray, "H W 3"]) -> Flo
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--model", default="swahr-w18-small")
-    parser.add_argument("--weights", help="published or converted; default: those that come with the package, where there are some")
+    parser.add_argument("--model", default="swahr-w32")
+    parser.add_argument("--weights", required=True, help="published or converted")
     parser.add_argument("--photo", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(argv)

@@ -48,5 +48,5 @@ def test_what_cannot_be_used_is_one_clear_error(annotated, tmp_path):
     with pytest.raises(ValueError, match="mspn-small: is no MultiPoseNet"):
         detect("mspn-small", annotated, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     with pytest.raises(FileNotFoundError, match=r"has none of the photos of .*people\.npz, such as 0000"):
-        detect("multiposenet-small", tmp_path, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
+        detect("multiposenet-medium", tmp_path, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     assert not (tmp_path / "found.npz").exists()

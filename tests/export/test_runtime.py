@@ -9,6 +9,7 @@ from manypose.export.onnx import export
 from manypose.export.runtime import with_graph
 from manypose.inference.model import Model, load
 from manypose.io.sources import example_photo
+from manypose.methods.catalog import build
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -30,7 +31,7 @@ def test_the_graph_of_another_model_is_refused(tmp_path: Path):
     small = load("mspn-small", device="cpu").method
     path = export(small, tmp_path / "graph.onnx")
     with pytest.raises(ValueError, match="another model"):
-        with_graph(load("swahr-w18-small", device="cpu").method, path)
+        with_graph(build("swahr-w18-small"), path)
 
 
 def test_a_damaged_graph_is_one_error(tmp_path: Path):
