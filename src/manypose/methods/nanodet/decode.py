@@ -11,7 +11,7 @@ from manypose.methods.nanodet.network import BINS, STRIDES
 __all__ = ["likeliest"]
 
 
-def likeliest(grids: Sequence[Float[Tensor, "b c h w"]], most: int) -> Float[Tensor, "b n 5"]:
+def likeliest(grids: Sequence[Float[Tensor, "b c _h _w"]], most: int) -> Float[Tensor, "b n 5"]:
     """The highest boxes of all grids, by falling score (Generalized Focal Loss, Equation 6: a distance is its distribution's mean).
 
     Args:
