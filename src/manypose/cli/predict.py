@@ -62,7 +62,7 @@ def predict(
     boxes: Path | None = None,
     detector: str | None = None,
     detector_weights: Path | None = None,
-    detector_threshold: float = 0.2,
+    detector_threshold: float = 0.3,
     track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
     gap: int = 30,

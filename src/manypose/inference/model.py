@@ -75,7 +75,7 @@ class Model:
         *,
         boxes: Any = None,
         detector: "str | Model | Detector | None" = None,
-        detector_threshold: float = 0.2,
+        detector_threshold: float = 0.3,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         size: int | None = None,

@@ -97,8 +97,8 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "mspn-mobile-fast": ModelSpec(
         "manypose.methods.mspn.mobile:MobileMSPN",
-        {"input_size": [128, 96]},
-        "the same weights as mspn-mobile, 128 x 96 px a person",
+        {"input_size": [192, 128]},
+        "the same weights as mspn-mobile, 192 x 128 px a person",
         detector="nanodet-fast",
         weights="mspn-mobile",
     ),
@@ -109,8 +109,8 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "nanodet-fast": ModelSpec(
         "manypose.methods.nanodet:NanoDet",
-        {"size": 320, "zooms": []},
-        "NanoDet-g: people's boxes alone, 320 px",
+        {"size": 288, "zooms": []},
+        "NanoDet-g: people's boxes alone, 288 px",
         weights="nanodet",
     ),
     "hrnet-w32": _hrnet(32, (256, 192), ""),

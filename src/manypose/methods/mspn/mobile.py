@@ -126,4 +126,4 @@ class MobileMSPN(nn.Module):
         """One person a picture, from ``heat`` (b, k, h, w)."""
         from manypose.methods.mspn import decode as d
 
-        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), least=0.2)
+        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), least=0.05)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, interpolate, relu
 
 __all__ = ["SecondStage"]
 
@@ -52,7 +52,7 @@ class SecondStage(nn.Module):
 
     def forward(self, features: Sequence[Tensor], heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
         """`heat`: 0 to 1, of stride 4."""
-        coarse = adaptive_avg_pool2d(heat, features[1].shape[2:])
+        coarse = avg_pool2d(heat, 2)
         seen = [torch.cat([features[0], heat], 1), torch.cat([features[1], coarse], 1), *features[2:]]
         x = self.mix[3](relu(self.lateral[3](seen[3])))
         for i in (2, 1, 0):

@@ -56,7 +56,7 @@ class NanoDet(nn.Module):
         size: int = 448,
         zooms: Sequence[float] = (4 / 7,),
         skeleton: Skeleton | str = COCO,
-        overlap: float = 0.6,
+        overlap: float = 0.5,
         threshold: float = 0.02,
         most: int = 100,
         pretrained: str | None = None,
