@@ -36,7 +36,7 @@ class PredictOptions:
     size: int | None = None
     threshold: float = 0.17
     joint_threshold: float = 0.0
-    detector_threshold: float = 0.2
+    detector_threshold: float = 0.3
     batch_size: int = 8
     mixed: bool = False
     published: bool = False

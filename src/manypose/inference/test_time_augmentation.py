@@ -56,7 +56,8 @@ def outputs(
         if not wanted:
             continue
         maps = _read(method, images[i], mixed)
-        cells = cells or _hw(maps[next(n for n, f in wanted.items() if f.merge != "boxes")], 2)
+        plane = next((n for n, f in wanted.items() if f.merge != "boxes"), None)  # a detector may give boxes alone
+        cells = cells or (span if plane is None else _hw(maps[plane], 2))
         view = _hw(images[i], 1)
         pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields, view[1])] if flip else [maps]
         for name, field in wanted.items():

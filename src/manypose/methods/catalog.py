@@ -22,6 +22,7 @@ class ModelSpec:
         published: the paper's figures, quoted, with where they stand.
         detector: of a model that looks at one person at a time: the line that finds the people where nobody else does, and perhaps
             ``@`` and the short side of the photos it looks at.
+        weights: the line whose bundled weights this one takes, with its own arguments; empty: it has its own.
     """
 
     factory: str
@@ -29,6 +30,7 @@ class ModelSpec:
     summary: str
     published: str = ""
     detector: str = ""
+    weights: str = ""
 
 
 def _swahr(trunk: str, size: int, scale_branch: bool, published: str = "") -> ModelSpec:
@@ -88,6 +90,30 @@ MODELS: dict[str, ModelSpec] = {
         {"stages": 2, "trunk": "light", "width": 128, "extend": [1.25, 1.25], "peak": 12.0, "hardest": None, "hidden": True},
         "MSPN, 2 stages of middle weight, top-down, 256 x 192 px a person",
         detector="multiposenet-medium",
+    ),
+    "mspn-mobile": ModelSpec(
+        "manypose.methods.mspn.mobile:MobileMSPN",
+        {},
+        "MSPN, two light stages, the first MoveNet's, top-down, 256 x 192 px a person",
+        detector="nanodet",
+    ),
+    "mspn-mobile-fast": ModelSpec(
+        "manypose.methods.mspn.mobile:MobileMSPN",
+        {"input_size": [192, 128]},
+        "the same weights as mspn-mobile, 192 x 128 px a person",
+        detector="nanodet-fast",
+        weights="mspn-mobile",
+    ),
+    "nanodet": ModelSpec(
+        "manypose.methods.nanodet:NanoDet",
+        {},
+        "NanoDet-g: people's boxes alone, for models that look at one person at a time, 448 and 256 px",
+    ),
+    "nanodet-fast": ModelSpec(
+        "manypose.methods.nanodet:NanoDet",
+        {"size": 288, "zooms": []},
+        "NanoDet-g: people's boxes alone, 288 px",
+        weights="nanodet",
     ),
     "hrnet-w32": _hrnet(32, (256, 192), ""),
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),

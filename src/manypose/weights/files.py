@@ -24,10 +24,10 @@ __all__ = ["BUNDLED", "CHOICES", "DEFAULT", "convert", "line_of", "load", "save"
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
 
-DEFAULT = "mspn-medium"
+DEFAULT = "mspn-mobile"
 """What `load()` gives."""
 
-CHOICES = {"default": DEFAULT, "fast": "mspn-small"}
+CHOICES = {"default": DEFAULT, "fast": "mspn-mobile-fast"}
 """Two of the models that come with the package, by what they are good for: ``load("fast")``."""
 
 _PUBLISHED = (".pth", ".pt", ".tar", ".bin")
@@ -151,7 +151,8 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
     if not about and name is None:
         raise ValueError(f"{path}: does not say which model it is; name it, as in load('swahr-w32', weights={str(path)!r})")
     model = about.get("model", name)
-    if model not in (name, None) and name is not None:
+    shared = name if name in MODELS and MODELS[name].weights == model else None
+    if model not in (name, None) and name is not None and shared is None:
         raise ValueError(f"{path}: holds the model {model!r}, not {name!r}")
     if not isinstance(model, str) or model not in MODELS:
         raise ValueError(f"{path}: holds the model {model!r}, which this version does not know; there are {', '.join(MODELS)}")
@@ -165,6 +166,8 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
         overrides["skeleton"] = own
     if not isinstance(kwargs, dict):
         raise ValueError(f"{path}: its description of the model has kwargs {kwargs!r}, not an object; make or download it again")
+    if shared is not None:  # another line's file: its network, this line's arguments
+        model, kwargs = shared, MODELS[shared].kwargs
     arguments = {**kwargs, **overrides}
     if kwargs == MODELS[model].kwargs:  # a network of the table: nothing of a stranger's decides its size
         return fill_exactly(_build(model, arguments), state, path, "model")
@@ -205,7 +208,7 @@ def _build(name: str, kwargs: dict[str, Any]) -> Method:
 
 
 def _bundled(name: str | None) -> Path:
-    path = BUNDLED / f"{name or DEFAULT}.safetensors"
+    path = BUNDLED / f"{MODELS[name or DEFAULT].weights or name or DEFAULT}.safetensors"
     if not path.is_file():
         there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are of a model's part
         raise ValueError(

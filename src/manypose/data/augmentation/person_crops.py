@@ -72,6 +72,7 @@ class PersonView:
         half_body: chance that only the upper or the lower body is shown, of a person with more than `half_body_joints` labelled joints.
         half_body_joints: the paper's eight.
         colour: changes of colour; None leaves colours alone, as published.
+        turned: chance of a quarter, half or three quarters of a turn besides, the crop then being that of the turned box.
     """
 
     size: tuple[int, int] = (256, 192)
@@ -86,6 +87,7 @@ class PersonView:
     half_body: float = 0.3
     half_body_joints: int = 8
     colour: Colour | None = None
+    turned: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not 0 < self.scale[0] <= self.scale[1] or min(self.extend) <= 0 or min(self.random_extend) < 0:
@@ -116,11 +118,16 @@ class PersonView:
         return _with_area(sample.boxes[0].astype(np.float64))
 
     def _warp(self, box: Float[np.ndarray, "4"], rng: np.random.Generator) -> Warp:
+        quarters = int(rng.integers(1, 4)) if self.turned and rng.random() < self.turned else 0
+        if quarters % 2:
+            middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2])[::-1] / 2
+            box = np.concatenate([middle - half, middle + half])
         grown = (1 + np.array(self.random_extend) * rng.random(2)) * self.extend if any(self.random_extend) else self.extend
         around = aspect_box(box, self.size, (float(grown[0]), float(grown[1])))
         sides = (around[2:] - around[:2]) * rng.uniform(*self.scale)
         x, y = (around[:2] + around[2:]) / 2 + rng.uniform(-self.shift, self.shift, 2) * sides
         degrees = rng.uniform(-self.rotation, self.rotation) if rng.random() < self.rotated else 0.0
+        degrees += 90 * quarters
         mirrored = bool(rng.random() < self.flip)
         made = Warp.similarity((float(x), float(y)), float(sides[0]), self.size, float(degrees), mirrored)
         if not self.published:

@@ -35,6 +35,7 @@ class Colour:
         noise: chance of Gaussian noise with a deviation of 2 … 12 grey levels.
         erase: chance of one to three flat rectangles of 5 … 20 % of the side: hidden joints stay labelled, as behind an object.
         chance: how often colours are changed at all.
+        swap: chance that red, green and blue change places.
     """
 
     brightness: float = 0.3
@@ -47,6 +48,7 @@ class Colour:
     noise: float = 0.1
     erase: float = 0.1
     chance: float = 0.8
+    swap: float = 0.0
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
         """A changed copy of an RGB picture (or the same array where nothing was to be changed)."""
@@ -57,6 +59,8 @@ class Colour:
             image = cv2.transform(
                 image, colour_matrix(brightness, contrast, saturation, rng.uniform(-self.hue, self.hue), mean=float(image[::8, ::8].mean()))
             )
+        if self.swap and rng.random() < self.swap:
+            image = np.ascontiguousarray(image[..., rng.permutation(3)])
         if rng.random() < self.blur:
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.0))
         if rng.random() < self.noise:

@@ -1,0 +1,129 @@
+"""A light top-down network of one stage that starts from MoveNet's: for crops of people on a CPU.
+
+MSPN's machinery (crops of one person, heat maps at stride 4) on MobileNetV2 with a feature pyramid. As in MoveNet, a small head says from
+the feature in the crop's middle where each joint lies (Zhou et al., *Objects as Points*, 2019), and a joint's map is lowered with the
+distance to there: so of several people in a crop the one in the middle is meant.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from manypose.data.sample import Batch
+from manypose.methods.method import Field, Maps
+from manypose.methods.mspn.mobile_heat import lowered, mobile_loss
+from manypose.methods.mspn.second_stage import SecondStage
+from manypose.methods.mspn.targets import targets
+from manypose.nn.movenet import FEATURES, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
+from manypose.poses.crops import crops
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
+from manypose.poses.warp import Warp, pixel_to_cell
+
+__all__ = ["MobileMSPN"]
+
+
+class MobileMSPN(nn.Module):
+    """One stage on MoveNet's trunk.
+
+    Args:
+        stages: 1, MoveNet's own network, or 2: see `manypose.methods.mspn.second_stage`.
+        input_size: height and width of a person's crop; the network works at any.
+        skeleton: a skeleton, its name, or the path of its YAML.
+        extend: factors by which a box's width and height grow before it is cut out.
+        sigma: deviation of the targets' Gaussians as a part of the crop's width.
+        hidden: weight of joints that are hidden (visibility 1).
+        absent: weight of joints that are not labelled: that they are low everywhere.
+        post_filter: deviation of the post-Gaussian filter in cells.
+        person_nms_oks: OKS above which two results are one person.
+        pretrained: file of MoveNet's published weights to start from.
+        frozen: so many of the trunk's first residuals, and its stem, are not trained.
+    """
+
+    stride = 32
+    training_only = ("frozen",)
+
+    def __init__(
+        self,
+        stages: int = 2,
+        input_size: Sequence[int] = (256, 192),
+        skeleton: Skeleton | str = COCO,
+        extend: Sequence[float] = (1.25, 1.25),
+        sigma: float = 1 / 96,
+        hidden: float = 0.7,
+        absent: float = 0.1,
+        post_filter: float = 1.0,
+        person_nms_oks: float = 0.7,
+        pretrained: str | None = None,
+        frozen: int = 0,
+    ) -> None:
+        super().__init__()
+        self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        if min(self.input_size) < 64 or any(side % 32 for side in self.input_size):
+            raise ValueError(f"input_size is a height and a width, multiples of 32 from 64 on, got {tuple(input_size)}")
+        self.size = min(self.input_size)
+        self.extend = (float(extend[0]), float(extend[1]))
+        self.fields = {"heat": Field(self.skeleton.mirror)}
+        self.person_nms_oks, self.post_filter, self.sigma = person_nms_oks, post_filter, sigma
+        self.weights = {"hidden": hidden, "absent": absent}
+        k = len(self.skeleton)
+        self.trunk = MoveNetTrunk(frozen)
+        self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
+        self.second = SecondStage(k, (FEATURES[0] + WIDTH, *FEATURES[1:])) if stages == 2 else None
+        if pretrained:
+            load_trunk(self.trunk, pretrained)
+            load_heads(self.heads, pretrained)
+
+    def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
+        """One view a box (xyxy in photo pixels).
+
+        Raises:
+            ValueError: a box has no area or is not finite.
+        """
+        return crops(boxes, (photo.shape[0], photo.shape[1]), self.input_size, self.extend)
+
+    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+        """RGB from -1 to 1."""
+        return to_input(images.permute(0, 3, 1, 2).float())
+
+    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """``heat`` (b, k, h, w): logits at stride 4, of two stages ``first`` too; ``regression`` (b, 2k): x and y of each joint, in cells."""
+        pyramid, features = self.trunk.pyramid(images)
+        outputs = self.heads.upside_down(pyramid)
+        maps = lowered(outputs["heat"].float(), outputs["regression"].float())
+        if self.second is None:
+            return maps
+        first = maps["heat"]
+        # No gradient goes back: while the second stage is young it would spoil what the trunk knows.
+        seen = [f.detach() for f in (torch.cat([features[0], pyramid], 1), *features[1:])]
+        change = self.second(seen, first.detach().sigmoid().flip(2, 3).to(pyramid.dtype)).flip(2, 3)
+        return {**maps, "heat": first.detach() + change.float(), "first": first}
+
+    forward = network
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+        """``heat``, ``visible``, ``known`` as `manypose.methods.mspn.targets.targets`, and ``xy`` (b, k, 2) in cells."""
+        out = targets(people, size, {"heat": self.sigma * size[1]}, 1.0)
+        return {**out, "xy": pixel_to_cell(people.keypoints[:, 0, :, :2], 4)}
+
+    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+        """See `mobile_loss`."""
+        losses = mobile_loss(outputs, targets, **self.weights)
+        if "first" in outputs:
+            first = mobile_loss({**outputs, "heat": outputs["first"]}, targets, **self.weights)
+            losses["first"] = first["heat"] + first["place"]
+        return losses
+
+    def readout(self, outputs: Maps) -> Maps:
+        """``heat``: 0 to 1."""
+        return {"heat": outputs["heat"].sigmoid()}
+
+    def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
+        """One person a picture, from ``heat`` (b, k, h, w)."""
+        from manypose.methods.mspn import decode as d
+
+        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), least=0.05)

@@ -1,0 +1,124 @@
+"""NanoDet: boxes of people in a whole photo, in one light pass, for methods that look at one person at a time.
+
+Source: RangiLyu's NanoDet-g (2021, Apache-2.0), after Li et al., *Generalized Focal Loss*, 2020: at each cell of three grids a score for
+each class, and for each side of the box a distribution over eleven distances. Its published weights know COCO's 80 classes; people are
+kept, the outputs of the others left out. Files: `network`, `decode` (grids to boxes), `graph_file` (the published weights).
+
+We deviate: the photo is seen at two sizes in one call (`NanoDet.zooms`), unpadded to a square; large people are found in the smaller one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.ops import nms
+
+from manypose.data.sample import Batch
+from manypose.methods.method import Field, Maps
+from manypose.methods.nanodet.decode import likeliest
+from manypose.methods.nanodet.graph_file import nanodet_tensors
+from manypose.methods.nanodet.network import STRIDES, NanoDetNet
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, Skeleton, named
+
+__all__ = ["NanoDet"]
+
+MEAN, DEVIATION = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # BGR
+CANDIDATES = 300
+"""Boxes that are read from each view."""
+
+NO_TRAINING = "NanoDet comes with its published weights and is not trained here; MultiPoseNet's person subnet is a detector that is"
+
+
+class NanoDet(nn.Module):
+    """A `PersonDetector`. Asked for people (`decode`), it gives their boxes with every joint in the middle.
+
+    Args:
+        size: short side of the photo that it looks at, in pixels. Raising it finds smaller people and costs more.
+        zooms: factors of that size at which it looks too; their boxes are put together. A smaller one sees large people whole.
+        skeleton: of the people it gives; their joints mean nothing.
+        overlap: of two boxes with a larger intersection over union the lower one is left out. Raising it keeps people who stand close.
+        threshold: boxes with a lower score are left out.
+        most: the highest boxes of a photo that are kept.
+        pretrained: the published weights, as a safetensors file.
+    """
+
+    stride = 32
+    training_only: tuple[str, ...] = ()
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        size: int = 448,
+        zooms: Sequence[float] = (4 / 7,),
+        skeleton: Skeleton | str = COCO,
+        overlap: float = 0.5,
+        threshold: float = 0.02,
+        most: int = 100,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
+        self.size, self.overlap, self.threshold, self.most = size, overlap, threshold, most
+        self.zooms = (1.0, *zooms)
+        self.fields = {"boxes": Field(None, "boxes")}
+        self.net = NanoDetNet()
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        if pretrained:
+            self.net.load_state_dict(nanodet_tensors(pretrained))
+
+    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+        """RGB to BGR less the mean, over the deviation."""
+        return (images.flip(3).permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+
+    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """``grid8``, ``grid16``, ``grid32`` (b, 45, h, w); ``grid8_1`` and so on of the picture resized to the second zoom."""
+        outputs: Maps = {}
+        for i, zoom in enumerate(self.zooms):
+            sides = [max(1, round(side * zoom / self.stride)) * self.stride for side in images.shape[2:]]
+            seen = images if i == 0 else interpolate(images, size=sides, mode="bilinear", align_corners=False, antialias=True)
+            outputs |= {_name(stride, i): grid for stride, grid in zip(STRIDES, self.net(seen), strict=True)}
+        return outputs
+
+    forward = network
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+        """Not trained here."""
+        raise NotImplementedError(NO_TRAINING)
+
+    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+        """Not trained here."""
+        raise NotImplementedError(NO_TRAINING)
+
+    def readout(self, outputs: Maps) -> Maps:
+        """``boxes`` (b, n, 5): the likeliest of each zoom, xyxy in input pixels and score."""
+        height, width = (8 * side for side in outputs["grid8"].shape[2:])
+        views = []
+        for i in range(len(self.zooms)):
+            grids = [outputs[_name(stride, i)].float() for stride in STRIDES]
+            boxes, (h, w) = likeliest(grids, CANDIDATES), (8 * side for side in grids[0].shape[2:])
+            factor = boxes.new_tensor([width / w, height / h] * 2)  # the pictures' corners lie on one another
+            views.append(torch.cat([(boxes[..., :4] + 0.5) * factor - 0.5, boxes[..., 4:]], 2))
+        return {"boxes": torch.cat(views, 1)}
+
+    def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
+        """The boxes of people from ``boxes`` (b, n, 5) of one view or several, xyxy and score, by falling score."""
+        rows = (boxes[boxes[:, 4] >= self.threshold] for boxes in outputs["boxes"])
+        return [r[nms(r[:, :4], r[:, 4], self.overlap)[: self.most]].cpu().numpy() for r in rows]
+
+    def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
+        """The same as people; every joint stands in its box's middle."""
+        people = []
+        for found in self.detect(outputs, size):
+            middle = np.repeat((found[:, None, :2] + found[:, None, 2:4]) / 2, len(self.skeleton), 1)
+            people.append(Poses(self.skeleton, middle, np.ones(middle.shape[:2], np.float32), found[:, 4], found[:, :4]))
+        return people
+
+
+def _name(stride: int, zoom: int) -> str:
+    return f"grid{stride}{f'_{zoom}' if zoom else ''}"

@@ -1,0 +1,170 @@
+"""MoveNet's trunk: MobileNetV2 of width 1.75 with a feature pyramid, and the four heads that it was published with.
+
+Network: Sandler et al., *MobileNetV2*, 2018 (inverted residuals, ReLU6); Lin et al., *Feature Pyramid Networks*, 2017; Google's MoveNet
+SinglePose Thunder (2021, Apache-2.0) puts them together and trained them. Batch norms are folded into the convolutions, as published.
+
+TensorFlow pads a convolution of stride 2 at the right and bottom, PyTorch at the left and top. Turned by half a turn one is the other: so
+all kernels are stored turned, and a picture goes through the network upside down.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu6
+
+from manypose.nn.movenet_file import movenet_tensors
+
+__all__ = ["FEATURES", "HEADS", "MoveNetHeads", "MoveNetPyramid", "MoveNetTrunk", "load_heads", "load_trunk", "to_input"]
+
+STEPS = ((32, 1), (40, 2), (40, 1), (56, 2), (56, 1), (56, 1), (112, 2), (112, 1), (112, 1), (112, 1), (168, 1), (168, 1), (168, 1),
+         (280, 2), (280, 1), (280, 1), (560, 1))  # fmt: skip
+"""Channels and stride of the inverted residuals; each but the first widens its input six times."""
+
+TAPS = {2: 24, 5: 32, 9: 64}
+"""Residuals whose output goes into the pyramid (strides 4, 8, 16), and the channels that it has there."""
+
+OWN = (2, 5, 12)
+"""Residuals after which MobileNetV2's features are the richest of strides 4, 8, 16; of stride 32 they are the last layer's."""
+
+FEATURES = (40, 56, 168, 1280)
+
+HEADS = {"heat": 17, "centre": 1, "regression": 34, "offset": 34}
+"""Outputs of the published heads: heat maps, a map of person centres, and (y, x) in cells from a centre to each joint and within a cell."""
+
+WIDTH = 24
+
+
+def _conv(inner: int, outer: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inner, outer, kernel, stride, kernel // 2, groups=groups, bias=bias)
+
+
+class Residual(nn.Module):
+    """An inverted residual: widen, a depthwise convolution, narrow; added to its input where nothing changes its shape."""
+
+    def __init__(self, inner: int, outer: int, stride: int, widen: int = 6) -> None:
+        super().__init__()
+        wide = inner * widen
+        self.expand = _conv(inner, wide) if widen > 1 else None
+        self.depthwise = _conv(wide, wide, 3, stride, groups=wide)
+        self.project = _conv(wide, outer)
+        self.added = stride == 1 and inner == outer
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        y = x if self.expand is None else relu6(self.expand(x), inplace=True)
+        y = self.project(relu6(self._spread(y), inplace=True))
+        return x + y if self.added else y
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """The depthwise convolution; of stride 2 in single precision, since oneDNN's gradient in bfloat16 takes ten times as long."""
+        if self.depthwise.stride[0] == 1 or x.dtype != torch.bfloat16 or x.device.type != "cpu":
+            return self.depthwise(x)
+        with torch.autocast("cpu", enabled=False):
+            return self.depthwise(x.float())
+
+
+def _separable(inner: int, outer: int) -> nn.Sequential:
+    return nn.Sequential(_conv(inner, inner, 3, groups=inner, bias=False), _conv(inner, outer), nn.ReLU())
+
+
+class MoveNetTrunk(nn.Module):
+    """Features of stride 4, 24 channels; both sides of a picture must be multiples of 32.
+
+    Args:
+        frozen: so many of the first residuals, and the stem, are not trained.
+    """
+
+    channels = WIDTH
+
+    def __init__(self, frozen: int = 0) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.stem = _conv(3, 56, 3, 2)
+        inner = [56, *(channels for channels, _ in STEPS)]
+        self.blocks = nn.ModuleList(Residual(inner[i], c, s, 1 if i == 0 else 6) for i, (c, s) in enumerate(STEPS))
+        self.last = _conv(560, 1280)
+        self.lateral = nn.ModuleList([_conv(1280, 64), *(_conv(STEPS[i][0], c) for i, c in reversed(TAPS.items()))])
+        self.merge = nn.ModuleList([_separable(64, 32), _separable(32, 24), _separable(24, WIDTH)])
+        for part in (self.stem, *self.blocks[:frozen]) if frozen else ():
+            part.requires_grad_(False)
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 24 h w"]:
+        """From RGB between -1 and 1."""
+        return self.pyramid(images)[0].flip(2, 3)
+
+    def pyramid(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Tensor, list[Tensor]]:
+        """The same, and MobileNetV2's own features of strides 4, 8, 16, 32 (`FEATURES` channels); all lie upside down."""
+        x = relu6(self.stem(images.flip(2, 3)), inplace=True)
+        kept: list[Tensor] = []
+        own: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in TAPS:
+                kept.append(x)
+            if i in OWN:
+                own.append(x)
+        own.append(relu6(self.last(x), inplace=True))
+        x = self.lateral[0](own[-1])
+        for lateral, merge, side in zip(list(self.lateral)[1:], self.merge, reversed(kept), strict=True):
+            x = interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = merge(x + lateral(side))
+        return x, own
+
+
+class MoveNetPyramid(nn.Module):
+    """MoveNet's trunk as C2 … C5 (strides 4, 8, 16, 32): MobileNetV2's own features, at stride 4 beside those of its pyramid.
+
+    Args:
+        pretrained: a file of MoveNet's published weights; None: the trunk starts from random numbers.
+    """
+
+    channels = (FEATURES[0] + WIDTH, *FEATURES[1:])
+
+    def __init__(self, pretrained: str | Path | None = None) -> None:
+        super().__init__()
+        self.trunk = MoveNetTrunk()
+        if pretrained is not None:
+            load_trunk(self.trunk, pretrained)
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[Tensor]:
+        """From RGB between -1 and 1; both sides are multiples of 32."""
+        fine, own = self.trunk.pyramid(images)
+        return [f.flip(2, 3) for f in (torch.cat([own[0], fine.to(own[0].dtype)], 1), *own[1:])]
+
+
+class MoveNetHeads(nn.Module):
+    """Heads on the trunk's features: a separable convolution to 96 channels, and one of 1 × 1 to the outputs.
+
+    Args:
+        outputs: channels by name.
+    """
+
+    def __init__(self, outputs: Mapping[str, int] = HEADS) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({name: nn.Sequential(*_separable(WIDTH, 96), _conv(96, n)) for name, n in outputs.items()})
+
+    def forward(self, features: Float[Tensor, "b 24 h w"]) -> dict[str, Float[Tensor, "b _c h w"]]:
+        """Raw outputs by name: heat maps and centres before their sigmoid."""
+        return self.upside_down(features.flip(2, 3))
+
+    def upside_down(self, x: Float[Tensor, "b 24 h w"]) -> dict[str, Float[Tensor, "b _c h w"]]:
+        """The same from features that lie upside down."""
+        return {name: head(x).flip(2, 3) for name, head in self.heads.items()}
+
+
+def load_trunk(trunk: MoveNetTrunk, path: str | Path) -> None:
+    """Fill a trunk from the published file."""
+    trunk.load_state_dict(movenet_tensors(path))
+
+
+def load_heads(heads: MoveNetHeads, path: str | Path) -> None:
+    """Fill those heads that were published from the published file."""
+    own = heads.state_dict()
+    heads.load_state_dict({k: v for k, v in movenet_tensors(path, "heads").items() if k in own}, strict=False)
+
+
+def to_input(images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+    """RGB of 0 to 255 to -1 to 1."""
+    return images / 127.5 - 1

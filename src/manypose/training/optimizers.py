@@ -1,0 +1,48 @@
+"""An optimizer for networks whose batch norms are folded into their convolutions, so that tensors differ in size by three orders."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["RelativeAdam"]
+
+
+class RelativeAdam(Optimizer):
+    """Adam (Kingma and Ba, 2015) whose step is a share of each tensor's own size (its root mean square).
+
+    A parameter whose attribute ``rate`` is set has steps that are so many times larger: of a part that starts at random numbers.
+
+    Args:
+        params: what to train.
+        lr: the largest step, as a share of a tensor's root mean square.
+        betas: decay of the gradient's running mean and of its square's.
+        floor: the root mean square that a smaller tensor, such as one of zeros, is taken to have.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 7e-4, betas: tuple[float, float] = (0.9, 0.99), floor: float = 1e-3) -> None:
+        if lr < 0 or floor <= 0 or not all(0 <= b < 1 for b in betas):
+            raise ValueError(f"RelativeAdam needs lr >= 0, floor > 0 and betas from 0 to below 1, got {lr}, {floor}, {betas}")
+        super().__init__(params, {"lr": lr, "betas": betas, "floor": floor})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step; tensors without a gradient stay."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            b1, b2 = group["betas"]
+            for p in (p for p in group["params"] if p.grad is not None):
+                state = self.state[p]
+                if not state:
+                    state.update(step=0, mean=torch.zeros_like(p), square=torch.zeros_like(p))
+                state["step"] += 1
+                mean, square = state["mean"].lerp_(p.grad, 1 - b1), state["square"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+                deviation = (square / (1 - b2 ** state["step"])).sqrt_().add_(1e-12)
+                size = max(float(p.square().mean().sqrt()), group["floor"])
+                p.addcdiv_(mean, deviation, value=-group["lr"] * getattr(p, "rate", 1.0) * size / (1 - b1 ** state["step"]))
+        return loss
