@@ -1,6 +1,7 @@
 """One step of training, for any method: what `train` repeats."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import count, islice
 from typing import Any
 
@@ -15,18 +16,25 @@ __all__ = ["Step", "batches"]
 
 
 class Step(nn.Module):
-    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out."""
+    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out.
 
-    def __init__(self, method: nn.Module, channels_last: bool = False):
+    Args:
+        method: a `Method`.
+        channels_last: memory layout of the images.
+        bf16: the network computes in bfloat16; losses and weights are float32 always.
+    """
+
+    def __init__(self, method: nn.Module, channels_last: bool = False, bf16: bool = False):
         super().__init__()
-        self.method = method
+        self.method, self.bf16 = method, bf16
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses in single precision, whatever the network computes in."""
         method: Any = self.method
         images = method.prepare(batch.images).contiguous(memory_format=self.layout)
-        outputs = method.network(images)
+        with torch.autocast(images.device.type, torch.bfloat16) if self.bf16 else nullcontext():
+            outputs = method.network(images)
         h, w = batch.images.shape[1:3]
         with torch.autocast(images.device.type, enabled=False):
             outputs = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in outputs.items()}
