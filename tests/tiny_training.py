@@ -84,22 +84,9 @@ MODELS["tiny"] = ModelSpec("tiny_training:Tiny", {}, "for tests")
 
 
 def run(
-    out: Path,
-    *,
-    batch=4,
-    epochs=2.0,
-    workers=0,
-    lr=1e-2,
-    sgd=False,
-    every=3,
-    joints=17,
-    data_seed=3,
-    others=False,
-    optimizer_args=None,
-    schedule_decay="linear",
-    warmup_steps=0,
-    **more,
-) -> Path:
+    out: Path, *, batch=4, epochs=2.0, workers=0, lr=1e-2, sgd=False, every=3, joints=17, data_seed=3, others=False, optimizer_args=None,
+    schedule_decay="linear", warmup_steps=0, **more,
+) -> Path:  # fmt: skip
     """24 samples an epoch: 6 steps of 4."""
     from manypose.training.schedule import Schedule
     from manypose.training.train import Saving, train

@@ -1,7 +1,7 @@
 """One step of training, for any method: what `train` repeats."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count, islice
 from typing import Any
 
@@ -12,7 +12,12 @@ from manypose.data.loading import Loader
 from manypose.data.sample import Batch
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["Step", "batches"]
+__all__ = ["Step", "batches", "in_bf16"]
+
+
+def in_bf16(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
+    """Networks compute in bfloat16 within this context, if that is wanted."""
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 class Step(nn.Module):
@@ -33,7 +38,7 @@ class Step(nn.Module):
         """Losses in single precision, whatever the network computes in."""
         method: Any = self.method
         images = method.prepare(batch.images).contiguous(memory_format=self.layout)
-        with torch.autocast(images.device.type, torch.bfloat16) if self.bf16 else nullcontext():
+        with in_bf16(images.device, self.bf16):
             outputs = method.network(images)
         h, w = batch.images.shape[1:3]
         with torch.autocast(images.device.type, enabled=False):
