@@ -168,6 +168,6 @@ def test_a_wrong_archive_is_one_clear_error(kind, verb, tmp_path, capsys):
     assert main(words) == 1
     said = capsys.readouterr().err.strip()
     assert "\n" not in said
-    assert "wrong.npz" in said
+    assert "wrong.npz: not an archive of annotated people" in said
     assert "defect" not in said
     assert not list(tmp_path.rglob("*.safetensors"))
