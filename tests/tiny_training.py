@@ -59,14 +59,14 @@ class Tiny(nn.Module):
 class Noise:
     """Random pictures with one random person each."""
 
-    def __init__(self, skeleton: Skeleton = COCO):
-        self.skeleton = skeleton
+    def __init__(self, skeleton: Skeleton = COCO, first: int = 0):
+        self.skeleton, self.first = skeleton, first
 
     def __len__(self) -> int:
         return 24
 
     def __getitem__(self, i: int) -> Sample:
-        rng, k = np.random.default_rng(i), len(self.skeleton)
+        rng, k = np.random.default_rng(i + self.first), len(self.skeleton)
         keypoints = np.concatenate([rng.uniform(0, 31, (1, k, 2)), np.full((1, k, 1), 2)], 2).astype(np.float32)
         image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
         boxes = np.array([[0, 0, 31, 31]], np.float32)
@@ -83,17 +83,21 @@ def slow(sample: Sample, rng: np.random.Generator) -> Sample:
 MODELS["tiny"] = ModelSpec("tiny_training:Tiny", {}, "for tests")
 
 
-def run(out: Path, *, batch=4, epochs=2.0, workers=0, lr=1e-2, sgd=False, every=3, joints=17, **more) -> Path:
+def run(
+    out: Path, *, batch=4, epochs=2.0, workers=0, lr=1e-2, sgd=False, every=3, joints=17, data_seed=3, others=False, optimizer_args=None,
+    schedule_decay="linear", warmup_steps=0, **more,
+) -> Path:  # fmt: skip
     """24 samples an epoch: 6 steps of 4."""
     from manypose.training.schedule import Schedule
     from manypose.training.train import Saving, train
 
-    data = loader([Source(Noise({17: COCO, 14: CROWDPOSE}[joints]))], slow, batch, length=24, seed=3, workers=workers)
+    data = loader([Source(Noise({17: COCO, 14: CROWDPOSE}[joints], 99 * others))], slow, batch, length=24, seed=data_seed, workers=workers)
 
     def optimizer(parameters):
-        return torch.optim.SGD(parameters, lr) if sgd else torch.optim.Adam(parameters, lr)
+        return (torch.optim.SGD if sgd else torch.optim.Adam)(parameters, lr, **(optimizer_args or {}))
 
-    schedule = more.pop("schedule", None) or Schedule(epochs, warmup=min(0.5, epochs / 2))
+    warmup = 0.0 if schedule_decay == "constant" else min(0.5, epochs / 2)
+    schedule = more.pop("schedule", None) or Schedule(epochs, warmup=warmup, decay=schedule_decay, warmup_steps=warmup_steps)
     return train("tiny", data, optimizer, schedule, out, device="cpu", saving=Saving(every=every, look=2), **more)
 
 

@@ -12,8 +12,8 @@ from manypose.methods.catalog import build
 from manypose.methods.multiposenet.baselines import UCR, prior
 from manypose.methods.multiposenet.prn_data import People, read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
-from manypose.methods.multiposenet.prn_train import train
 from manypose.poses.skeleton import COCO
+from manypose.training.prn import train
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 try:

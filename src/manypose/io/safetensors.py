@@ -70,7 +70,7 @@ def _write(path: str | Path, save_file: Any, tensors: dict[str, Any], about: Map
         raise ValueError(f"{path}: weights are written as .safetensors")
     with atomic(path) as temporary:
         try:
-            save_file(tensors, temporary, {"format": "pt", _KEY: json.dumps(dict(about))})
+            save_file(tensors, temporary, {_KEY: json.dumps(dict(about))})
         except SafetensorError as e:
             raise OSError(EIO, str(e), str(temporary)) from None
     return path

@@ -1,12 +1,18 @@
-"""Which device to work on."""
+"""Which device to compute on, and in which precision."""
+
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 
-__all__ = ["choose_device"]
+__all__ = ["bf16_is_faster", "choose_device"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device to work on; ``auto`` is a GPU where there is one.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``xpu``, ``xpu:N`` or ``mps``.
 
     Raises:
         ValueError: no such device on this machine.
@@ -16,9 +22,28 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         wanted = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"no device {name!r}; give auto, cpu, cuda or cuda:N") from None
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {torch.cuda.device_count()} GPUs; use --device cpu or auto")
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device {name!r} was asked for, but there is none; use --device cpu or auto")
+        wanted = torch.device("meta")
+    if wanted.type not in ("cpu", "cuda", "xpu", "mps"):
+        raise ValueError(f"no device {name!r}; give auto, cpu, cuda, cuda:N, xpu or mps")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (wanted.index or 0) >= there[wanted.type]:
+        kind = {"cuda": "GPUs", "xpu": "XPUs", "mps": "MPS devices", "cpu": "CPUs"}[wanted.type]
+        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {there[wanted.type]} {kind}; use --device cpu or auto")
     return wanted
+
+
+def bf16_is_faster(device: torch.device) -> bool:
+    """Whether bfloat16 pays on a device: on GPUs that have it, and on CPU cores with AMX; other CPUs emulate it, several times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type in ("xpu", "mps") or (device.type == "cpu" and "amx_bf16" in _cpu_flags())
+
+
+@lru_cache(maxsize=1)
+def _cpu_flags() -> frozenset[str]:
+    """The features of the processor as Linux names them; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())

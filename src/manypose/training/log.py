@@ -1,35 +1,51 @@
-"""What a training says: progress bar, TensorBoard's curves, and the error where a loss is not finite."""
+"""What a training reports: progress bar, curves by one of accelerate's trackers, and the error where a loss is not finite."""
 
+import csv
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-__all__ = ["CURE", "Log"]
+__all__ = ["CURE", "CURVES", "Log", "Tracker", "check_tracker", "plot"]
 
 CURE = "Lower the learning rate, clip gradients (clip_norm), or give precision bf16 or no"
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "csv", "none"]
+
+CURVES = "curves.csv"
+"""Every figure of a training, one a row: step, name, value. Written beside the tracker's own files unless the tracker is ``none``."""
+
+
+def check_tracker(tracker: Tracker) -> None:
+    """Raises `ValueError` where a tracker's package is not installed."""
+    if tracker not in ("csv", "none") and find_spec(tracker) is None:
+        raise ValueError(f"log {tracker} needs the package {tracker}: pip install {tracker}; or give csv, tensorboard or none")
+
 
 class Log:
-    """Collects losses on the device and looks at them only now and then, since every look waits for the device.
+    """Collects losses on the device and reads them only now and then, since reading waits for the device.
 
     Args:
-        accelerator: the processes that take part; the main one speaks.
-        folder: TensorBoard's.
+        accelerator: the processes; the main one reports.
+        out: folder of the curves.
         step: where the training starts.
         total: where it ends.
+        tracker: who draws the curves.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path, step: int, total: int):
-        self.accelerator, self.step, self.shown = accelerator, step, step
+    def __init__(self, accelerator: Accelerator, out: Path, step: int, total: int, tracker: Tracker = "tensorboard"):
+        self.accelerator, self.step, self.shown, self.tracker = accelerator, step, step, tracker
         main = accelerator.is_main_process
-        self.writer = SummaryWriter(str(folder), purge_step=step + 1) if main else None
+        if tracker not in ("csv", "none"):
+            options = {"tensorboard": {"purge_step": step + 1}} if tracker == "tensorboard" else {}
+            accelerator.init_trackers("tensorboard" if tracker == "tensorboard" else "manypose", init_kwargs=options)
+        self.file = _begun(out / CURVES, step) if main and tracker != "none" else None
         self.bar = tqdm(total=total, initial=step, unit="step", disable=not main, dynamic_ncols=True)
         self.names: list[str] = []
         self.rows: list[Tensor] = []
@@ -41,8 +57,10 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
-        if self.writer is not None:
-            self.writer.close()
+        if self.file is not None:
+            self.file.close()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def add(self, step: int, losses: Mapping[str, Tensor], images: int) -> None:
         """The named losses of one batch."""
@@ -53,7 +71,7 @@ class Log:
         self.step = step
 
     def look(self, rate: float, stop: bool = False) -> bool:
-        """Show the mean of what was added since the last look, over all processes. To be called by all of them at the same step.
+        """Report the means since the last look, over all processes. All processes call this at the same step.
 
         Args:
             rate: the learning rate.
@@ -88,13 +106,62 @@ class Log:
         return stop
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """Curves of TensorBoard."""
-        if self.writer is not None:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
-            self.writer.flush()
+        """Points of curves."""
+        if self.tracker not in ("csv", "none"):
+            self.accelerator.log(dict(values), step=step)
+        if self.file is not None:
+            csv.writer(self.file).writerows((step, name, repr(float(value))) for name, value in values.items())
+            self.file.flush()
 
     def say(self, line: str) -> None:
         """A line above the progress bar."""
         if self.accelerator.is_main_process:
             self.bar.write(line)
+
+
+def plot(curves: Path, picture: Path) -> Path | None:
+    """Draw loss and validation figures of a `CURVES` file over the steps; None where matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        return None
+    from matplotlib.figure import Figure
+
+    found: dict[str, list[tuple[int, float]]] = {}
+    for step, name, value in _rows(curves):
+        found.setdefault(name, []).append((step, value))
+    losses = {k: v for k, v in found.items() if k.startswith("loss/")}
+    figures = {k: v for k, v in found.items() if k not in losses and k not in ("lr", "images_per_second")}
+    panels = [("loss", losses), *([("validation", figures)] if figures else [])]
+    figure = Figure(figsize=(6 * len(panels), 4), layout="constrained")
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name, points in lines.items():
+            axes.plot(*zip(*points, strict=True), label=name, marker="." if title == "validation" else None)
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.legend()
+    figure.savefig(picture)
+    return picture
+
+
+def _begun(path: Path, step: int) -> Any:
+    """The curves' file up to a step, open for more: later rows belong to a part of the training that was lost."""
+    kept = [row for row in _rows(path) if row[0] <= step]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w", newline="")
+    csv.writer(file).writerows([("step", "name", "value"), *((s, n, repr(v)) for s, n, v in kept)])
+    file.flush()
+    return file
+
+
+def _rows(path: Path) -> list[tuple[int, str, float]]:
+    """The rows of a curves file; the last one of a training that was killed may be incomplete and is left out."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdecimal()]
+    found = []
+    for step, name, value in rows:
+        try:
+            found.append((int(step), name, float(value)))
+        except ValueError:
+            continue
+    return found

@@ -1,7 +1,7 @@
 """The learning rate over a training, as a function of the step alone: resuming needs nothing stored."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["Schedule"]
@@ -20,6 +20,7 @@ class Schedule:
         final: share of the full rate at the end of ``linear`` and ``cosine``.
         milestones: epochs.
         factor: see `milestones`.
+        warmup_steps: length of the warm-up in optimiser steps, in place of `warmup`; longer is gentler on fresh layers.
 
     Raises:
         ValueError: lengths are not positive, or the warm-up is longer than the training.
@@ -32,12 +33,19 @@ class Schedule:
     final: float = 0.0
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.epochs) and self.epochs > 0 and 0 <= self.warmup < self.epochs):
             raise ValueError(f"a schedule needs epochs > 0 and 0 <= warmup < epochs, got epochs {self.epochs}, warmup {self.warmup}")
+        if self.warmup_steps < 0 or (self.warmup_steps and self.warmup):
+            raise ValueError(f"a schedule takes warmup (epochs) or warmup_steps, got {self.warmup} and {self.warmup_steps}")
         if self.decay == "steps" and not self.milestones:
             raise ValueError("decay 'steps' needs milestones: the epochs at which the rate falls")
+
+    def in_epochs(self, per_epoch: int) -> "Schedule":
+        """The same schedule with its warm-up in epochs, for epochs of `per_epoch` steps."""
+        return replace(self, warmup=self.warmup_steps / per_epoch, warmup_steps=0) if self.warmup_steps else self
 
     def at(self, epoch: float) -> float:
         """The share of the full rate at a moment, in epochs from the start."""

@@ -1,6 +1,7 @@
 """One step of training, for any method: what `train` repeats."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count, islice
 from typing import Any
 
@@ -11,22 +12,34 @@ from manypose.data.loading import Loader
 from manypose.data.sample import Batch
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["Step", "batches"]
+__all__ = ["Step", "batches", "in_bf16"]
+
+
+def in_bf16(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
+    """Networks compute in bfloat16 within this context, if that is wanted."""
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 class Step(nn.Module):
-    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out."""
+    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out.
 
-    def __init__(self, method: nn.Module, channels_last: bool = False):
+    Args:
+        method: a `Method`.
+        channels_last: memory layout of the images.
+        bf16: the network computes in bfloat16; losses and weights are float32 always.
+    """
+
+    def __init__(self, method: nn.Module, channels_last: bool = False, bf16: bool = False):
         super().__init__()
-        self.method = method
+        self.method, self.bf16 = method, bf16
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses in single precision, whatever the network computes in."""
         method: Any = self.method
         images = method.prepare(batch.images).contiguous(memory_format=self.layout)
-        outputs = method.network(images)
+        with in_bf16(images.device, self.bf16):
+            outputs = method.network(images)
         h, w = batch.images.shape[1:3]
         with torch.autocast(images.device.type, enabled=False):
             outputs = {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in outputs.items()}

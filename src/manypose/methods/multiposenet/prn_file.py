@@ -1,7 +1,7 @@
 """A PRN in a ``.safetensors`` file, with all that is needed to build it again."""
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from manypose.io.safetensors import write_tensors
 from manypose.methods.multiposenet.prn_networks import PrnNetwork, prn_network
@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "prn.safetensors"
 """The weights that come with the package."""
 
 
-def save_prn(prn: PrnNetwork, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
+def save_prn(prn: PrnNetwork, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "", **more: Any) -> Path:
     """Write a PRN, whole or not at all.
 
     Args:
@@ -22,8 +22,9 @@ def save_prn(prn: PrnNetwork, path: str | Path, dtype: Literal["float32", "float
         path: ``.safetensors``.
         dtype: ``float16`` stores matrices in half precision.
         note: how it was trained, on what, under which licence.
+        more: further facts for the file; JSON values.
     """
-    about = {"prn": {"kind": type(prn).__name__, **prn.arguments}, "skeleton": prn.skeleton.to_mapping(), "note": note}
+    about = {"prn": {"kind": type(prn).__name__, **prn.arguments}, "skeleton": prn.skeleton.to_mapping(), "note": note, **more}
     return write_tensors(path, stored(prn, dtype), about)
 
 

@@ -1,7 +1,7 @@
 """A grouping CNN in a ``.safetensors`` file, with all that is needed to build it again."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from manypose.io.safetensors import write_tensors
 from manypose.methods.simple.grouping import GroupingCNN
@@ -13,9 +13,19 @@ BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "simple-grouping.s
 """The weights that come with the package."""
 
 
-def save_grouping(cnn: GroupingCNN, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "") -> Path:
-    """Write a grouping CNN with its ``arguments`` and a `note` on its training; see `manypose.methods.multiposenet.prn_file.save_prn`."""
-    return write_tensors(path, stored(cnn, dtype), {"grouping": cnn.arguments, "note": note})
+def save_grouping(
+    cnn: GroupingCNN, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "", **more: Any
+) -> Path:
+    """Write a grouping CNN, whole or not at all.
+
+    Args:
+        cnn: with ``arguments``, what it was built with.
+        path: ``.safetensors``.
+        dtype: ``float16`` stores convolutions in half precision.
+        note: how it was trained, on what, under which licence.
+        more: further facts for the file; JSON values.
+    """
+    return write_tensors(path, stored(cnn, dtype), {"grouping": cnn.arguments, "note": note, **more})
 
 
 def load_grouping(path: str | Path = BUNDLED) -> GroupingCNN:

@@ -1,0 +1,91 @@
+"""What a training is made of: stored in its checkpoints, and compared when the training goes on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from manypose.data.loading import Loader, Mixture, People
+
+__all__ = ["Facts", "describe", "described_data"]
+
+LOOKED_AT = 8
+"""So many samples of a source are read to tell one data set from another."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The settings of a training; JSON values.
+
+    Args:
+        fixed: must be the same when the training goes on (model, skeleton, data, whole batch).
+        free: may differ; the new ones count from there on, and the difference is printed (rate, weight decay, length).
+    """
+
+    fixed: Mapping[str, Any]
+    free: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a checkpoint stores it."""
+        return json.loads(json.dumps({"fixed": self.fixed, "free": self.free}))
+
+    def check(self, stored: Mapping[str, Any], place: str) -> list[str]:
+        """Lines that say which free settings differ from those of a checkpoint.
+
+        Raises:
+            ValueError: fixed settings differ; the message names them all.
+        """
+        own = self.to_json()
+        wrong = _differences(stored.get("fixed", {}), own["fixed"])
+        if wrong:
+            said = "; ".join(f"{name} was {before}, is now {now}" for name, before, now in wrong)
+            raise ValueError(
+                f"{place}: belongs to another training: {said}; give another output folder, or the settings that it was begun with"
+            )
+        return [f"{name} was {before}, is {now} from here on" for name, before, now in _differences(stored.get("free", {}), own["free"])]
+
+
+def describe(value: Any) -> Any:
+    """An object of a config as JSON: a dataclass by its fields, a function or another object by its name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): describe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__, **{k: describe(v) for k, v in asdict(value).items()}}
+    return getattr(value, "__qualname__", type(value).__name__)
+
+
+def described_data(data: Loader) -> dict[str, Any]:
+    """The sources of a loader by number and content of their samples (not by path: a data set may be moved), and its order."""
+    mixture = data.dataset
+    assert isinstance(mixture, Mixture)
+    sources = [{"samples": len(s.dataset), "weight": s.weight, "mosaic": s.mosaic, "content": _digest(s.dataset)} for s in mixture.sources]
+    return {"sources": sources, "batch": data.batch_size, "length": len(data.sampler), "seed": mixture.seed}
+
+
+def _digest(people: People) -> str:
+    """A hash of some of the annotations and pixels of a data set."""
+    found = hashlib.sha256()
+    for i in np.unique(np.linspace(0, len(people) - 1, LOOKED_AT).round().astype(int)):
+        sample = people[int(i)]
+        for part in (sample.image, sample.keypoints, sample.boxes):
+            found.update(str(part.shape).encode() + np.ascontiguousarray(part).tobytes())
+        found.update(" ".join(sample.skeleton.joints).encode())
+    return found.hexdigest()[:16]
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = list(dict.fromkeys([*before, *now]))
+        return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{name}.{k}" if name else k)]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [d for i, (b, n) in enumerate(zip(before, now, strict=True)) for d in _differences(b, n, f"{name}[{i}]")]
+    return [] if before == now else [(name, before, now)]

@@ -1,0 +1,86 @@
+"""Validation while a training runs: figures of the weights, the best weights kept, and stopping where they get no better."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Progress", "Validation", "validated"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """When a training is measured, and by what.
+
+    Args:
+        measure: gives named figures of a method; a class of a config, such as `manypose.evaluation.validation.OnDataset`.
+        every: epochs between measurements; the last step is measured too.
+        figure: the one that decides which weights are the best; more is better. By default the first of them.
+        patience: measurements without a better figure after which the training ends; more finds later gains and takes longer.
+
+    Raises:
+        ValueError: `every` or `patience` is not positive.
+    """
+
+    measure: Callable[[Any], Mapping[str, float]]
+    every: float = 1.0
+    figure: str | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.every) and self.every > 0) or (self.patience is not None and self.patience < 1):
+            raise ValueError(f"validation needs every > 0 and patience >= 1, got every {self.every}, patience {self.patience}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The best measurement so far; a checkpoint stores it.
+
+    Args:
+        figure: name of the figure that decides.
+        best: its highest value, None before the first.
+        best_step: when that was.
+        since: measurements since then.
+    """
+
+    figure: str = ""
+    best: float | None = None
+    best_step: int = 0
+    since: int = 0
+
+    def after(self, validation: Validation, figures: Mapping[str, float], step: int) -> tuple["Progress", bool]:
+        """The progress after a measurement, and whether it is the best yet. A figure that is not a number is never the best.
+
+        Raises:
+            ValueError: the measurement lacks the figure that decides.
+        """
+        name = validation.figure or next(iter(figures), "")
+        if name not in figures:
+            raise ValueError(f"validation gives no figure {name!r}; it gives {', '.join(figures) or 'none'}")
+        value = float(figures[name])
+        if not math.isnan(value) and (self.best is None or value > self.best):
+            return Progress(name, value, step, 0), True
+        return replace(self, figure=name, since=self.since + 1), False
+
+    def exhausted(self, validation: Validation | None) -> bool:
+        """Whether the training ends by its patience."""
+        return validation is not None and validation.patience is not None and self.since >= validation.patience
+
+    def to_json(self) -> dict[str, Any]:
+        """As a checkpoint stores it."""
+        return asdict(self)
+
+
+def validated(validation: Validation, network: nn.Module) -> dict[str, float]:
+    """The figures of a network's method (``network.method``), measured in eval mode; random generators and modes stay as they were."""
+    method: Any = getattr(network, "method", network)
+    training = network.training
+    network.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            return {k: float(v) for k, v in validation.measure(method).items()}
+    finally:
+        network.train(training)
