@@ -15,12 +15,11 @@ from manypose.data.datasets.lspet import lspet
 from manypose.data.datasets.mpii import mpii
 from manypose.data.datasets.ochuman import ochuman
 from manypose.data.datasets.posetrack import posetrack
-from manypose.data.datasets.subset import Subset
 from manypose.data.loading import Loader, Source, loader
 from manypose.data.photos import Photo, Photos
 from manypose.data.sample import Batch, Sample, collate
 
 __all__ = [
-    "Augment", "Batch", "Colour", "EachPerson", "Loader", "Pasted", "PersonView", "Photo", "Photos", "Sample", "Source", "Subset", "coco",
+    "Augment", "Batch", "Colour", "EachPerson", "Loader", "Pasted", "PersonView", "Photo", "Photos", "Sample", "Source", "coco",
     "collate", "crowdpose", "custom", "loader", "lspet", "mpii", "ochuman", "posetrack",
 ]  # fmt: skip

@@ -91,7 +91,7 @@ class MobileMSPN(nn.Module):
         return to_input(images.permute(0, 3, 1, 2).float())
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat`` (b, k, h, w): logits at stride 4, of two stages ``first`` too; ``regression`` (b, 2k): x and y of each joint, in cells."""
+        """``heat`` (b, k, h, w): logits at stride 4; of two stages ``first`` too. ``regression`` (b, 2k): joints' x and y in cells."""
         pyramid, features = self.trunk.pyramid(images)
         outputs = self.heads.upside_down(pyramid)
         maps = lowered(outputs["heat"].float(), outputs["regression"].float())
