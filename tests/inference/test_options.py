@@ -55,7 +55,8 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
              "keypoints": np.column_stack([HERE, [2, 2, 2]]).ravel().tolist()}]  # fmt: skip
     (tmp_path / "truth.json").write_text(json.dumps(truth | {"annotations": rows}))
     (tmp_path / "set.yaml").write_text(
-        f"annotations: {tmp_path / 'truth.json'}\nimages: {photo.parent}\nskeleton: {{joints: [left_wing, right_wing, head], sigmas: [0.05, 0.05, 0.05]}}\n"
+        f"annotations: {tmp_path / 'truth.json'}\nimages: {photo.parent}\n"
+        "skeleton: {joints: [left_wing, right_wing, head], sigmas: [0.05, 0.05, 0.05]}\n"
     )
     monkeypatch.setattr("manypose.evaluation.evaluate.find_detector", lambda name, **_: finder)
     values = {n: getattr(options, n) for n in ("flip", "threshold", "detector_threshold", "joint_threshold")}
