@@ -26,7 +26,8 @@ def make(workers: int = 0, **changes) -> Loader:
 
 
 def same(a, b) -> bool:
-    return all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)]
+    return all(x is y is None or torch.equal(x, y) for x, y in pairs)
 
 
 def test_batches_do_not_depend_on_the_number_of_workers():

@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 import torch
-import yaml
 from grouping_scene import PLAIN, archive, cnn, scene
 from shared import REPOSITORY
 
@@ -53,10 +52,8 @@ def losses_of(network: GroupingCNN, examples: Examples) -> float:
 def test_one_command_trains_from_the_config(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MANYPOSE_DATA", str(tmp_path))
     config = REPOSITORY / "configs/simple/grouping.yaml"
-    place = tmp_path / yaml.safe_load(config.read_text())["annotations"].split("}/")[1]
-    place.parent.mkdir()
-    archive(place, [scene(i) for i in range(3)])
-    given_ = ["grouping", "train", "--config", str(config), "--device", "cpu"]
+    place = archive(tmp_path / "people.npz", [scene(i) for i in range(3)])
+    given_ = ["grouping", "train", "--config", str(config), "--device", "cpu", "--annotations", str(place)]
     assert main([*given_, "--out", str(tmp_path / "out"), "--steps", "1", "--rois", "2"]) == 0
     assert load_grouping(tmp_path / "out" / "grouping.safetensors").extend == 2.0
     assert main([*given_, "--setps", "1"]) == 2

@@ -25,6 +25,8 @@ EXTRAS = {
     "train": ("accelerate", "tensorboard", "pycocotools"),
     "eval": ("faster_coco_eval", "matplotlib", "jinja2"),
     "video": ("av",),
+    "export": ("onnx", "onnxscript", "onnxruntime"),
+    "docs": ("zensical", "mkdocstrings"),
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),
 }

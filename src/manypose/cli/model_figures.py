@@ -21,7 +21,7 @@ def count(name: str) -> Line:
     with torch.device("meta"):
         method = build(name)
     network = module_of(method)
-    crop = tuple(method.input_size) if isinstance(method, TopDownMethod) else None
+    crop = (method.input_size[0], method.input_size[1]) if isinstance(method, TopDownMethod) else None
     choice = next((choice for choice, named in CHOICES.items() if named == name), "")
     spec = MODELS[name]
     adds, parameters = multiply_adds(network, crop or method.size), sum(p.numel() for p in network.parameters())

@@ -83,8 +83,8 @@ def text(lines: list[Line], cost: bool = False) -> str:
     out = shown[:1]
     for line, row in zip(lines, shown[1:], strict=True):
         notes = [line.summary, *(f"{word}: {said}" for word, said in (("published", line.published), ("measured", line.measured)) if said)]
-        indent = {"initial_indent": "    ", "subsequent_indent": "      "}
-        out += [row, *(part for note in notes for part in textwrap.wrap(note, _WIDTH, **indent))]
+        parts = [textwrap.wrap(note, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6) for note in notes]
+        out += [row, *(part for lines_ in parts for part in lines_)]
     return "\n".join(out)
 
 

@@ -162,7 +162,7 @@ def _value(node: ast.expr, module: str) -> Any:
         if isinstance(value, ast.expr):
             return _value(value, where)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):  # a field's default, such as PredictOptions.min_score
-        field = next((p for p in _fields(node.value, module, "") if p.name == node.attr), None)
+        field = next((p for p in _fields(node.value, None, module, "") if p.name == node.attr), None)
         return ast.unparse(node) if field is None else field.default
     return ast.unparse(node)
 

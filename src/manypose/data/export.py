@@ -53,7 +53,7 @@ def _people(photo: Photo) -> Iterator[dict[str, Any]]:
         if not isinstance(region, np.ndarray):
             box = _around(region, photo.size)
             yield _row(nobody, box, float(np.prod(box[2:] - box[:2])), 1, region)
-        elif tuple(np.float32(region).tolist()) not in boxes:
+        elif tuple(region.astype(np.float32).tolist()) not in boxes:
             yield _row(nobody, region, float(np.prod(region[2:] - region[:2])), 1, None)
 
 

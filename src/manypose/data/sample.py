@@ -127,7 +127,7 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
+        return replace(self, **{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
 
     def widths(self) -> Float[Tensor, "b n"]:
         """The boxes' widths before the photos were rotated, which enlarged each box to an upright one around it."""

@@ -134,15 +134,20 @@ def train(
         "accumulate": steps_of, "data": described_data(data), "optimizer": type(chosen).__name__, "ema": ema is not None,
         "parameter_groups": [g.match for g in parameter_groups or []],
     }  # fmt: skip
+    dataset: Any = data.dataset
     free = {
         "optimizer": [{k: describe(v) for k, v in g.items() if k != "params"} for g in chosen.param_groups], "schedule": describe(schedule),
-        "augment": describe(data.dataset.augment), "ema": ema, "clip_norm": clip_norm, "precision": used, "channels_last": channels_last,
+        "augment": describe(dataset.augment), "ema": ema, "clip_norm": clip_norm, "precision": used, "channels_last": channels_last,
         "seed": seed,
     }  # fmt: skip
+
+    def show(batch: Any) -> None:
+        draw_batch(batch, network.method, joints, out / "first_batch.jpg")
+
     job = Job(
         network, chosen, lambda start, process, processes: batches(data, joints, start, process, processes), total, per_epoch,
         lambda step: schedule.at(step / per_epoch), write, out / f"{model}.safetensors", Facts(fixed, free), count=lambda b: len(b.images),
-        shown=lambda batch: draw_batch(batch, network.method, joints, out / "first_batch.jpg"), accumulate=steps_of, clip_norm=clip_norm,
+        shown=show, accumulate=steps_of, clip_norm=clip_norm,
         ema=ema, saving=saving, max_minutes=max_minutes, validation=validation, tracker=log,
     )  # fmt: skip
     return run(acc, job, out)

@@ -130,13 +130,13 @@ def test_boxes_of_several_photos_go_in_full_batches_and_people_do_not_depend_on_
     boxes = [np.array([[10, 10, 60, 100], [50, 20, 120, 110]], np.float32), np.zeros((0, 4)), np.array([[5, 5, 90, 90, 0.5]] * 1)]
     seen, network = [], method.net.forward
     method.net.forward = lambda images, every: (seen.append(len(images)), network(images, every))[1]
-    together = model.predict(photos, boxes=boxes, batch_size=3)
+    together = model.predict(photos, boxes=boxes, batch_size=3, threshold=0.0)
     assert seen == [3]
-    alone = [model.predict(p, boxes=b, batch_size=1) for p, b in zip(photos, boxes, strict=True)]
+    alone = [model.predict(p, boxes=b, batch_size=1, threshold=0.0) for p, b in zip(photos, boxes, strict=True)]
     assert [len(p) for p in together] == [2, 0, 1]
     for a, b in zip(together, alone, strict=True):
         assert a.keypoints == pytest.approx(b.keypoints, abs=1e-2)
-    flipped = model.predict(photos, boxes=boxes, flip=True)
+    flipped = model.predict(photos, boxes=boxes, flip=True, threshold=0.0)
     assert [len(p) for p in flipped] == [2, 0, 1]
 
 

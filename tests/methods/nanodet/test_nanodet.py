@@ -5,8 +5,10 @@ import pytest
 import torch
 from shared import REPOSITORY, shared
 
-from manypose.inference.detectors import find_detector, with_boxes
-from manypose.inference.pipeline import PhotoInput
+from manypose.inference.detectors import find_detector
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput
+from manypose.inference.pipeline import detect
 from manypose.io.photos import read
 from manypose.methods.method import PersonDetector
 from manypose.methods.nanodet import NanoDet
@@ -62,7 +64,7 @@ def test_the_bundled_detectors_find_people_on_the_example_photo():
     for name in ("nanodet", "nanodet-fast"):
         detector = find_detector(name, device="cpu")
         assert isinstance(detector, PersonDetector)
-        found = next(iter(with_boxes([PhotoInput(photo)], detector, threshold=0.3))).boxes
+        found = next(iter(detect(detector, [PhotoInput(photo)], PredictOptions(detector_threshold=0.3)))).boxes
         assert found is not None
         assert len(found) >= 1
         assert (found[:, 2:4] > found[:, :2]).all()

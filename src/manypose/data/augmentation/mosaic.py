@@ -80,4 +80,4 @@ def _tile(sample: Sample, tile: Tile, zoom: float, rng: np.random.Generator) -> 
 
 def _large(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
     """Which boxes are more than a pixel wide and high."""
-    return (boxes[:, 2:] - boxes[:, :2] > 1).all(1)
+    return np.asarray((boxes[:, 2:] - boxes[:, :2] > 1).all(1))

@@ -36,7 +36,7 @@ def decode_published(
         size: height and width of the network's input.
         paper: the text, where the authors' program differs.
     """
-    return [_image(*(_enlarged(maps, size) for maps in pair), body, paper) for pair in zip(part, heat, strict=True)]
+    return [_image(_enlarged(parts, size), _enlarged(heats, size), body, paper) for parts, heats in zip(part, heat, strict=True)]
 
 
 def _enlarged(maps: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[np.ndarray, "c H W"]:
