@@ -67,7 +67,7 @@ def test_no_data_is_one_clear_error(oracle, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         oracle.main(["--method", "swahr", "--data", str(tmp_path / "none.npz")])
     assert stopped.value.code == 2
-    assert "none.npz: no such annotation file" in capsys.readouterr().err
+    assert "none.npz: no such annotation archive" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("degraded", "published", "least"), [(False, False, 0.97), (True, False, 0.9), (False, True, 0.96)])

@@ -64,7 +64,7 @@ data:
     batch_size: 1
 optimizer: OPTIMIZER
 schedule: {epochs: 1}
-evaluate: EVALUATE
+validation: {measure: EVALUATE}
 """
 CALLED = "import pathlib\npathlib.Path(__file__).with_suffix('.called').touch()\ndef run(*a, **k): raise SystemExit(7)\n"
 
@@ -87,7 +87,12 @@ def test_a_config_names_nothing_else(slot: str, named: str, tmp_path: Path, monk
     (tmp_path / "planted.py").write_text(CALLED)
     monkeypatch.syspath_prepend(tmp_path)  # it could be imported
     text = SMALL.replace("OUT", str(tmp_path / "out")).replace(slot, named)
-    text = text.replace("AUGMENT", "null").replace("EVALUATE", "null").replace("OPTIMIZER", "torch.optim.Adam")
+    text = (
+        text.replace("AUGMENT", "null")
+        .replace("validation: {measure: EVALUATE}", "validation: null")
+        .replace("EVALUATE", "null")
+        .replace("OPTIMIZER", "torch.optim.Adam")
+    )
     (tmp_path / "a.yaml").write_text(text)
     assert cli.main(["train", "--config", str(tmp_path / "a.yaml")]) in (1, 2)
     said = capsys.readouterr().err
@@ -131,5 +136,5 @@ def test_modules_in_the_working_folder_are_not_imported(entry: str, tmp_path: Pa
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
     done = subprocess.run([*ENTRIES[entry], "train", "--config", "a.yaml"], cwd=here, env=env, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "manypose: error: evaluate: a config may name classes of manypose and torch.optim alone, not 'planted.run'" in done.stderr
+    assert "validation.measure: a config may name classes of manypose and torch.optim alone, not 'planted.run'" in done.stderr
     assert sorted(p.name for p in here.glob("*.called")) == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_parsing_settings
 from synthetic_people.drawn.scenes import SyntheticPeople
 from torch.utils.data import DataLoader
 
@@ -193,6 +193,7 @@ data:
     seed: 1
 """
     )
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=["manypose", "synthetic_people"])  # as --allow-import does
     parser = ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(training)
     parser.add_argument("--config", action="config")

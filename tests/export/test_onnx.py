@@ -14,7 +14,7 @@ from manypose.methods.method import TopDownMethod
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("untyped")
 
-MODELS = ("mspn-small", "swahr-w18-small", "multiposenet-small", "simple-small", "imhn-small")
+MODELS = ("mspn-small", "swahr-w18-small", "multiposenet-small", "imhn-small")
 
 
 def made(name: str) -> torch.nn.Module:
@@ -70,6 +70,12 @@ def test_int8_needs_photos_and_is_smaller(tmp_path: Path):
     small = export(method, tmp_path / "small.onnx", precision="int8", calibration=[photos(2, method.input_size)])
     assert small.stat().st_size < 0.4 * whole.stat().st_size
     assert json.loads(small.with_suffix(".json").read_text())["precision"] == "int8"
+
+
+def test_simple_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(ValueError, match="SIMPLE cannot be written as ONNX yet"):
+        export(made("simple-small"), tmp_path / "simple.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_suffixes_and_missing_descriptions_are_one_error(tmp_path: Path):

@@ -40,7 +40,7 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
     model = Model(BoxDots())
     direct = model.predict(photo, detector=finder, options=options)
     expected = by_scores(direct.keypoints, direct.scores)
-    assert len(direct) == (2 if options.threshold == 0.17 and options.detector_threshold == 0.2 else 1)
+    assert len(direct) == (2 if options.threshold == 0.17 and options.detector_threshold == 0.3 else 1)
 
     predict_to([photo], model, tmp_path / "out", finder=lambda: finder, options=options, formats=("jsonl",), drawing=None)
     ((_, lines),) = formats.from_jsonl((tmp_path / "out" / "poses.jsonl").read_text().splitlines())
@@ -68,7 +68,7 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
 
 def test_evaluation_has_one_named_preset():
     assert (EVALUATION.threshold, EVALUATION.detector_threshold) == (0.0, 0.1)
-    assert changed(EVALUATION, threshold=0.17, detector_threshold=0.2) == PredictOptions()
+    assert changed(EVALUATION, threshold=0.17, detector_threshold=0.3) == PredictOptions()
 
 
 @pytest.mark.parametrize(

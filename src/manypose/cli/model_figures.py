@@ -25,7 +25,7 @@ def count(name: str) -> Line:
     choice = next((choice for choice, named in CHOICES.items() if named == name), "")
     spec = MODELS[name]
     adds, parameters = multiply_adds(network, crop or method.size), sum(p.numel() for p in network.parameters())
-    return Line(name, spec.summary, parameters, method.size, adds, crop, choice, spec.published)
+    return Line(name, spec.summary, parameters, method.size, adds, crop, choice, spec.published, spec.weights)
 
 
 def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:

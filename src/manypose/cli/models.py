@@ -39,6 +39,7 @@ class Line:
         crop: height and width of a person's crop, of top-down models.
         choice: its second name, such as ``default`` or ``fast``; empty where it has none.
         published: its paper's figure, quoted.
+        weights: the line whose bundled weights it takes; empty: its own.
         bundled: whether its weights come with the package.
         measured: what the bundled weights were measured to reach, and how; empty where there are none.
     """
@@ -51,6 +52,7 @@ class Line:
     crop: tuple[int, int] | None = None
     choice: str = ""
     published: str = ""
+    weights: str = ""
     bundled: bool = False
     measured: str = ""
 
@@ -58,7 +60,7 @@ class Line:
 def table() -> list[Line]:
     """All models."""
     stored = [Line(**{**row, "crop": row["crop"] and tuple(row["crop"])}) for row in json_reader.loads(FIGURES.read_text(encoding="utf-8"))]
-    return [_with_weights(line, _BUNDLED / f"{line.name}.safetensors") for line in stored]
+    return [_with_weights(line, _BUNDLED / f"{line.weights or line.name}.safetensors") for line in stored]
 
 
 def _with_weights(line: Line, weights: Path) -> Line:

@@ -157,8 +157,8 @@ class Loader(DataLoader):
 
 def loader(
     sources: Sequence[Source],
-    augment: Augmentation | list[Augmentation] | None,
-    batch_size: int,
+    augment: Augmentation | list[Augmentation] | None = None,
+    batch_size: int = 1,
     *,
     length: int,
     seed: int,

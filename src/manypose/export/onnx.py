@@ -35,7 +35,7 @@ class Graph(nn.Module):
     Args:
         method: a method with its weights.
         part: ``readout``: the outputs that decoding reads; ``network``: the network's own, where `Method.readout` selects boxes by steps
-            whose sizes depend on the image (MultiPoseNet's anchors, SIMPLE's points).
+            whose sizes depend on the image (MultiPoseNet's anchors).
     """
 
     def __init__(self, method: Method, part: Literal["readout", "network"] = "readout") -> None:
@@ -83,8 +83,10 @@ def export(
     batches = list(calibration)
     if precision == "int8" and not batches:
         raise ValueError("int8 needs photos to measure the ranges of activations on: give some (--calibration PHOTOS)")
+    if isinstance(method, SIMPLE):
+        raise ValueError("SIMPLE cannot be written as ONNX yet: its corner pooling takes the size of the traced photo for a constant")
     _needs("onnx", "onnxscript")
-    graph = Graph(method, "network" if isinstance(method, (MultiPoseNet, SIMPLE)) else "readout").eval()
+    graph = Graph(method, "network" if isinstance(method, MultiPoseNet) else "readout").eval()
     with atomic(out) as temporary:
         _trace(graph).save(str(temporary))
         if precision == "float16":

@@ -57,7 +57,7 @@ class MobileMSPN(nn.Module):
         absent: float = 0.1,
         post_filter: float = 1.0,
         person_nms_oks: float = 0.7,
-        pretrained: str | None = None,
+        pretrained: str | bool | None = None,
         frozen: int = 0,
     ) -> None:
         super().__init__()
