@@ -26,7 +26,7 @@ EXTRAS = {
     "eval": ("faster_coco_eval", "matplotlib", "jinja2"),
     "video": ("av",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
-    "docs": ("zensical", "mkdocstrings"),
+    "docs": ("material", "mkdocstrings"),
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),
 }
