@@ -64,7 +64,7 @@ def test_one_command_trains_from_the_config(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_killed_training_goes_on(tmp_path):
+def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
     people = archive(tmp_path / "people.npz", [scene(i) for i in range(3)])
     (tmp_path / "c.yaml").write_text(
         f"annotations: {people}\nsteps: 6\nrois: 2\nsave_every: 1\ndevice: cpu\n"
@@ -81,7 +81,5 @@ def test_a_killed_training_goes_on(tmp_path):
     assert process.wait() == -signal.SIGKILL
     subprocess.run([*program, tmp_path / "broken"], check=True, capture_output=True)
     name = "grouping.safetensors"
-    whole, broken = (load_grouping(tmp_path / run / name).state_dict() for run in ("whole", "broken"))
-    for k, v in whole.items():  # bit for bit within one process (above); processes may add in another order in convolutions
-        torch.testing.assert_close(broken[k], v, rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
     assert read_about(tmp_path / "broken" / name)["step"] == 6

@@ -56,7 +56,7 @@ def train(
         warmup: steps.
         weight_decay: of AdamW.
         ema: decay of the running average of the weights, which is what is saved.
-        network: what to train; default as published here.
+        network: gives the sizes of what is trained (its weights are not used: see `init`); default as published here.
         rendering: how maps are drawn.
         init: weights to start from.
         precision: of the network; the loss is single precision always. ``auto``: bfloat16 where the device is faster with it.
@@ -72,7 +72,7 @@ def train(
     """
     images = list(annotated_people(annotations))
     set_random_seed(seed)
-    cnn = network or GroupingCNN()
+    cnn = GroupingCNN(**(network.arguments if network else {}))  # built anew: that of a config was made before the seed was set
     if init is not None:
         cnn.load_state_dict(load_grouping(init).state_dict())
     acc = accelerator("no", 1, device, out, log)

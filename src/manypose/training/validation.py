@@ -75,8 +75,8 @@ class Progress:
 
 
 def validated(validation: Validation, network: nn.Module) -> dict[str, float]:
-    """The figures of a network's method (``network.method``), measured in eval mode; random generators and modes stay as they were."""
-    method: Any = getattr(network, "method", network)
+    """The figures of a step's method, measured in eval mode; PyTorch's random generators and the mode stay as they were."""
+    method: Any = network.method
     training = network.training
     network.eval()
     try:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report, area_of, person, shape_of, thing_box
 from manypose.data.datasets.coco_json import Category, keypoint_category, load_json, whole_id
+from manypose.data.datasets.people_archive import read_archive
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -349,7 +349,7 @@ def annotated_people(path: str | Path) -> Iterator[AnnotatedImage]:
         raise FileNotFoundError(f"{path}: no such annotation file")
     with open(path, "rb") as file:
         archive = file.read(2) == b"PK"
-    return _archived_people(_archive(path)) if archive else _json_people(path)
+    return _archived_people(read_archive(path)) if archive else _json_people(path)
 
 
 def _json_people(path: str | Path) -> Iterator[AnnotatedImage]:
@@ -368,36 +368,6 @@ def _json_people(path: str | Path) -> Iterator[AnnotatedImage]:
                 i, size, np.array([j for _, _, j in people], np.float32), np.array([b for _, b, _ in people], np.float32),
                 np.array([area_of(a, b, report) for a, b, _ in people], np.float64), np.array(["area" in a for a, _, _ in people]),
             )  # fmt: skip
-
-
-def _archive(path: str | Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            arrays = {key: z[key] for key in ("image_id", "keypoints", "bbox", "area", "area_true", "img_id", "img_wh")}
-    except (KeyError, ValueError, OSError, BadZipFile) as e:
-        raise ValueError(f"{path}: not an archive of annotated people ({str(e)[:100]})") from None
-    if wrong := _wrong_in(arrays):
-        raise ValueError(f"{path}: not an archive of annotated people: {wrong}")
-    return arrays
-
-
-def _wrong_in(z: Mapping[str, np.ndarray]) -> str:
-    """What is wrong with the arrays of an archive; empty where they fit one another."""
-    people, photos = z["image_id"].shape[:1], z["img_id"].shape[:1]
-    shapes: dict[str, tuple[int, ...]] = {
-        "image_id": people, "keypoints": (*people, *z["keypoints"].shape[1:2], 3), "bbox": (*people, 4), "area": people,
-        "area_true": people,
-        "img_id": photos, "img_wh": (*photos, 2),
-    }  # fmt: skip
-    for name, array in z.items():
-        dimensions = {"keypoints": 3, "bbox": 2, "img_wh": 2}.get(name, 1)
-        if array.ndim != dimensions or array.shape != shapes[name]:
-            return f"{name} has the shape {array.shape}, with {z['image_id'].size} people and {z['img_id'].size} photos"
-        if array.dtype.kind not in "biuf":
-            return f"{name} holds no numbers"
-        if not array.size or not np.isfinite(array).all():
-            return f"{name} is empty" if not array.size else f"{name} holds numbers that are not finite"
-    return ""
 
 
 def _archived_people(z: Mapping[str, np.ndarray]) -> Iterator[AnnotatedImage]:

@@ -1,0 +1,44 @@
+"""Archives of annotated people (``.npz``): the arrays, checked against one another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+__all__ = ["read_archive"]
+
+
+def read_archive(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays image_id, keypoints, bbox, area, area_true of all people, and img_id, img_wh of all photos.
+
+    Raises:
+        ValueError: not such an archive, or arrays that do not fit one another.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            arrays = {key: z[key] for key in ("image_id", "keypoints", "bbox", "area", "area_true", "img_id", "img_wh")}
+    except (KeyError, ValueError, OSError, BadZipFile) as e:
+        raise ValueError(f"{path}: not an archive of annotated people ({str(e)[:100]})") from None
+    if wrong := _wrong_in(arrays):
+        raise ValueError(f"{path}: not an archive of annotated people: {wrong}")
+    return arrays
+
+
+def _wrong_in(z: Mapping[str, np.ndarray]) -> str:
+    """What is wrong with the arrays of an archive; empty where they fit one another."""
+    people, photos = z["image_id"].shape[:1], z["img_id"].shape[:1]
+    shapes: dict[str, tuple[int, ...]] = {
+        "image_id": people, "keypoints": (*people, *z["keypoints"].shape[1:2], 3), "bbox": (*people, 4), "area": people,
+        "area_true": people,
+        "img_id": photos, "img_wh": (*photos, 2),
+    }  # fmt: skip
+    for name, array in z.items():
+        dimensions = {"keypoints": 3, "bbox": 2, "img_wh": 2}.get(name, 1)
+        if array.ndim != dimensions or array.shape != shapes[name]:
+            return f"{name} has the shape {array.shape}, with {z['image_id'].size} people and {z['img_id'].size} photos"
+        if array.dtype.kind not in "biuf":
+            return f"{name} holds no numbers"
+        if not array.size or not np.isfinite(array).all():
+            return f"{name} is empty" if not array.size else f"{name} holds numbers that are not finite"
+    return ""
