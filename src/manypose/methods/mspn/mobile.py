@@ -74,7 +74,7 @@ class MobileMSPN(nn.Module):
         self.trunk = MoveNetTrunk(frozen)
         self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
         self.second = SecondStage(k, (FEATURES[0] + WIDTH, *FEATURES[1:])) if stages == 2 else None
-        if pretrained:
+        if isinstance(pretrained, str) and pretrained:
             load_trunk(self.trunk, pretrained)
             load_heads(self.heads, pretrained)
 
