@@ -174,7 +174,7 @@ def test_a_bad_source(name: str, says: str, run: Callable[..., Run], fly: Path, 
     os.mkfifo(tmp_path / "pipe.jpg")
     source = name if "://" in name else f"{tmp_path}/{name}"
     refused(run("predict", source, "--model", fly, "--out", tmp_path / "out"), says, code=1)
-    assert files(tmp_path / "out") in ([], ["failed.json"])
+    assert files(tmp_path / "out") == (["failed.json"] if name == "pipe.jpg" else [])
 
 
 def test_a_folder_that_may_not_be_read(run: Callable[..., Run], fly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -201,7 +201,7 @@ def test_a_folder_that_may_not_be_read(run: Callable[..., Run], fly: Path, tmp_p
         ("--scales 0,1", "scales must be different numbers from 0.05 to 20", 1),
         ("--scales=-1", "scales must be different numbers", 1),
         ("--scales nan", "--scales: expected a number, got nan", 2),
-        ("--scales ,", "scales", None),
+        ("--scales ,", "--scales", 2),
         ("--size 3", "size must be 16 to 10,000", 1),
         ("--batch-size 0", "batch_size must be a whole number from 1 on", 1),
         ("--threshold nan", "--threshold: expected a number, got nan", 2),
@@ -573,12 +573,12 @@ def config(tmp_path: Path) -> Path:
     [
         (("model:", "modle:"), "there is no 'modle'; did you mean model?", 2),
         (("batch_size: 4", "batch_size: four"), "data.batch_size: expected int, got four", 2),
-        (("batch_size", "batch_sise"), "'batch_sise' is not accepted", 2),
-        (("lr: 0.01", "rate: 0.01"), "'rate' is not accepted", 2),
+        (("batch_size", "batch_sise"), "data: there is no 'batch_sise'; did you mean batch_size?", 2),
+        (("lr: 0.01", "rate: 0.01"), "optimizer: there is no 'rate'", 2),
         (("torch.optim.Adam", "torch.optim.Adm"), "module 'torch.optim' has no attribute 'Adm'", 2),
         (("epochs: 1", "epochs: -1"), "epochs > 0", 1),
         (("model: tiny", "model: swahr-w33"), "no model 'swahr-w33'", 1),
-        (("model: tiny", "model: [tiny"), "tiny.yaml: not YAML", None),
+        (("model: tiny", "model: [tiny"), "tiny.yaml: not YAML", 2),
         (("device: cpu", "skeleton: cocoo"), "no skeleton 'cocoo'", 1),
         (("device: cpu", "model_args: {width: 3, depth: 2}"), "cannot be built with ['depth', 'width']", 1),
         (("device: cpu", "init: gone.safetensors"), "gone.safetensors: no such weights file", 1),
@@ -593,8 +593,8 @@ def test_bad_configs(change: tuple[str, str], says: str, code: int, run: Callabl
 
 
 def test_no_config(run: Callable[..., Run], tmp_path: Path):
-    refused(run("train", "--config", tmp_path / "gone.yaml"), "gone.yaml")
-    refused(run("train"), "model", code=2)
+    refused(run("train", "--config", tmp_path / "gone.yaml"), "gone.yaml", code=2)
+    refused(run("train"), "required: model, data", code=2)
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "no json", "other batch"])

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in ALL if "manypose grouping train" not in path.read_text()]  # that one is tested with its room
 
 
-FIRST = 36
-"""The first photo of ``configs/subsets/coco_834.txt``."""
+FIRST, LEARNT, FURTHER = 36, 49, 659
+"""Photos of COCO train2017: held out (the first of ``configs/subsets/coco_834.txt``), in ``coco_741.txt``, in ``coco_124.txt``."""
 
 
 def words(*line: object) -> list[tuple[str, str]]:
@@ -48,21 +49,20 @@ def built(config: Path, *more: object) -> dict[str, Any]:
     return configured(train, words("--config", config, *more), "manypose train")
 
 
-def write_coco(images: Path, annotations: Path, skeleton: str) -> None:
-    """A data set of two grey photos, one with a person and one without, laid out as the published ones."""
+def write_coco(images: Path, annotations: Path, skeleton: str, people: Sequence[int] = ()) -> None:
+    """A data set of grey photos, `FIRST` and `people` with a person and one without, laid out as the published ones."""
     images.mkdir(parents=True, exist_ok=True)
     annotations.parent.mkdir(parents=True, exist_ok=True)
-    for number in (FIRST, 7):
+    for number in (FIRST, *people, 7):
         cv2.imwrite(str(images / f"{number:012d}.jpg"), np.full((100, 120, 3), 99, np.uint8))
     joints = BUILT_IN[skeleton].joints
     keypoints = [v for i in range(len(joints)) for v in (20 + 5 * i, 10 + 4 * i, 2)]
     person = {"id": 1, "image_id": FIRST, "category_id": 1, "iscrowd": 0, "bbox": [15, 5, 95, 80], "area": 4000.0, "keypoints": keypoints}
     person["segmentation"] = [[15, 5, 110, 5, 110, 85, 15, 85]]
-    listed = [{"id": i, "file_name": f"{i:012d}.jpg", "width": 120, "height": 100, "crowdIndex": 0.5} for i in (FIRST, 7)]
+    listed = [{"id": i, "file_name": f"{i:012d}.jpg", "width": 120, "height": 100, "crowdIndex": 0.5} for i in (FIRST, *people, 7)]
+    rows = [{**person, "id": i, "image_id": i, "num_keypoints": len(joints)} for i in (FIRST, *people)]
     category = {"id": 1, "name": "person", "keypoints": joints, "skeleton": []}
-    annotations.write_text(
-        json.dumps({"images": listed, "annotations": [{**person, "num_keypoints": len(joints)}], "categories": [category]})
-    )
+    annotations.write_text(json.dumps({"images": listed, "annotations": rows, "categories": [category]}))
 
 
 def write_mpii(annotations: Path) -> None:
@@ -88,7 +88,7 @@ def write_posetrack(root: Path) -> None:
 def data(tmp_path, monkeypatch):
     """Stands for the folder of the public data sets."""
     coco = tmp_path / "coco"
-    write_coco(coco / "train2017", coco / "annotations" / "person_keypoints_train2017.json", "coco")
+    write_coco(coco / "train2017", coco / "annotations" / "person_keypoints_train2017.json", "coco", (LEARNT, FURTHER))
     crowdpose = tmp_path / "crowdpose"
     write_coco(crowdpose / "images", crowdpose / "json" / "crowdpose_train.json", "crowdpose")
     write_coco(tmp_path / "mpii" / "images", tmp_path / "unused_mpii.json", "mpii")
@@ -107,8 +107,8 @@ def data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_config_builds_all_it_names(path, data):
     given = parsed(path, "--data.batch_size=2", "--data.workers=0")
-    views = given.data.init_args.augment
-    sizes = [view["init_args"]["size"] for view in (views if isinstance(views, list) else [views])]
+    data_ = given.data.init_args
+    sizes = [view["init_args"]["size"] for view in (data_.views or [data_.augment])]
     with torch.device("meta"):  # shapes are enough: the large models take a while to fill
         arguments = given.model_args or {}
         untrained = {"pretrained": False} if "pretrained" in arguments else {}
@@ -137,7 +137,8 @@ def small(path: Path, out: Path) -> list[str]:
         words += ["--sync_batchnorm", "false"]
     if given.get("schedule", {}).get("decay") == "steps":
         words += ["--schedule.milestones", "[0.5]"]
-    if isinstance(given["data"]["init_args"]["augment"]["init_args"]["size"], int):
+    augment = given["data"]["init_args"]["augment"]
+    if augment is not None and isinstance(augment["init_args"]["size"], int):
         words += ["--data.augment.size", "128"]
     words += ["--init", "null"] if "init" in given else []
     words += ["--model_args.mimic.weights", "null"] if "MANYPOSE_TEACHER" in path.read_text() else []  # an untrained teacher
@@ -227,7 +228,7 @@ def test_the_light_top_down_configs_show_the_network_what_it_will_see():
         (["--schedule.decay", "exponential"], "schedule.decay: expected one of linear, cosine, steps, constant, got exponential"),
         (["--data.batch_sise", "3"], "data: there is no 'batch_sise'; did you mean batch_size?"),
         (["--data.augment.size", "large"], "data.augment.size: expected int, got large"),
-        (["--precision", "int8"], "precision: expected one of no, bf16, fp16, got int8"),
+        (["--precision", "int8"], "precision: expected one of auto, no, bf16, fp16, got int8"),
     ],
 )
 def test_typos_are_refused(change, message):

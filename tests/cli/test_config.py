@@ -10,7 +10,7 @@ import pytest
 from shared import REPOSITORY
 
 from manypose.cli import __main__ as cli
-from manypose.cli.config import fill_in, read_config
+from manypose.cli.config import UsageError, fill_in, read_config
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -48,7 +48,7 @@ def test_a_variable_that_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 )
 def test_what_is_no_config(text: str, says: str, tmp_path: Path):
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(ValueError, match=says) as e:
+    with pytest.raises(UsageError, match=says) as e:
         read_config(tmp_path / "a.yaml")
     assert str(tmp_path / "a.yaml") in str(e.value)
 

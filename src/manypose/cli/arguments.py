@@ -19,14 +19,10 @@ from typing import Any
 
 import yaml
 
-from manypose.cli.config import ALLOWED, denied, read_config
+from manypose.cli.config import ALLOWED, UsageError, denied, read_config
 from manypose.cli.signature import Parameter, Verb
 
 __all__ = ["CONFIG_OPTIONS", "UsageError", "Words", "arguments", "configured", "hint", "parse_config", "sort_words"]
-
-
-class UsageError(Exception):
-    """The command line is wrong; the message is one line."""
 
 
 Words = list[tuple[str, str]]
@@ -145,7 +141,10 @@ def _split(given: Sequence[str], p: Parameter) -> list[str]:
     """The elements of a list; words of sources are taken as they are, since file names may hold commas."""
     if p.positional:
         return list(given)
-    return [part.strip() for word in given for part in word.removeprefix("[").removesuffix("]").split(",") if part.strip()]
+    parts = [part.strip() for word in given for part in word.removeprefix("[").removesuffix("]").split(",") if part.strip()]
+    if given and not parts:
+        raise UsageError(f"--{p.name.replace('_', '-')}: expected at least one value, got {given[0]}")
+    return parts
 
 
 def _elements(given: Sequence[str], p: Parameter) -> list[Any]:
@@ -237,11 +236,13 @@ def _explained(error: BaseException, function: Callable[..., Any]) -> str:
             return f"{_place(causes[0])}{denied(str(inner).split(_QUOTE)[1])}"
         inner = inner.__cause__ or inner.__context__
     place = _place(causes[0])
-    if causes[-1].startswith("Option '"):
-        option, names = causes[-1].split(_QUOTE)[1], list(inspect.signature(function).parameters)
-        for mark in ("class_path '", "class_path='"):  # the class that does not have it is named by one of the outer messages
-            if mark in causes[0]:
-                names = list(inspect.signature(_named(causes[0].split(mark)[-1].split(_QUOTE)[0])).parameters)
+    refused = next((said for said in reversed(causes) if "Option '" in said), "")
+    if refused:
+        option, names = refused.rsplit("Option '", 1)[1].split(_QUOTE)[0], list(inspect.signature(function).parameters)
+        for mark in ("class_path '", "class_path='"):  # the class that does not have it is named by this or an outer message
+            owner = next((said for said in (causes[0], refused) if mark in said), "")
+            if owner:
+                names = list(inspect.signature(_named(owner.split(mark)[-1].split(_QUOTE)[0])).parameters)
         return f"{place}there is no {option!r}{hint([option], names)}"
     keyed = [i for i, said in enumerate(causes) if said.startswith('Parser key "')]
     return place + _expected(causes[min(keyed[-1] + 1, len(causes) - 1)] if keyed else causes[-1])

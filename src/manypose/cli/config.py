@@ -21,19 +21,25 @@ ALLOWED = ("manypose", "torch.optim")
 _OPENED = re.compile(r"\$\{(?:(\w+)(:-|(?=\}))|(?=.))")
 
 
+class UsageError(Exception):
+    """The command line or its config file is wrong; the message is one line."""
+
+
 def read_config(file: Path, allow_env: Collection[str] = (), allow_import: Collection[str] = ()) -> dict[str, Any]:
     """The content of a config file, its variables replaced.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is no YAML mapping, needs a variable that is not set or not allowed, or names a class that is not allowed.
+        UsageError: no such file, or it is no YAML mapping.
+        ValueError: the file needs a variable that is not set or not allowed, or names a class that is not allowed.
     """
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UsageError(f"{file}: no such config, or it cannot be read ({e.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ValueError(f"{file}: not YAML: {e}") from None
+        raise UsageError(f"{file}: not YAML: {e}") from None
     if not isinstance(tree, dict):
-        raise ValueError(f"{file}: a config is a YAML mapping of options, such as 'model: swahr-w32'; got {type(tree).__name__}")
+        raise UsageError(f"{file}: a config is a YAML mapping of options, such as 'model: swahr-w32'; got {type(tree).__name__}")
     tree = _map_strings(tree, lambda text: _scalar(text, fill_in(text, allow_env)))
     try:
         refuse_foreign(tree, allow_import)

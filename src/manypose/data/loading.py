@@ -123,10 +123,9 @@ class Mixture(Dataset[Sample]):
     """Augmented samples by `Key`; what the workers run."""
 
     def __init__(
-        self, sources: Sequence[Source], augment: Augmentation | Sequence[Augmentation] | None, seed: int, batch_size: int = 1
+        self, sources: Sequence[Source], augment: Augmentation | None, seed: int, views: Sequence[Augmentation] = (), batch_size: int = 1
     ) -> None:
-        self.sources, self.seed, self.batch_size = list(sources), seed, batch_size
-        self.augments = [augment] if augment is None or callable(augment) else list(augment)
+        self.sources, self.augment, self.seed, self.views, self.batch_size = list(sources), augment, seed, list(views), batch_size
 
     def __getitem__(self, key: Key) -> Sample:
         source = self.sources[key.source]
@@ -135,11 +134,11 @@ class Mixture(Dataset[Sample]):
         if rng.random() < source.mosaic:
             others = rng.integers(len(source.dataset), size=3)
             sample = mosaic([sample, *(source.dataset[int(i)] for i in others)], rng)
-        augment = self.augments[0]
-        if len(self.augments) > 1:  # one for the whole batch
+        sample = sample if self.augment is None else self.augment(sample, rng)
+        if self.views:  # one for the whole batch
             batch = np.random.default_rng((self.seed, key.epoch, key.place // self.batch_size, 4))
-            augment = self.augments[batch.integers(len(self.augments))]
-        return sample if augment is None else augment(sample, rng)
+            sample = self.views[batch.integers(len(self.views))](sample, rng)
+        return sample
 
 
 class Loader(DataLoader):
@@ -157,11 +156,12 @@ class Loader(DataLoader):
 
 def loader(
     sources: Sequence[Source],
-    augment: Augmentation | list[Augmentation] | None = None,
-    batch_size: int = 1,
+    augment: Augmentation | None,
+    batch_size: int,
     *,
     length: int,
     seed: int,
+    views: Sequence[Augmentation] = (),
     workers: int = 0,
     shuffle: bool = True,
 ) -> Loader:
@@ -170,10 +170,10 @@ def loader(
     Args:
         sources: what to mix.
         augment: ``(sample, rng) -> Sample``, in the workers; None leaves samples as they are. All samples must leave it with one size.
-            Of several, such as views of different sizes, one is drawn for each batch.
         batch_size: samples a batch; a last batch that is not full is dropped.
         length: samples an epoch.
         seed: of everything random.
+        views: further augmentations, such as views of different sizes, of which one is drawn for each batch and applied after `augment`.
         workers: processes that load; 0 loads in this one.
         shuffle: random order, or sources and samples in order.
 
@@ -184,7 +184,7 @@ def loader(
         raise ValueError("no data to train on: give at least one source")
     plan = Plan([len(s.dataset) for s in sources], [s.weight for s in sources], length, batch_size, seed, shuffle)
     return Loader(
-        Mixture(sources, augment, seed, batch_size),
+        Mixture(sources, augment, seed, views, batch_size),
         batch_size,
         sampler=plan,
         num_workers=workers,

@@ -137,8 +137,8 @@ def train(
     dataset: Any = data.dataset
     free = {
         "optimizer": [{k: describe(v) for k, v in g.items() if k != "params"} for g in chosen.param_groups], "schedule": describe(schedule),
-        "augment": describe(dataset.augments), "ema": ema, "clip_norm": clip_norm, "precision": used, "channels_last": channels_last,
-        "seed": seed,
+        "augment": describe(dataset.augment), "views": describe(dataset.views), "ema": ema, "clip_norm": clip_norm, "precision": used,
+        "channels_last": channels_last, "seed": seed,
     }  # fmt: skip
 
     def show(batch: Any) -> None:
