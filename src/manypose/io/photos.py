@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import filetype
 import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps
@@ -35,6 +36,7 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wm
 
 # Pillow knows more kinds; those that run other programs (EPS) or are no photos are left out.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+_SNIFFED = ("jpg", "png", "apng", "webp", "bmp", "tif", "gif", "jpx", "avif")  # as `filetype` calls them
 _ORIENTATION = 0x0112  # EXIF's tag
 _lock = threading.Lock()  # Pillow's own size limit and the warning filter are global
 
@@ -265,22 +267,14 @@ def _head(path: str | Path) -> bytes:
         if not Path(path).is_file():  # opening a pipe would wait for ever
             return b""
         with open(path, "rb") as file:
-            return file.read(64)
+            return file.read(1024)
     except (OSError, ValueError):  # ValueError: a name with a null byte
         return b""
 
 
 def _photo(head: bytes) -> bool:
-    riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    avif = head[4:12] in (b"ftypavif", b"ftypavis")
-    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"P5\n", b"P6\n")
-    return riff or avif or head.startswith(starts)
-
-
-def _video(head: bytes) -> bool:
-    boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") and head[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
-    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    return boxes or riff or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u\x8ef\xcf\x11"))
+    kind = filetype.image_match(head)
+    return head.startswith((b"P5\n", b"P6\n")) or (kind is not None and kind.extension in _SNIFFED)
 
 
 def is_photo(path: str | Path) -> bool:
@@ -291,4 +285,4 @@ def is_photo(path: str | Path) -> bool:
 def is_video(path: str | Path) -> bool:
     """Whether a file is a video: by its content, and where that tells nothing, by its suffix."""
     head = _head(path)
-    return _video(head) or (not _photo(head) and Path(path).suffix.lower() in VIDEOS)
+    return filetype.video_match(head) is not None or (not _photo(head) and Path(path).suffix.lower() in VIDEOS)

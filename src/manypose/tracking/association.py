@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from manypose.poses.oks import keypoint_similarity
+
 __all__ = ["pairs", "similarity"]
 
 CHUNK = 2_000_000
@@ -37,16 +39,13 @@ def similarity(
         moved: how far the known joints should have moved. (Apart from `known`, so that rounding does not depend on the place.)
     """
     m, n, k = len(known), len(seen), len(sigmas)
-    rate = -1 / (8 * np.asarray(sigmas) ** 2)
     out = np.empty((m, n))
     step = max(1, CHUNK // max(1, 2 * n * k))
     for i in range(0, m, step):
         rows = slice(i, i + step)
         away = seen[None] - known[rows, None]
         away -= moved[rows, None] if isinstance(moved, np.ndarray) else moved
-        exponent = np.einsum("mnkc,mnkc->mnk", away, away)
-        exponent *= rate / np.maximum(areas[rows], 1.0)[..., None]
-        near = np.exp(exponent, out=exponent)
+        near = keypoint_similarity(np.einsum("mnkc,mnkc->mnk", away, away), np.maximum(areas[rows], 1.0), sigmas)
         out[rows] = np.einsum("mnk,mk,nk->mn", near, known_found[rows].astype(np.float64), seen_found.astype(np.float64))
     counts = np.sqrt(np.outer(known_found.sum(1), seen_found.sum(1)))
     return out / np.maximum(counts, 1)

@@ -33,13 +33,12 @@ class Bottleneck(nn.Module):
         self.conv_bn_relu1 = Unit(c_in, width)
         self.conv_bn_relu2 = Unit(width, width, 3, stride)
         self.conv_bn_relu3 = Unit(width, c_out, relu=False)
-        if stride > 1 or c_in != c_out:
-            self.downsample = Unit(c_in, c_out, 1, stride, relu=False)
+        self.downsample = Unit(c_in, c_out, 1, stride, relu=False) if stride > 1 or c_in != c_out else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """(b, c_in, h, w) to (b, 4 · width, h / stride, w / stride)."""
         y = self.conv_bn_relu3(self.conv_bn_relu2(self.conv_bn_relu1(x)))
-        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+        return (y + self.downsample(x)).relu_()
 
 
 class Basic(nn.Module):
@@ -49,13 +48,12 @@ class Basic(nn.Module):
         super().__init__()
         self.conv_bn_relu1 = Unit(c_in, width, 3, stride)
         self.conv_bn_relu2 = Unit(width, width, 3, relu=False)
-        if stride > 1 or c_in != width:
-            self.downsample = Unit(c_in, width, 1, stride, relu=False)
+        self.downsample = Unit(c_in, width, 1, stride, relu=False) if stride > 1 or c_in != width else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """(b, c_in, h, w) to (b, width, h / stride, w / stride)."""
         y = self.conv_bn_relu2(self.conv_bn_relu1(x))
-        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+        return (y + self.downsample(x)).relu_()
 
 
 class Separable(nn.Module):
@@ -67,13 +65,12 @@ class Separable(nn.Module):
         for i, c in enumerate((c_in, width, width)):
             units += [Unit(c, c, 3, stride if i == 0 else 1, relu=False, groups=c), Unit(c, width, relu=i < 2)]
         self.separable = nn.Sequential(*units)
-        if stride > 1 or c_in != width:
-            self.downsample = Unit(c_in, width, 1, stride, relu=False)
+        self.downsample = Unit(c_in, width, 1, stride, relu=False) if stride > 1 or c_in != width else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         """(b, c_in, h, w) to (b, width, h / stride, w / stride)."""
         y = self.separable(x)
-        return (y + (self.downsample(x) if hasattr(self, "downsample") else x)).relu_()
+        return (y + self.downsample(x)).relu_()
 
 
 Make = Callable[..., tuple[list[nn.Sequential], list[int]]]

@@ -111,10 +111,10 @@ class Stage(nn.Module):
             below = up.merged(side, below)
             if up.has_head and i in wanted:
                 levels.append(resized(up.heat(below), size))
-            if hasattr(up, "skip1"):
+            if up.skip1 is not None and up.skip2 is not None:
                 given.append(up.skip1(side) + up.skip2(below))
         last = ups[-1]
-        return levels, given[::-1] or None, last.cross_conv(below) if hasattr(last, "cross_conv") else None
+        return levels, given[::-1] or None, None if last.cross_conv is None else last.cross_conv(below)
 
 
 class Up(nn.Module):
@@ -125,10 +125,8 @@ class Up(nn.Module):
         self.u_skip = Unit(c, width, relu=False)
         if below:
             self.up_conv = Unit(width, width, relu=False)
-        if aggregation:
-            self.skip1, self.skip2 = Unit(c, c), Unit(width, c)
-        if cross:
-            self.cross_conv = Unit(width, 64)
+        self.skip1, self.skip2 = (Unit(c, c), Unit(width, c)) if aggregation else (None, None)
+        self.cross_conv = Unit(width, 64) if cross else None
         self.has_head = joints > 0
         if joints:
             self.res_conv1, self.res_conv2 = Unit(width, width), Unit(width, joints, 3, relu=False)

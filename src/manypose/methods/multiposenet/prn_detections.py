@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_iou
 
 from manypose.data.datasets.coco import AnnotatedImage
+from manypose.poses.oks import keypoint_similarity
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["as_annotations"]
@@ -37,11 +38,12 @@ def as_annotations(
     n, k = image.keypoints.shape[:2]
     keypoints = np.zeros((n, k, 3), np.float32)
     left = np.ones(len(xy), bool)
+    square = ((image.keypoints[:, joint, :2] - xy) ** 2).sum(2)
+    alike = keypoint_similarity(square, np.maximum(image.areas, 1), np.array(skeleton.sigmas)[joint])
+    alike[image.keypoints[:, joint, 2] == 0] = 0
     for j in range(k):
         of = np.flatnonzero(joint == j)
-        square = ((image.keypoints[:, None, j, :2] - xy[of]) ** 2).sum(2)
-        alike = np.exp(-square / (2 * np.maximum(image.areas, 1)[:, None] * (2 * skeleton.sigmas[j]) ** 2))
-        person, candidate = _pairs(np.where(image.keypoints[:, None, j, 2] > 0, alike, 0), least_oks)
+        person, candidate = _pairs(alike[:, of], least_oks)
         keypoints[person, j] = np.column_stack([xy[of[candidate]], np.full(len(person), 2)])
         left[of[candidate]] = False
     overlap = box_iou(torch.from_numpy(image.boxes).float(), torch.from_numpy(boxes).float()).numpy()
