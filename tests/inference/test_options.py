@@ -14,7 +14,8 @@ from manypose.inference.model import Model
 from manypose.inference.options import EVALUATION, PredictOptions, changed
 from manypose.io import photos as media
 from manypose.poses import formats
-from manypose.training.self_training import Rules, labelled
+from manypose.training.new_annotations import Rules
+from manypose.training.self_training import labelled
 
 HERE = np.array([[30.0, 40.0], [65.0, 50.0], [40.0, 80.0]])
 BOXES = [[[15, 25, 80, 95, 0.95], [125, 45, 190, 115, 0.5], [17, 27, 82, 97, 0.19], [125, 45, 190, 115, 0.15]]]

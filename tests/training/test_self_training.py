@@ -12,13 +12,14 @@ from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
 from manypose.methods.catalog import build
-from manypose.training.self_training import Labelled, Rules, label, labelled
+from manypose.training.new_annotations import Rules
+from manypose.training.self_training import Labelled, label, labelled
 from manypose.weights.files import save
 
 HERE = np.array([[30.0, 40.0], [65.0, 50.0], [40.0, 80.0]])
 THERE = HERE + np.array([110, 20])
 BOX, OTHER = [15, 25, 80, 95], [125, 45, 190, 115]
-RULES = Rules(sure=0.3, faint=0.05, joint_threshold=0.3, joints=3, by="teacher")
+RULES = Rules(min_score=0.3, ignore_score=0.05, joint_threshold=0.3, joints=3, by="teacher")
 
 
 def picture() -> np.ndarray:
@@ -125,8 +126,8 @@ def test_what_cannot_be_done_is_one_clear_error(folder, capsys):
     source.write_text(json.dumps(file(row(HERE, BOX))))
     with pytest.raises(ValueError, match="is the file that is read"):
         label(images=folder / "photos", annotations=source, out=source)
-    with pytest.raises(ValueError, match=r"faint 0\.5, sure 0\.2"):
-        label(images=folder, annotations=source, out=folder / "x.json", faint=0.5, sure=0.2)
+    with pytest.raises(ValueError, match=r"ignore score 0\.5, min score 0\.2"):
+        label(images=folder, annotations=source, out=folder / "x.json", ignore_score=0.5, min_score=0.2)
     (folder / "photos" / "flies.png").unlink()
     with pytest.raises(ValueError, match=r"flies\.png"):
         run(folder, file(row(HERE, BOX)))
