@@ -9,9 +9,13 @@ from jaxtyping import install_import_hook
 install_import_hook("manypose", "checker.typed")
 
 import jaxtyping  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from prn_crowd import crowd  # noqa: E402
+
+from manypose.methods.multiposenet.prn_data import read_people  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -27,6 +31,20 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """An annotation archive of made-up people, to train and measure a PRN on."""
+    path = tmp_path_factory.mktemp("annotations") / "people.npz"
+    np.savez(path, **crowd())
+    return path
+
+
+@pytest.fixture(scope="session")
+def people(archive):
+    """The people of `archive`."""
+    return read_people(archive)
 
 
 SLOW = ("benchmarks/", "docs/test_site", "export/", "parity/", "tools/", "test_configs", "test_examples", "test_bad_inputs")

@@ -1,24 +1,11 @@
 """The measure of weak networks."""
 
-import importlib
-import sys
-
+import joints_in_boxes
 import numpy as np
-import pytest
 import torch
-from shared import REPOSITORY
 
 
-@pytest.fixture(scope="module")
-def joints_in_boxes():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("joints_in_boxes")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
-def test_the_highest_cell_within_each_box(joints_in_boxes):
+def test_the_highest_cell_within_each_box():
     heat = torch.zeros(2, 8, 10)
     heat[0, 2, 3], heat[0, 6, 8] = 0.5, 0.9
     heat[1, 6, 7] = 0.4
@@ -30,6 +17,6 @@ def test_the_highest_cell_within_each_box(joints_in_boxes):
     assert found[2].tolist() == [at(8, 6), at(7, 6)]
 
 
-def test_a_box_beside_the_picture_is_its_border(joints_in_boxes):
+def test_a_box_beside_the_picture_is_its_border():
     found = joints_in_boxes.highest(torch.rand(1, 4, 4), np.array([[100.0, 100, 120, 120]]), np.array([4.0, 4]))
     assert found[0, 0].tolist() == [13.5, 13.5]

@@ -1,12 +1,11 @@
 """The oracle benchmark: what it renders, that it counts right, and SWAHR's figures on the first images."""
 
-import importlib
 import json
-import sys
 
 import numpy as np
+import oracle
 import pytest
-from shared import REPOSITORY, shared
+from shared import shared
 
 from manypose.data.datasets.coco import annotated_people
 
@@ -14,16 +13,7 @@ ARCHIVE = ("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
 
 
 @pytest.fixture(scope="module")
-def oracle():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("oracle")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
-@pytest.fixture(scope="module")
-def swahr(oracle):
+def swahr():
     return oracle.METHODS["swahr"]
 
 
@@ -63,7 +53,7 @@ def test_degradation_is_drawn_from_the_image_number(swahr):
     assert float(a["heat"][0, 0].max()) == pytest.approx(gain[0, 0] if kept[0, 0] else 0, abs=0.1)
 
 
-def test_no_data_is_one_clear_error(oracle, tmp_path, capsys):
+def test_no_data_is_one_clear_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         oracle.main(["--method", "swahr", "--data", str(tmp_path / "none.npz")])
     assert stopped.value.code == 2
@@ -71,7 +61,7 @@ def test_no_data_is_one_clear_error(oracle, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("degraded", "published", "least"), [(False, False, 0.97), (True, False, 0.9), (False, True, 0.96)])
-def test_first_images(oracle, tmp_path, degraded, published, least):
+def test_first_images(tmp_path, degraded, published, least):
     out = tmp_path / "out.json"
     flags = ["--degraded"] * degraded + ["--published"] * published
     images = 5 if published else 20
@@ -85,7 +75,7 @@ def test_first_images(oracle, tmp_path, degraded, published, least):
     assert f"{'degraded' if degraded else 'perfect'} maps, one scale" in written["protocol"]
 
 
-def test_figures_are_those_of_the_coco_api(oracle, capsys):
+def test_figures_are_those_of_the_coco_api(capsys):
     """The benchmark's own bookkeeping, counted by pycocotools."""
     from pycocotools.coco import COCO as Annotated
     from pycocotools.cocoeval import COCOeval

@@ -1,12 +1,10 @@
 """The oracle benchmark of SIMPLE's grouping: what is rendered, and the figures on the first images."""
 
-import importlib
-import sys
-
 import numpy as np
+import oracle
 import pytest
 import torch
-from shared import REPOSITORY, shared
+from shared import shared
 
 from manypose.nn.heatmaps import peaks, subpixel
 from manypose.poses.warp import cell_to_pixel
@@ -14,16 +12,7 @@ from manypose.poses.warp import cell_to_pixel
 ARCHIVE = ("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
 
 
-@pytest.fixture(scope="module")
-def oracle():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("oracle")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
-def test_maps_stand_where_the_joints_are(oracle):
+def test_maps_stand_where_the_joints_are():
     """A joint's peak on the map, refined and sent back to the photo, is the joint; its box likewise."""
     keypoints, box = np.zeros((1, 17, 3)), np.array([[10.0, 20, 90, 200]])
     keypoints[0, 3] = 61.0, 83.0, 1
@@ -39,7 +28,7 @@ def test_maps_stand_where_the_joints_are(oracle):
     )
 
 
-def test_degradation_is_the_one_of_all_methods(oracle):
+def test_degradation_is_the_one_of_all_methods():
     keypoints, box = np.zeros((1, 17, 3)), np.array([[10.0, 20, 90, 200]])
     keypoints[0] = 61.0, 83.0, 1
     heat = [oracle.METHODS["simple"].maps(keypoints, (240, 320), i, True, box)[0]["heat"] for i in (3, 3, 4)]
@@ -53,14 +42,14 @@ def test_degradation_is_the_one_of_all_methods(oracle):
 @pytest.mark.parametrize(
     ("method", "degraded", "least", "most"), [("simple", False, 0.95, 1), ("simple", True, 0.7, 0.95), ("simple-max", False, 0.4, 0.85)]
 )
-def test_first_images(oracle, method, degraded, least, most):
+def test_first_images(method, degraded, least, most):
     done = oracle.run(method, shared(*ARCHIVE), 25, degraded, False)
     figures, _, _ = oracle.evaluate(done)
     assert least <= figures["AP"] <= most
     assert all(out == there for out, there in done.counts)
 
 
-def test_weights_of_a_method_without_any_are_refused(oracle, capsys):
+def test_weights_of_a_method_without_any_are_refused(capsys):
     with pytest.raises(SystemExit):
         oracle.main(["--method", "swahr", "--weights", "x.safetensors", "--data", str(shared(*ARCHIVE))])
     assert "swahr has none" in capsys.readouterr().err

@@ -1,26 +1,16 @@
 """The oracle benchmark's maps of Simple Pose, and what the assembly makes of the first images."""
 
-import importlib
 import json
-import sys
 
 import numpy as np
+import oracle
 import pytest
 import torch
-from shared import REPOSITORY, shared
+from shared import shared
 
 from manypose.data.datasets.coco import annotated_people
 
 ARCHIVE = ("data", "coco_keypoints", "person_keypoints_val2017_rebuilt.npz")
-
-
-@pytest.fixture(scope="module")
-def oracle():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("oracle")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
 
 
 def arm() -> np.ndarray:
@@ -29,7 +19,7 @@ def arm() -> np.ndarray:
     return keypoints
 
 
-def test_frame_and_maps_are_the_published_ones(oracle):
+def test_frame_and_maps_are_the_published_ones():
     """Height 512, padded to multiples of 64; a joint lies at (x + 0.5) s - 0.5, cell i at 4 i + 1.5."""
     simple_pose = oracle.METHODS["simple_pose"]
     maps, warp = simple_pose.maps(arm(), (400, 500), 1)
@@ -44,7 +34,7 @@ def test_frame_and_maps_are_the_published_ones(oracle):
     assert float(maps["part"][maps["part"] > 0].min()) == pytest.approx(0.01)
 
 
-def test_each_degradation_is_drawn_from_the_image_number(oracle):
+def test_each_degradation_is_drawn_from_the_image_number():
     simple_pose = oracle.METHODS["simple_pose"]
     clean = simple_pose.maps(arm(), (400, 500), 9)[0]
     draw = np.random.Generator(np.random.PCG64(9))
@@ -62,7 +52,7 @@ def test_each_degradation_is_drawn_from_the_image_number(oracle):
 
 
 @pytest.mark.parametrize(("degraded", "least"), [(False, 0.95), (True, 0.85)])
-def test_first_images(oracle, tmp_path, degraded, least):
+def test_first_images(tmp_path, degraded, least):
     out = tmp_path / "out.json"
     oracle.main(
         ["--method", "simple_pose", "--images", "60", "--data", str(shared(*ARCHIVE)), "--json", str(out), *["--degraded"] * degraded]
@@ -74,6 +64,6 @@ def test_first_images(oracle, tmp_path, degraded, least):
     assert written["persons_out"] <= 1.1 * people
 
 
-def test_the_authors_grouping_is_not_copied(oracle):
+def test_the_authors_grouping_is_not_copied():
     with pytest.raises(SystemExit, match="mended and not copied"):
         oracle.METHODS["simple_pose"].decode({}, None, published=True)

@@ -1,40 +1,20 @@
 """MultiPoseNet's Table 3 and Figure 2 as benchmarks: the network learns, baselines rank as published, clusters are found."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
-from prn_crowd import crowd
-from shared import REPOSITORY, shared
+from prn_clusters import cluster, clusters
+from prn_table3 import evaluate, figures, first_images, grouped
+from shared import shared
 
 from manypose.methods.catalog import build
 from manypose.methods.multiposenet.baselines import UCR, prior
-from manypose.methods.multiposenet.prn_data import People, read_people
+from manypose.methods.multiposenet.prn_data import read_people
 from manypose.methods.multiposenet.prn_file import BUNDLED, load_prn
 from manypose.poses.skeleton import COCO
 from manypose.training.prn import train
 
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-try:
-    from prn_clusters import cluster, clusters
-    from prn_table3 import evaluate, figures, first_images, grouped
-finally:
-    sys.path.remove(str(REPOSITORY / "benchmarks"))
-
 VAL = "data/coco_keypoints/person_keypoints_val2017_rebuilt.npz"
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    path = tmp_path_factory.mktemp("annotations") / "people.npz"
-    np.savez(path, **crowd())
-    return path
-
-
-@pytest.fixture(scope="module")
-def people(archive) -> People:
-    return read_people(archive)
 
 
 SMALL = {

@@ -1,26 +1,15 @@
 """People assembled from stored maps, against the true people: better than what the authors' program made of the same maps."""
 
-import importlib
-import sys
-
 import numpy as np
 import pytest
-from shared import REPOSITORY, parity_files
+import simple_pose_cases as cases
+from shared import parity_files
 
 PATHS = parity_files("simple_pose_prn", "decode/case_*.npz")
 
 
 @pytest.fixture(scope="module")
-def cases():
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("simple_pose_cases")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
-
-
-@pytest.fixture(scope="module")
-def rows(cases) -> dict:
+def rows() -> dict:
     return {path.stem: cases.row(path) for path in (p.values[0] for p in PATHS if p.values[0] is not None)}
 
 
@@ -31,7 +20,7 @@ def test_every_picture_is_read_better_than_by_the_authors(path, rows):
     assert row.false <= row.their_false
 
 
-def test_together(rows, cases):
+def test_together(rows):
     """On the mean and on the degraded pictures; a tenth more people than there are, where the authors' program gives half as many more."""
     if not rows:
         pytest.skip("no stored maps: they lie in the folder that MANYPOSE_SHARED names")
@@ -45,7 +34,7 @@ def test_together(rows, cases):
     assert all(name in text for name in (*rows, "degraded", "all"))
 
 
-def test_a_folder_without_pictures_is_told(tmp_path, cases, capsys):
+def test_a_folder_without_pictures_is_told(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cases.main(["--cases", str(tmp_path)])
     assert f"{tmp_path}: no case_*.npz" in capsys.readouterr().err

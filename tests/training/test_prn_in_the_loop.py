@@ -13,7 +13,7 @@ from manypose.cli.__main__ import main
 from manypose.methods.multiposenet.attention import AttentionPRN
 from manypose.methods.multiposenet.dense_prn import DensePRN
 from manypose.methods.multiposenet.prn import PRN
-from manypose.methods.multiposenet.prn_data import People, read_people
+from manypose.methods.multiposenet.prn_data import People
 from manypose.methods.multiposenet.prn_file import load_prn
 from manypose.methods.multiposenet.prn_train import PrnTrainingConfig
 from manypose.poses.skeleton import COCO
@@ -29,18 +29,6 @@ SIZES = {
 
 def newest(out: Path) -> str:
     return sorted((out / "checkpoints").iterdir())[-1].name
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("annotations") / "people.npz"
-    np.savez(path, **crowd())
-    return path
-
-
-@pytest.fixture(scope="module")
-def people(archive) -> People:
-    return read_people(archive)
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -5,23 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from prn_crowd import crowd
 
 from manypose.methods.multiposenet.baselines import prior
-from manypose.methods.multiposenet.prn_data import People, batches, order, points, ranges, read_people
+from manypose.methods.multiposenet.prn_data import batches, order, points, ranges
 from manypose.poses.skeleton import COCO
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    path = tmp_path_factory.mktemp("annotations") / "people.npz"
-    np.savez(path, **crowd())
-    return path
-
-
-@pytest.fixture(scope="module")
-def people(archive) -> People:
-    return read_people(archive)
 
 
 @given(st.lists(st.integers(0, 5)), st.integers(0, 2**32 - 1))

@@ -1,16 +1,13 @@
 """Targets against their definitions, written out plainly; against mirror images."""
 
-import importlib
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
-import pytest
+import simple_pose_targets as plainly
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import REPOSITORY
 from tiny_people import batch_of, random_people
 
 from manypose.methods.simple_pose.body import body_of
@@ -21,16 +18,6 @@ from manypose.poses.warp import Warp
 BODY = body_of(COCO)
 SIZE = (64, 96)
 GRID = (16, 24)
-
-
-@pytest.fixture(scope="module")
-def plainly():
-    """The speed of painting is measured there, against the definition written out, which serves here too."""
-    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    try:
-        yield importlib.import_module("simple_pose_targets")
-    finally:
-        sys.path.remove(str(REPOSITORY / "benchmarks"))
 
 
 def painted(people: np.ndarray) -> np.ndarray:
@@ -44,7 +31,7 @@ def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4))
-def test_maps_are_their_definition(plainly, seed, n):
+def test_maps_are_their_definition(seed, n):
     people = [random_people(seed, n, SIZE), random_people(seed + 1, 1, SIZE)]
     ours = targets(batch_of(people, SIZE), SIZE, BODY)["scale0"]
     assert ours.shape == (2, 50, *GRID)
@@ -149,7 +136,7 @@ def test_masks_of_joints_and_unknown_people():
     assert plain["scale0"][0, 48, :, 3].tolist() == [0.0] * 9 + [1.0] * 2 + [0.0] * 5
 
 
-def test_the_benchmark_compares_equal_maps(plainly, tmp_path):
+def test_the_benchmark_compares_equal_maps(tmp_path):
     rows = plainly.main(["--people", "1,3", "--repeats", "1", "--json", str(tmp_path / "rows.json")])
     assert [row["people"] for row in rows] == [1, 3]
     assert all(row["ratio"] > 0 for row in json.loads((tmp_path / "rows.json").read_text()))
