@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from prn_authors import authors_assign, authors_cells
 from shared import parity, parity_module
 
-from manypose.methods.multiposenet.published_prn import PublishedPRN, authors_assign, authors_cells
+from manypose.methods.multiposenet.published_prn import PublishedPRN
 from manypose.methods.multiposenet.region_maps import render
 from manypose.methods.multiposenet.roi import MARGIN
 
