@@ -1,4 +1,4 @@
-"""The truth as evaluation by head size takes it: MPII and PoseTrack."""
+"""Annotations for the evaluations that scale distances by head size: MPII and PoseTrack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from manypose.poses.skeleton import Skeleton
 __all__ = ["HeadScaledTruth", "head_size", "outside", "without_ignored"]
 
 OF_HEAD_BOX = 0.6
-"""The head's size as a part of its box's diagonal (MPII's evaluation)."""
+"""Head size over the diagonal of the head box (MPII's evaluation)."""
 
 
 def head_size(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
-    """What distances are measured in, from head boxes (xyxy): 0.6 of the diagonal.
+    """Head sizes, the unit of distances: 0.6 of the diagonal of head boxes (xyxy).
 
     >>> head_size(np.array([[0.0, 0.0, 30.0, 40.0]])).tolist()
     [30.0]
@@ -29,13 +29,13 @@ class HeadScaledTruth:
     """The annotated people of one photo, video frame or MPII group. Coordinates are pixels, integers are pixel centres.
 
     Args:
-        skeleton: what the k joints are.
-        image_id: the data set's.
-        keypoints: x, y, visibility (0 not labelled).
+        skeleton: names of the k joints.
+        image_id: of the data set.
+        keypoints: x, y, visibility (0: not labelled).
         head_sizes: 0.6 of the head box's diagonal, in pixels; NaN where the file gives no head box.
-        ids: track ids, where the data set has them.
-        ignored: polygons in which neither joints nor predictions count.
-        sequence: the video; frames of one video follow one another.
+        ids: track ids, if the data set has them.
+        ignored: polygons in which neither annotated nor predicted joints count.
+        sequence: name of the video; frames of a video are consecutive.
     """
 
     skeleton: Skeleton
@@ -58,7 +58,7 @@ class HeadScaledTruth:
 
     @property
     def labelled(self) -> Bool[np.ndarray, "n k"]:
-        """Which joints count."""
+        """Which joints are labelled."""
         return self.keypoints[..., 2] > 0
 
 
@@ -81,10 +81,7 @@ def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarr
 
 
 def without_ignored(poses: Poses, truth: HeadScaledTruth) -> tuple[Poses, HeadScaledTruth]:
-    """Both without the joints in ignored regions, and without people who then have no joint left.
-
-    Where a frame has no such region nothing changes.
-    """
+    """Predictions and truth without the joints in ignored regions, and without the people who then have no joints."""
     if not truth.ignored:
         return poses, truth
     scores = np.where(outside(poses.keypoints, truth.ignored), poses.keypoint_scores, 0).astype(poses.keypoint_scores.dtype)

@@ -1,7 +1,7 @@
-"""MPII Human Pose: photos of people at what they do, 16 joints, one person or groups of several.
+"""MPII Human Pose: photos of everyday activities, 16 joints, single people and groups.
 
-Source: Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014; the evaluation's protocol at
-http://human-pose.mpi-inf.mpg.de/#evaluation. Coordinates count from 0 here (MPII's files count from 1, see `mpii_files`).
+Source: Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014; evaluation protocol:
+http://human-pose.mpi-inf.mpg.de/#evaluation. Coordinates start at 0 here; MPII's files start at 1 (see `mpii_files`).
 """
 
 from collections.abc import Sequence
@@ -31,17 +31,17 @@ def mpii(
     heads: str | Path | None = None,
     **reading: Unpack[Reading],
 ) -> Photos:
-    """MPII's photos as samples, masked outside the labelled people's boxes: not everybody in MPII's photos is labelled.
+    """MPII's photos as samples. The mask is 0 outside the labelled people's boxes, since MPII leaves some people unlabelled.
 
     Args:
         images: folder of the photos.
         annotations: ``train.json`` or ``valid.json``, ``train.h5`` or ``valid.h5``, or ``mpii_human_pose_v1_u12_1.mat``.
         heads: see `read_mpii`.
-        reading: see `manypose.data.coco`; the margin of a person's box in the mask is 0 unless it is given.
+        reading: see `manypose.data.coco`; `margin` is 0 by default.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used at all, or no photo is there; the message names the file.
+        ValueError: the file cannot be read, or none of its photos exists; the message names the file.
     """
     root, people = Path(images), read_mpii(annotations, heads)
     if not root.is_dir():
@@ -71,7 +71,7 @@ def mpii(
 
 
 def by_photo(people: MpiiPeople) -> dict[str, list[int]]:
-    """The people of each photo, photos in the order of their first person."""
+    """Indices of the people of each photo, in the order of each photo's first person."""
     rows: dict[str, list[int]] = {}
     for i, name in enumerate(people.images):
         rows.setdefault(name, []).append(i)
@@ -79,7 +79,7 @@ def by_photo(people: MpiiPeople) -> dict[str, list[int]]:
 
 
 def image_ids(images: Sequence[str]) -> dict[str, int]:
-    """A number for each photo: that in its name (``005808361.jpg``), or where not all names are numbers its place from 1."""
+    """An image id for each photo: the number in its name (``005808361.jpg``), or its place from 1 where a name is not a number."""
     names = list(dict.fromkeys(images))
     stems = [Path(n).stem for n in names]
     digits = all(s.isascii() and s.isdigit() for s in stems) and len({int(s) for s in stems}) == len(stems)
@@ -87,14 +87,14 @@ def image_ids(images: Sequence[str]) -> dict[str, int]:
 
 
 def person_boxes(people: MpiiPeople) -> Float[np.ndarray, "n 4"]:
-    """Square xyxy boxes as MPII's users crop them: 200 · scale wide, about the centre moved down by 15 · scale."""
+    """The usual square crop of each person, xyxy: 200 · scale wide, about the centre moved down by 15 · scale."""
     middle = people.centers + np.array([0.0, 15.0]) * people.scales[:, None]
     half = 100 * people.scales[:, None]
     return np.concatenate([middle - half, middle + half], 1)
 
 
 def truths(people: MpiiPeople, groups: Sequence[Sequence[int]] | None = None) -> list[HeadScaledTruth]:
-    """The truth photo by photo, or group by group (the image id is then the group's number), for `manypose.evaluation.metrics.pckh`."""
+    """The truth of each photo, or of each group (the image id is then the group's number), for `manypose.evaluation.metrics.pckh`."""
     if groups is not None:
         return [_truth(people, list(rows), number) for number, rows in enumerate(groups)]
     ids = image_ids(people.images)
@@ -109,10 +109,10 @@ def _truth(people: MpiiPeople, rows: list[int], number: int) -> HeadScaledTruth:
 
 
 def read_groups(path: str | Path, people: MpiiPeople) -> list[list[int]]:
-    """MPII's groups (``groups_v12.mat``) as indices of `people`: every group none of whose people stands apart.
+    """MPII's groups (``groups_v12.mat``) as indices of `people`, without groups that contain a sufficiently separated person.
 
     Raises:
-        FileNotFoundError, ValueError: not that file, or `people` are not of the official .mat.
+        FileNotFoundError, ValueError: not that file, or `people` were not read from the official .mat.
     """
     if not people.listing:
         raise ValueError(f"{people.name}: groups are numbered as in the official .mat; read the people from that")
@@ -134,11 +134,11 @@ def read_groups(path: str | Path, people: MpiiPeople) -> list[list[int]]:
 
 
 def group_poses(poses: Poses, people: MpiiPeople, rows: Sequence[int], margin: float = 50.0) -> Poses:
-    """Of the people found in a photo those of one group.
+    """The detected people of a photo that belong to one group.
 
-    MPII tells where a group is (the box around its people's centres) and how large its people are on average, but leaves it to the method
-    how much around that box is searched. Here a person belongs to it whose joints' mean lies in the box enlarged by `margin` · mean scale
-    on every side (50: a quarter of a person's height).
+    MPII gives the box around the centres of a group's people and their mean scale, and leaves the size of the search region to the
+    method. Here a person belongs to the group if the mean of its joints lies in that box, enlarged on every side by `margin` · mean scale
+    (50 is a quarter of a person's height).
     """
     centers, pad = people.centers[list(rows)], margin * people.scales[list(rows)].mean()
     there = poses.keypoint_scores > 0

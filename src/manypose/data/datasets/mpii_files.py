@@ -1,8 +1,7 @@
-"""The three files in which MPII's users have its people: HRNet's JSON, the stacked hourglass authors' HDF5, and the official .mat.
+"""Readers of the three common files of MPII's people: HRNet's JSON, the stacked hourglass authors' HDF5, and the official .mat.
 
-All of them count pixels from 1, as MATLAB does (the HDF5's positions are cut to whole numbers); what is read here counts from 0. A person's
-``scale`` is the height in units of 200 pixels, ``center`` (``objpos``) a point about the hips; the HDF5 has both already moved and enlarged
-for a crop.
+All three count pixels from 1, as MATLAB does; the HDF5 holds whole numbers. Arrays here count from 0. ``scale`` is a person's height
+in units of 200 pixels, ``center`` (``objpos``) a point near the hips. In the HDF5 both are already changed for a crop; this is undone.
 """
 
 import json
@@ -26,21 +25,21 @@ K = len(MPII)
 
 @dataclass(frozen=True)
 class MpiiPeople:
-    """People of MPII, in the file's order. Coordinates are pixels and count from 0.
+    """People of MPII, in the file's order. Coordinates are pixels from 0.
 
     Args:
         name: the file.
-        images: each person's photo.
+        images: file name of each person's photo.
         keypoints: x, y, visibility (2 where the file does not say whether a labelled joint is hidden).
         head_sizes: 0.6 of the head box's diagonal; NaN where the file has no head boxes.
-        centers: about the hips.
+        centers: points near the hips.
         scales: height / 200 pixels.
-        rows: each person's number in the file, from 0; people who cannot be used are left out.
-        total: how many people the file has, for predictions that are given as one array.
-        places: number of the photo in `listing` and of the person in the photo, from 0; -1 where the file does not say.
-        single: a person who stands apart, whom MPII's single-person evaluation counts; the JSON and the HDF5 have only such people.
-        listing: photos of the official file's split: name, number of people, number among all photos (from 0).
-        report: what is wrong with the file.
+        rows: index of each person in the file; people with errors are left out.
+        total: number of people in the file, which is the length of prediction arrays.
+        places: index of the photo in `listing` and of the person in the photo; -1 where the file does not say.
+        single: "sufficiently separated" people, whom the single-person evaluation counts; all people of the JSON and the HDF5 are.
+        listing: photos of the official file's split: name, number of people, index among all photos.
+        report: problems of the file.
     """
 
     name: str
@@ -72,12 +71,12 @@ def read_mpii(annotations: str | Path, heads: str | Path | None = None, split: L
     Args:
         annotations: ``.json``, ``.h5`` or the official ``.mat``.
         heads: for JSON, which has no head boxes, the file that has them: HRNet's ``gt_valid.mat`` or the hourglass ``valid.h5``. Without
-            it, ``gt_<name>.mat`` beside the JSON is taken where it is there.
-        split: of the official file: the annotated people, or those of the test set, whose joints are not published.
+            it, ``gt_<name>.mat`` beside the JSON is taken if it exists.
+        split: of the official file; joints of the test set are not published.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file cannot be used at all, or the heads are of other people; the message names the file.
+        ValueError: the file cannot be read, or the heads belong to other people; the message names the file.
     """
     path = Path(annotations)
     if path.suffix == ".json":
@@ -93,7 +92,7 @@ def read_mpii(annotations: str | Path, heads: str | Path | None = None, split: L
 
 
 def _collect(name: str, entries: list[dict[str, Any]], total: int, report: Report, listing: tuple = ()) -> MpiiPeople:
-    """Checked entries as arrays; bad ones are reported and left out."""
+    """The valid entries as arrays; invalid ones are reported and left out."""
     good = _once([e for e in entries if _usable(e, report)], report)
     if not good:
         raise ValueError(f"{name}: no person of {total} can be used\n{report}")
@@ -117,7 +116,7 @@ def _collect(name: str, entries: list[dict[str, Any]], total: int, report: Repor
 
 
 def _usable(e: dict[str, Any], report: Report) -> bool:
-    """Whether everything about a person is a number; joints and position are already arrays of the right shape, or None."""
+    """Whether an entry is valid; its joints and centre are arrays of the right shape, or None."""
     if e["keypoints"] is None:
         wrong = "joints are not 16 pairs of numbers with a visibility each"
     elif not np.isfinite(e["keypoints"]).all():
@@ -137,7 +136,7 @@ def _usable(e: dict[str, Any], report: Report) -> bool:
 
 
 def _once(entries: list[dict[str, Any]], report: Report) -> list[dict[str, Any]]:
-    """Without people who are listed again, joint for joint."""
+    """The entries without exact repetitions."""
     seen: dict[tuple, Any] = {}
     kept = []
     for e in entries:
@@ -160,7 +159,7 @@ def _from_json(path: Path) -> MpiiPeople:
     if not isinstance(given, list) or not given or not all(isinstance(p, dict) for p in given):
         raise ValueError(f"{path}: MPII's JSON is a list of people with image, joints, joints_vis, center and scale")
     if not any("joints" in p for p in given):
-        raise ValueError(f"{path}: nobody in it has 'joints': the test set's annotations are not published")
+        raise ValueError(f"{path}: no person has 'joints': the test set's annotations are not published")
     entries = []
     for row, p in enumerate(given):
         center = numbers(p.get("center"))
@@ -206,7 +205,7 @@ def _from_h5(path: Path) -> MpiiPeople:
 
 
 def _text(name: Any) -> str:
-    """A file name as HDF5 files have it: bytes, or an array of character codes."""
+    """A file name of an HDF5 file: bytes, or an array of character codes."""
     if isinstance(name, bytes):
         return name.decode("ascii", "replace").rstrip("\0 ")
     return "".join(map(chr, np.asarray(name, int).tolist())).rstrip("\0 ") if isinstance(name, np.ndarray) else str(name)
@@ -246,7 +245,7 @@ def _name(photo: Any) -> str:
 
 
 def _annotated(rect: dict, split: str) -> bool:
-    """People without joints (of the test set: without a position) take no part; MPII lists them all the same."""
+    """Whether a listed person has joints, or in the test split a position."""
     position = rect.get("objpos")
     if split == "test":
         return isinstance(position, dict)

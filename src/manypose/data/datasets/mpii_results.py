@@ -1,4 +1,4 @@
-"""Predictions for MPII: what its users' programs exchange (``preds``), and what its organisers evaluate (``pred``), in and out.
+"""Files of predictions for MPII: the common ``preds`` arrays (read and written), and the organisers' ``pred`` structures (written).
 
 Files count pixels from 1, arrays here from 0. Formats: http://human-pose.mpi-inf.mpg.de/#evaluation.
 """
@@ -23,11 +23,11 @@ K = len(MPII)
 
 
 def read_preds(path: str | Path, people: MpiiPeople) -> Float[np.ndarray, "n 16 2"]:
-    """Predicted joints of `people`, one for each, from an ``.h5`` or ``.mat`` file with ``preds`` of shape (N,16,2) or (2,16,N).
+    """Predicted joints of each of `people`, from an ``.h5`` or ``.mat`` file with ``preds`` of shape (N,16,2) or (2,16,N).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: of other people (N is `people.total`), not numbers or not finite; the message names the file and the first person.
+        ValueError: N is not `people.total`, or values are not finite numbers; the message names the file and the first person.
     """
     h5 = Path(path).suffix in (".h5", ".hdf5")
     preds = np.asarray(load_h5(path, "preds")[0] if h5 else load_mat(path, "preds"))
@@ -52,10 +52,10 @@ def _finite(keypoints: Float[np.ndarray, "n 16 2"], people: MpiiPeople, where: s
 
 
 def write_preds(path: str | Path, people: MpiiPeople, keypoints: Float[np.ndarray, "n 16 2"]) -> Path:
-    """Write ``preds`` (N,16,2), one row for each person of the file of `people`, as ``.h5`` or ``.mat``; rows that are not asked for are 0.
+    """Write ``preds`` (N,16,2) as ``.h5`` or ``.mat``, one row for each person of the file that `people` come from; other rows are 0.
 
     Raises:
-        ValueError: a number of people other than `people`'s, joints that are not finite, or another suffix.
+        ValueError: the numbers of `people` and `keypoints` differ, joints are not finite, or the suffix is another one.
     """
     path = Path(path)
     _same(people, len(keypoints), path)
@@ -87,15 +87,15 @@ def _same(people: MpiiPeople, given: int, path: Path) -> None:
 
 
 def write_singles(path: str | Path, people: MpiiPeople, keypoints: Float[np.ndarray, "n 16 2"]) -> Path:
-    """Write ``pred_keypoints_mpii.mat`` for the single-person evaluation: the split's photos with the joints of the people given.
+    """Write ``pred_keypoints_mpii.mat`` for the single-person evaluation: all photos of the split, with the joints of `people`.
 
     Args:
         path: the file to write.
-        people: of the official .mat (``split="test"`` for a submission), those that were predicted.
-        keypoints: their joints, in order.
+        people: the predicted people, read from the official .mat (``split="test"`` for a submission).
+        keypoints: the joints of each of `people`.
 
     Raises:
-        ValueError: `people` are not of the official .mat, their number differs, or joints are not finite.
+        ValueError: `people` were not read from the official .mat, the numbers differ, or joints are not finite.
     """
     path = Path(path)
     _same(people, len(keypoints), path)
@@ -111,16 +111,16 @@ def write_singles(path: str | Path, people: MpiiPeople, keypoints: Float[np.ndar
 
 
 def write_groups(path: str | Path, people: MpiiPeople, groups: Sequence[Sequence[int]], poses: Sequence[Poses]) -> Path:
-    """Write ``pred_keypoints_mpii_multi.mat`` for the multi-person evaluation: group by group the people found, with joint scores.
+    """Write ``pred_keypoints_mpii_multi.mat`` for the multi-person evaluation: the detected people of each group, with joint scores.
 
     Args:
         path: the file to write.
-        people: of the official .mat.
-        groups: indices of `people`, as `manypose.data.datasets.mpii.read_groups` gives them.
-        poses: what was found in each group.
+        people: read from the official .mat.
+        groups: indices of `people`, from `manypose.data.datasets.mpii.read_groups`.
+        poses: the detected people of each group.
 
     Raises:
-        ValueError: not as many results as groups, another skeleton, or joints that are not finite.
+        ValueError: the numbers of results and groups differ, the skeleton is not MPII's, or joints are not finite.
     """
     path = Path(path)
     if len(groups) != len(poses):
@@ -139,7 +139,7 @@ def write_groups(path: str | Path, people: MpiiPeople, groups: Sequence[Sequence
 
 
 def _rect(keypoints: Float[np.ndarray, "16 2"] | None, scores: Float[np.ndarray, " 16"] | None = None) -> dict[str, Any]:
-    """One person as MPII has it: points by joint number; joints that were not found (score 0) are left out."""
+    """One person in MPII's form: points with joint numbers; joints with score 0 are left out."""
     if keypoints is None:
         return {"annopoints": np.zeros((0, 0))}
     points = [{"id": float(j), "x": float(x) + 1, "y": float(y) + 1} for j, (x, y) in enumerate(keypoints)]

@@ -1,8 +1,8 @@
-"""PoseTrack18: videos with people's joints, track ids and regions to ignore, one JSON file a video.
+"""PoseTrack18: videos with joints, track ids and ignored regions, one JSON file per video.
 
-Source: Andriluka et al., PoseTrack: A Benchmark for Human Pose Estimation and Tracking, CVPR 2018. The files list 17 joints in COCO's
-places; the ears are never labelled and are left out here, so the joints are the 15 of `manypose.poses.skeleton.POSETRACK`. A joint is
-labelled unless position and flag are all 0 (as PoseTrack's evaluation reads it).
+Source: Andriluka et al., PoseTrack: A Benchmark for Human Pose Estimation and Tracking, CVPR 2018. The files list 17 joints, as many as
+COCO. The ears are never labelled and are left out here, which leaves the 15 joints of `manypose.poses.skeleton.POSETRACK`. As in
+PoseTrack's evaluation, a joint is labelled unless its position and flag are all 0.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ __all__ = ["Video", "posetrack", "read_posetrack", "truths"]
 
 K = len(POSETRACK)
 AROUND = 0.15
-"""Where a person has no box, that around the joints enlarged by this part of its size on each side (PoseTrack's own rule)."""
+"""A person without a box gets the box around its joints, enlarged on each side by this part of its size (PoseTrack's rule)."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Video:
 
     Args:
         path: its JSON file.
-        given: what the file holds.
-        order: of each joint of `manypose.poses.skeleton.POSETRACK` its place in the file.
+        given: the file's content.
+        order: place in the file of each joint of `manypose.poses.skeleton.POSETRACK`.
         images: the entries of the frames, in the file's order.
         people: the annotations of each frame, by image id.
-        report: what is wrong with the file.
+        report: problems of the file.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Video:
 
     @property
     def name(self) -> str:
-        """The video's name: the file's without suffix."""
+        """The file's name without suffix."""
         return self.path.stem
 
 
@@ -61,7 +61,7 @@ def read_posetrack(annotations: str | Path) -> list[Video]:
 
     Raises:
         FileNotFoundError: no such file or folder.
-        ValueError: no JSON file in the folder, or one that is not PoseTrack18's; the message names it.
+        ValueError: the folder has no JSON file, or a file is not in PoseTrack18's format; the message names it.
     """
     path = Path(annotations)
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -98,7 +98,7 @@ def _video(path: Path) -> Video:
 
 
 def joint_order(categories: Sequence[Any], where: str) -> tuple[int, ...]:
-    """Of each of PoseTrack's 15 joints its place in a file's list.
+    """Place of each of PoseTrack's 15 joints in a file's list.
 
     Raises:
         ValueError: a joint is missing.
@@ -125,9 +125,9 @@ def joints_of(a: Mapping[str, Any], video: Video) -> Float[np.ndarray, "15 3"] |
 
 
 def truths(videos: Sequence[Video], name: str = "PoseTrack") -> tuple[list[HeadScaledTruth], Report]:
-    """The truth frame by frame, for `manypose.evaluation.metrics.posetrack`, and the files' problems; unlabelled frames have no people.
+    """The truth of each frame, for `manypose.evaluation.metrics.posetrack`, and the files' problems. Unlabelled frames have no people.
 
-    People without a head box or a track id, or whose track id is used again in the frame, are reported and left out.
+    People without a head box or track id, or with a track id that is used twice in the frame, are reported and left out.
     """
     report = Report(name, problems=[p for video in videos for p in video.report.problems])
     frames = [_frame(video, image, report) for video in videos for image in video.images]
@@ -159,7 +159,7 @@ def _frame(video: Video, image: Mapping[str, Any], report: Report) -> HeadScaled
 
 
 def ignored_regions(image: Mapping[str, Any], report: Report) -> list[Float[np.ndarray, "_ 2"]]:
-    """A frame's polygons; one that is no polygon is reported and left out."""
+    """A frame's ignored regions as polygons; invalid ones are reported and left out."""
     regions = []
     xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
     for place in range(max(len(xs), len(ys))):
@@ -175,17 +175,17 @@ def ignored_regions(image: Mapping[str, Any], report: Report) -> list[Float[np.n
 
 
 def posetrack(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
-    """Labelled frames as samples, the mask 0 in ignored regions. Other arguments as of `manypose.data.coco`.
+    """Labelled frames as samples. The mask is 0 in ignored regions.
 
     Args:
         images: PoseTrack's root, in which ``images/val/…`` lies.
         annotations: the folder of per-video files, or one of them.
-        keep: see there.
-        reading: see there.
+        keep: see `manypose.data.coco`.
+        reading: see `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the files cannot be used at all; the message names them.
+        ValueError: the files cannot be read; the message names them.
     """
     report, root = Report(str(annotations)), Path(images)
     listed: list[dict[str, Any]] = []
@@ -203,7 +203,7 @@ def posetrack(images: str | Path, annotations: str | Path, keep: Keep = "annotat
 
 
 def _sized(image: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The frame's entry with height and width, which PoseTrack's own files lack; a missing picture is reported later."""
+    """The frame's entry with height and width, which PoseTrack's files lack; a missing picture is reported later."""
     if isinstance(image.get("height"), int) and isinstance(image.get("width"), int):
         return {**image}
     try:
@@ -215,7 +215,7 @@ def _sized(image: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def _rows(video: Video, image: Mapping[str, Any], report: Report) -> Iterator[dict[str, Any]]:
-    """A frame's people and ignored regions in COCO's form; a region is a crowd, which the mask leaves out."""
+    """A frame's people and ignored regions as COCO annotations; an ignored region becomes a crowd."""
     for a in video.people[image["id"]]:
         joints = joints_of(a, video)
         if isinstance(joints, str):
@@ -233,7 +233,7 @@ def _rows(video: Video, image: Mapping[str, Any], report: Report) -> Iterator[di
 
 
 def _seen(box: list[float], image: Mapping[str, Any]) -> list[float]:
-    """An xywh box cut to the frame: PoseTrack's boxes are of whole people, out of the picture too."""
+    """An xywh box cut at the frame's edge; PoseTrack's boxes reach beyond it."""
     x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[0] + box[2], image["width"]), min(box[1] + box[3], image["height"])
     return [x0, y0, x1 - x0, y1 - y0]
 

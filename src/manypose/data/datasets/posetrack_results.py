@@ -1,4 +1,4 @@
-"""Found people of videos as PoseTrack's server takes them: one JSON file a video, with joints, joint scores and track ids; in and out."""
+"""Files of results in PoseTrack's form, read and written: one JSON file per video, with joints, joint scores and track ids."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ PLACES = tuple(JOINTS.index(j) for j in POSETRACK.joints)
 
 
 def read_posetrack_results(results: str | Path, videos: Sequence[Video]) -> dict[int, Poses]:
-    """What was found in every frame of the videos, by image id.
+    """The detected people of every frame, by image id.
 
-    A joint was found unless position and flag are all 0; found joints with score 0 get the least positive score, so that they count.
-    A file without any ``track_id`` gives people without ids, for keypoint AP alone.
+    A joint is detected unless its position and flag are all 0; detected joints with score 0 get the smallest positive score.
+    People of a file without any ``track_id`` have no ids; only keypoint AP can be computed from them.
 
     Args:
-        results: a folder with a file for each video, of the same name, or the file itself where there is one video.
-        videos: what was annotated.
+        results: a folder with a file of the same name for each video, or the file of a single video.
+        videos: the annotated videos.
 
     Raises:
         FileNotFoundError: a video's file is missing.
-        ValueError: the first thing that is wrong, by file and annotation id.
+        ValueError: a file is wrong; the message names the file, the first wrong annotation and the reason.
     """
     root = Path(results)
     if not root.exists():
@@ -102,15 +102,15 @@ def _poses(people: Sequence[Mapping[str, Any]], n: int, order: Sequence[int], tr
 
 
 def write_posetrack(folder: str | Path, videos: Sequence[Video], found: Mapping[int, Poses]) -> list[Path]:
-    """Write one file of results for each video, named as the annotations' file; frames of which `found` has nothing have nobody.
+    """Write one file of results for each video, with the name of its annotation file; frames absent from `found` have no people.
 
     Args:
-        folder: made where it is not there.
-        videos: whose frames were looked at (the test set's files too).
-        found: people by image id, PoseTrack's joints, with track ids.
+        folder: created if it does not exist.
+        videos: the videos that were predicted on, of the test set too.
+        found: people by image id, with PoseTrack's joints and track ids.
 
     Raises:
-        ValueError: an unknown image, another skeleton, no or repeated track ids, or numbers that are not finite; nothing is written then.
+        ValueError: an unknown image, another skeleton, missing or repeated track ids, or numbers that are not finite; nothing is written.
     """
     known = {image["id"] for video in videos for image in video.images}
     if unknown := sorted(set(found) - known):
