@@ -44,7 +44,7 @@ def test_types():
 
 
 SOURCE = REPOSITORY / "src/manypose"
-FLOORS = ("io", "poses", "data nn", "methods", "weights tracking", "inference", "training evaluation export", "cli", "__main__")
+FLOORS = ("io", "poses", "data nn", "methods", "weights tracking", "inference", "training evaluation export", "serve", "cli", "__main__")
 
 
 def modules() -> dict[str, Path]:

@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "label": ("manypose.training.self_training:label", "annotate the people that a data set leaves out, to train on them (self-training)"),
     "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),
     "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
+    "serve": ("manypose.serve.command:serve", "serve photos and videos over HTTP, with a page that shows the people"),
     "models": ("manypose.cli.models:models", "list the models, their size, cost and figures"),
     "bench decode": ("manypose.cli.bench:decode", "measure how long grouping takes, by the number of people"),
     "bench network": ("manypose.cli.bench:network", "measure how long a network takes, by the size of its input"),

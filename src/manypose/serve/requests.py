@@ -1,0 +1,179 @@
+"""What a request holds: its options, and its photos, which are read within limits. No path is ever taken from a request."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+import numpy as np
+from fastapi import Request
+from jaxtyping import UInt8
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from starlette.datastructures import UploadFile
+
+from manypose.inference.options import PredictOptions, changed
+from manypose.io import photos
+from manypose.io.printable import printable
+from manypose.serve.limits import Limits, Refused, affordable
+
+__all__ = ["OPTIONS", "Photo", "Query", "Video", "asked", "decode", "fetched", "label", "parameters", "sent"]
+
+Photo = tuple[str, bytes]
+"""What an upload is called, and its bytes."""
+
+OPTIONS = [f.name for f in fields(PredictOptions) if f.name not in ("batch_size", "published")]
+"""The options that a request may have: all but those that change memory and time alone, or that make inputs of any size."""
+
+_HINTS = get_type_hints(PredictOptions)
+_FIELDS: dict[str, Any] = {name: (_HINTS[name] | None, None) for name in OPTIONS}
+
+
+class _Common(BaseModel):
+    """What every request may ask for."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str | None = None
+    format: str | None = None
+    boxes: bool = False
+
+
+class _ForPhotos(_Common):
+    image_id: int = 1
+    draw_threshold: float | None = None
+
+
+class _ForVideos(_Common):
+    track: bool = True
+    draw: bool = True
+
+
+Query = create_model("Query", __base__=_ForPhotos, **_FIELDS)
+"""The query of a request for photos."""
+
+Video = create_model("Video", __base__=_ForVideos, **_FIELDS)
+"""The query of a request for a video."""
+
+
+def parameters(kind: type[BaseModel]) -> dict[str, Any]:
+    """The query's part of the OpenAPI description."""
+    shapes = kind.model_json_schema()["properties"]
+    return {"parameters": [{"in": "query", "name": name, "required": False, "schema": shape} for name, shape in shapes.items()]}
+
+
+def asked(request: Request, kind: type[BaseModel], defaults: PredictOptions, limits: Limits) -> tuple[Any, PredictOptions]:
+    """What a request's query asks for, and how to predict.
+
+    Raises:
+        Refused: an unknown name or a value that makes no sense (422).
+    """
+    given: dict[str, Any] = dict(request.query_params)
+    if "scales" in given:
+        given["scales"] = [word for text in request.query_params.getlist("scales") for word in text.split(",")]
+    try:
+        query = kind.model_validate(given)
+        named = {name: getattr(query, name) for name in OPTIONS if getattr(query, name) is not None}
+        options = changed(defaults, **named)
+    except ValidationError as e:
+        first = e.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        near = "no such option; there are " + ", ".join(kind.model_fields) if first["type"] == "extra_forbidden" else first["msg"]
+        raise Refused(422, f"{printable(place)[:80]}: {near}") from None
+    except ValueError as e:
+        raise Refused(422, str(e)) from None
+    affordable(options, limits)
+    return query, options
+
+
+def label(name: str | None, else_: str) -> str:
+    """What an upload is called in answers and errors: its file's name without folders, on one line; never a place on this machine."""
+    said = printable(re.split(r"[/\\]", name or "")[-1]).strip()[:120]
+    return said or else_
+
+
+async def sent(request: Request, limits: Limits, hosts: Sequence[str] = ()) -> list[Photo] | str:
+    """The photos of a request, or the address of one.
+
+    Args:
+        request: multipart/form-data with a file or several; ``{"url": ...}`` as application/json; anything else is a photo's bytes.
+        limits: how many photos a batch may have.
+        hosts: from where addresses may be fetched.
+
+    Raises:
+        Refused: no photo, too many, or an address where none are taken.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=limits.max_photos, max_fields=20) as form:
+            files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+            if not files:
+                raise Refused(422, "the form has no file; send a photo: curl -F image=@photo.jpg ADDRESS")
+            return [(label(file.filename, f"photo {i}"), await file.read()) for i, file in enumerate(files)]
+    content = await request.body()
+    if kind == "application/json":
+        return _address(content, hosts)
+    if not content:
+        raise Refused(422, "the request has no photo; send its bytes, or a form with a file")
+    return [("the photo", content)]
+
+
+def _address(content: bytes, hosts: Sequence[str]) -> str:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Refused(422, "the body is no JSON; send a photo's bytes or a form with a file") from None
+    address = body.get("url") if isinstance(body, dict) else None
+    if not isinstance(address, str) or set(body) != {"url"}:
+        raise Refused(422, 'JSON is for addresses alone: {"url": "https://HOST/photo.jpg"}; send a photo\'s bytes or a form with a file')
+    if not hosts:
+        raise Refused(403, "this service fetches no addresses; send the photo itself")
+    return address
+
+
+def fetched(address: str, hosts: Sequence[str], limits: Limits) -> Photo:
+    """The photo at an http or https address of an allowed host; redirections are not followed.
+
+    Raises:
+        Refused: another host (403), or it cannot be fetched (422).
+    """
+    try:
+        parts = urlsplit(address)
+        where = parts.hostname or ""
+        port = parts.port
+    except ValueError:
+        raise Refused(422, "the url is no address") from None
+    allowed = {where, f"{where}:{port}"} & {h.lower() for h in hosts}
+    if parts.scheme not in ("http", "https") or not allowed or parts.username is not None:
+        raise Refused(403, "this service fetches nothing from that address; the hosts it may use were named when it was started")
+    if re.search(r"[\x00-\x20\x7f-\uffff]", address):
+        raise Refused(422, "the url has characters that must be written as %XX")
+    most = int(limits.max_megabytes * 1e6)
+    connection = (HTTPSConnection if parts.scheme == "https" else HTTPConnection)(where, port, timeout=min(30, limits.max_seconds))
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers={"User-Agent": "manypose"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise Refused(422, f"the address cannot be fetched: it answers {answer.status}")
+        content = answer.read(most + 1)
+    except (OSError, HTTPException) as e:
+        raise Refused(422, f"the address cannot be fetched ({type(e).__name__})") from None
+    finally:
+        connection.close()
+    if len(content) > most:
+        raise Refused(413, f"the photo at the address is larger than {limits.max_megabytes:g} MB")
+    return label(parts.path, "the photo"), content
+
+
+def decode(photo: Photo, limits: Limits) -> UInt8[np.ndarray, "H W 3"]:
+    """A photo's pixels.
+
+    Raises:
+        Refused: it is damaged, too large, or none (422).
+    """
+    try:
+        return photos.read(photo[0], limits.pixels, photo[1])
+    except ValueError as e:
+        said = str(e).partition("; if you trust it")[0]  # how the operator may raise the limit does not concern a client
+        raise Refused(413 if said != str(e) else 422, said) from None
