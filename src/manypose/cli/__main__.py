@@ -22,6 +22,7 @@ from typing import Any
 from manypose import __version__
 from manypose.cli.arguments import CONFIG_OPTIONS, arguments, configured, hint, sort_words
 from manypose.cli.help import page
+from manypose.cli.own_data import SHORTHANDS, expanded
 from manypose.cli.signature import Parameter, Verb, read_verb
 
 __all__ = ["VERBS", "main"]
@@ -99,6 +100,7 @@ def _run(argv: list[str]) -> int:
     _say(quiet, verbose)
     words = [(name, value) for name, value in words if verb.find(name.split(".")[0]) or name not in ("quiet", "verbose")]
     function = _load(name)
+    words = expanded(words) if name == "train" else words
     given = configured(function, words, prog) if config else arguments(function, verb, words)
     with open(os.devnull, "w") if quiet else nullcontext(sys.stdout) as out, redirect_stdout(out):
         code = function(**given)
@@ -108,7 +110,7 @@ def _run(argv: list[str]) -> int:
 def _shared(verb: Verb, config: bool) -> list[Parameter]:
     """The options that every verb has beside its own."""
     more = [p for p in (QUIET, VERBOSE) if verb.find(p.name) is None]
-    return [*more, *(CONFIG_OPTIONS if config else ())]
+    return [*more, *(CONFIG_OPTIONS if config else ()), *(SHORTHANDS if verb.find("schedule") and config else ())]
 
 
 def _load(verb: str) -> Callable[..., Any]:

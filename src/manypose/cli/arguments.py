@@ -208,6 +208,8 @@ def parse_config(function: Callable[..., Any], words: Words, prog: str) -> tuple
             tree = read_config(Path(value), allow_env, allow_import)
             mappings |= {key: tree[key] for key in dicts if isinstance(tree.get(key), dict)}
             argv.append(f"--config={json.dumps(tree)}")
+        elif name == "tree":  # a config that the command line made itself
+            argv.append(f"--config={value}")
         elif first in dicts and path:  # jsonargparse would put {"truth": False} in place of all that the config says of `mimic`
             mappings[first] = _changed(mappings.get(first) or {}, path, yaml.safe_load(value))
             argv.append(f"--{first}={json.dumps(mappings[first])}")

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from manypose.data.datasets.coco import read_coco
 from manypose.data.datasets.coco_json import AREA_OF_BOX
 from manypose.data.datasets.custom import describe
+from manypose.data.datasets.labelling_tools import read_annotations
 from manypose.data.photos import segmentation
 from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, BoxesByImage, EvalImage, PosesByImage, Score
 from manypose.evaluation.foreign_results import read_folder
@@ -48,9 +49,12 @@ def ochuman(request: BenchmarkSpec) -> Benchmark:
 def custom(request: BenchmarkSpec) -> Benchmark:
     """COCO's keypoint AP with a data set's own joints and sigmas."""
     said = describe(request.dataset)
-    category = request.category or (said.category if request.annotations is None else None)
+    said = describe(request.dataset, "val") if "val" in said.parts else said
+    own = request.annotations is None
+    category = request.category or (said.category if own else None)
     given = replace(request, images=request.images or said.images, annotations=request.annotations or said.annotations, category=category)
-    return _coco_style(given, said.skeleton, f"{Path(request.dataset).stem} (own data set)")
+    part = f", {said.parts[-1]}" if said.parts else ""
+    return _coco_style(given, said.skeleton, f"{Path(request.dataset).stem} (own data set{part})", content=said.content if own else None)
 
 
 def _coco_name(annotations: Path) -> str:
@@ -59,10 +63,13 @@ def _coco_name(annotations: Path) -> str:
     return f"COCO {part}" if part in ("val2017", "train2017", "val2014", "train2014") else f"{part} photos ({annotations.name})"
 
 
-def _coco_style(request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Literal["annotated", "box"] = "annotated") -> Benchmark:
+def _coco_style(
+    request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Literal["annotated", "box"] = "annotated", content: Any = None
+) -> Benchmark:
     assert request.annotations is not None
-    area = request.area or area
-    truth = read_truth(request.annotations, skeleton, area, "people" if request.photos == "people" else "all", request.category)
+    area, file = request.area or area, str(request.annotations)
+    content = read_annotations(request.annotations, request.images, skeleton.joints) if content is None else content
+    truth = read_truth(content, skeleton, area, "people" if request.photos == "people" else "all", request.category, file)
     shots, missing = ([], 0) if request.images is None else _shots(truth, request.images)
     if missing and request.photos != "present":
         raise FileNotFoundError(
@@ -71,7 +78,7 @@ def _coco_style(request: BenchmarkSpec, skeleton: Skeleton, name: str, area: Lit
         )
     if missing:
         shots = [s for s in shots if s.path.is_file()]
-        truth = read_truth(request.annotations, skeleton, area, [s.id for s in shots], request.category)
+        truth = read_truth(content, skeleton, area, [s.id for s in shots], request.category, file)
     by_crowd = skeleton == CROWDPOSE and area == "box"
 
     def of_results(results: Results, boxes: Results) -> Score:

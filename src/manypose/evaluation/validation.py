@@ -26,14 +26,16 @@ class OnDataset:
     Args:
         images: folder of the photos.
         annotations: their COCO file.
+        dataset: the YAML file of a data set of one's own, in place of both: its part ``val``.
         only: a text file of image ids, one a line; None: all photos.
         flip: look at the mirrored photos too.
         boxes: of methods that look at one person at a time.
         sizes: heights and widths of a person's crop to be measured besides the method's own, for such methods.
     """
 
-    images: Path
-    annotations: Path
+    images: Path | None = None
+    annotations: Path | None = None
+    dataset: str = "coco"
     only: str | None = None
     flip: bool = False
     boxes: str = "annotated"
@@ -50,14 +52,16 @@ class OnDataset:
                     one.input_size = tuple(size)
                 boxes = self.boxes if isinstance(one, TopDownMethod) else None
                 options = replace(EVALUATION, flip=self.flip)
-                found = evaluate(model=Model(one), images=self.images, annotations=path, options=options, boxes=boxes, quiet=True)
+                found = evaluate(
+                    model=Model(one), dataset=self.dataset, images=self.images, annotations=path, options=options, boxes=boxes, quiet=True
+                )
                 end = "" if size is None else f"_{size[0]}"
                 figures |= {f"held_out{end}/{name}": value for name, value in list(found.figures.items())[:3]}
         return figures
 
-    def _part(self, folder: Path) -> Path:
+    def _part(self, folder: Path) -> Path | None:
         """The annotations of the chosen photos, as a file."""
-        if self.only is None:
+        if self.only is None or self.annotations is None:
             return self.annotations
         chosen, whole = listed_ids(self.only) or frozenset(), json.loads(Path(self.annotations).read_text())
         whole["images"] = [image for image in whole["images"] if str(image["id"]) in chosen]

@@ -16,8 +16,8 @@ from manypose.weights import files as weights_files
 
 __all__ = ["Detector", "find_detector", "torchvision_names"]
 
-PERSON = 1
-"""The label of people in all of torchvision's detectors."""
+PERSON = "person"
+"""What torchvision's detectors look for unless a name says otherwise."""
 
 
 def torchvision_names() -> list[str]:
@@ -32,7 +32,8 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
 
     Args:
         name: one of `torchvision_names`, or a model of this package (a name or a ``.safetensors`` file) that sees whole photos; with
-            ``@256`` after it the model looks at photos whose short side is 256 pixels, in place of its own size.
+            ``@256`` after it the model looks at photos whose short side is 256 pixels, in place of its own size. A detector of torchvision
+            may have one of COCO's categories after it, ``fasterrcnn_resnet50_fpn_v2:dog``, for models of other skeletons.
         weights: its weights, where they are not to be fetched: ``.pth`` of torchvision, or as `manypose.load` takes them.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
 
@@ -49,12 +50,14 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
         return method
     if side is not None:
         raise ValueError(f"{name}@{side}: a size can be chosen for models of this package only")
+    name, _, category = name.partition(":")
     if name not in torchvision_names():
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
         raise ValueError(f"no detector {name!r}; there are {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
+    label = _label(name, category or PERSON)
     where = choose_device(device)
     network = _fetched(name) if weights is None else _filled(name, weights)
-    return _detecting(network.to(where).eval(), where)
+    return _detecting(network.to(where).eval(), where, label)
 
 
 def _with_size(name: str) -> tuple[str, int | None]:
@@ -68,6 +71,17 @@ def _with_size(name: str) -> tuple[str, int | None]:
 
 
 # ── torchvision ──
+
+
+def _label(name: str, category: str) -> int:
+    """The number of a category in a detector of torchvision."""
+    import torchvision
+
+    names = torchvision.models.get_model_weights(name).DEFAULT.meta["categories"]  # pyright: ignore[reportAttributeAccessIssue]
+    if category not in names:
+        there = ", ".join(n for n in names if n not in ("N/A", "__background__"))
+        raise ValueError(f"{name}: finds no {category!r}; its categories are {there}")
+    return names.index(category)
 
 
 def _fetched(name: str) -> torch.nn.Module:
@@ -94,11 +108,11 @@ def _filled(name: str, path: str | Path) -> torch.nn.Module:
     return network
 
 
-def _detecting(network: torch.nn.Module, device: torch.device) -> Detector:
+def _detecting(network: torch.nn.Module, device: torch.device, label: int) -> Detector:
     def detect(photos: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> list[Float[np.ndarray, "n 5"]]:
         with torch.inference_mode():
             found = network([torch.from_numpy(p).to(device).permute(2, 0, 1).float() / 255 for p in photos])
-        rows = (torch.cat([f["boxes"], f["scores"][:, None]], 1)[f["labels"] == PERSON] for f in found)
+        rows = (torch.cat([f["boxes"], f["scores"][:, None]], 1)[f["labels"] == label] for f in found)
         return [r.cpu().numpy() for r in rows]
 
     return detect

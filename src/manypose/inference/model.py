@@ -194,6 +194,9 @@ class Model:
         if top_down and not (boxes or self.detector):
             raise ValueError(
                 "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or a detector (--detector NAME)"
+                if self.skeleton.of_people
+                else f"this model finds the joints of {self.skeleton.name!r} in boxes, and the package's detectors find people alone: "
+                "give the boxes (--boxes FILE), or a detector with its category, such as --detector fasterrcnn_resnet50_fpn_v2:dog"
             )
         if top_down and (options.scales != (1.0,) or options.size is not None or options.published):
             raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
@@ -213,7 +216,8 @@ def load(name: str | Path | None = None, *, weights: str | Path | None = None, d
     """
     method = weights_files.load(name, weights=weights, device=device, **overrides)
     line = MODELS.get(weights_files.line_of(name))
-    return Model(method, line.detector if line is not None and isinstance(method, TopDownMethod) else "", str(name or "default"))
+    finds = line is not None and isinstance(method, TopDownMethod) and method.skeleton.of_people  # the detectors find people alone
+    return Model(method, line.detector if line is not None and finds else "", str(name or "default"))
 
 
 @lru_cache(maxsize=1)

@@ -25,6 +25,9 @@ from manypose.weights import files
 
 __all__ = ["ParameterGroup", "Saving", "train"]
 
+NEW_RATE = 10.0
+"""How much faster than those of the file the parameters learn that it lacks, such as those of other joints, with `RelativeAdam`."""
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -49,7 +52,7 @@ def train(
     out: Path,
     *,
     model_args: dict[str, Any] | None = None,
-    skeleton: str = "coco",
+    skeleton: str | dict[str, Any] = "coco",
     init: str | Path | None = None,
     precision: Precision = "auto",
     accumulate: int | None = None,
@@ -69,13 +72,14 @@ def train(
     """Train a model, or go on with a training that was stopped; gives the file of its weights.
 
     Args:
-        model: a line of the table of models.
-        data: batches of samples; each process takes its share of them, so the whole batch is that of `data` × processes × `accumulate`.
+        model: a line of the table of models, or ``default`` or ``fast``.
+        data: batches of samples; each process takes its share of them, so the whole batch is that of `data` × processes × `accumulate`. On
+            the command line also the YAML file of a data set of your own: the other options then have defaults that suit it and the model.
         optimizer: a class of `torch.optim` with its arguments; its ``lr`` is the full rate.
         schedule: the rate over the epochs.
         out: folder for checkpoints, curves and the weights.
         model_args: arguments of the model that replace those of its line.
-        skeleton: ``coco``, ``crowdpose``, ``mpii``, ``posetrack`` or a skeleton YAML.
+        skeleton: ``coco``, ``crowdpose``, ``mpii``, ``posetrack``, a skeleton YAML, or what such a file says.
         init: weights to start from (fine-tuning), a file or a model that comes with the package, such as ``fast``: tensors that do not fit,
             such as those of other joints, stay as they are.
         precision: of the network; losses and weights are float32 always. ``auto``: bfloat16 where the device is faster with it.
@@ -100,7 +104,8 @@ def train(
     """
     if ema is not None and not 0 <= ema < 1:
         raise ValueError(f"ema is a decay between 0 and 1 such as 0.999, got {ema}")
-    joints = named(skeleton)
+    model = files.CHOICES.get(model, model)
+    joints = named(skeleton) if isinstance(skeleton, str) else Skeleton.from_mapping(skeleton, "skeleton")
     acc = accelerator("fp16" if precision == "fp16" else "no", accumulate or 1, device, out, log)
     used, why = precision_on(precision, acc.device)
     if why:
@@ -177,15 +182,21 @@ def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: str | Pat
         method = build(model, skeleton=skeleton, **args)
     except TypeError as e:
         raise ValueError(f"model {model!r} cannot be built with {sorted(args)}: {e}") from None
-    started = "" if init is None else files.transfer(method, _initial(init), model)
-    return module_of(method), started
+    network = module_of(method)
+    if init is None:
+        return network, ""
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    started = files.transfer(method, _initial(init), model)
+    for name, p in network.named_parameters():
+        if torch.equal(p, before[name]):
+            p.rate = NEW_RATE  # type: ignore[attr-defined]
+    return network, started
 
 
 def _initial(init: str | Path) -> Path:
     """A file of weights, by path or by the name of a model that comes with the package."""
     name = files.CHOICES.get(str(init), str(init))
-    bundled = files.BUNDLED / f"{name}.safetensors"
-    return bundled if name in MODELS and bundled.is_file() else Path(init)
+    return (files.bundled(name) if name in MODELS else None) or Path(init)
 
 
 def _grouped(method: nn.Module, groups: Sequence[ParameterGroup]) -> Any:

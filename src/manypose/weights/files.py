@@ -19,7 +19,7 @@ from manypose.nn.device import choose_device
 from manypose.nn.network_files import built, fill_exactly, filled, stored
 from manypose.poses.skeleton import Skeleton, named
 
-__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "convert", "line_of", "load", "save", "transfer"]
+__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "bundled", "convert", "line_of", "load", "save", "transfer"]
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights that come with the package, one file a model."""
@@ -105,6 +105,12 @@ def line_of(source: str | Path | None) -> str:
     if source is None or not _is_file(source):
         return DEFAULT if source is None else CHOICES.get(str(source), str(source))
     return "" if _published(Path(source)) else str(read_about(source).get("model", ""))
+
+
+def bundled(name: str) -> Path | None:
+    """The file with the weights of a line of the table of models that come with the package; None where there are none."""
+    path = BUNDLED / f"{MODELS[name].weights or name}.safetensors"
+    return path if path.is_file() else None
 
 
 def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
@@ -208,8 +214,8 @@ def _build(name: str, kwargs: dict[str, Any]) -> Method:
 
 
 def _bundled(name: str | None) -> Path:
-    path = BUNDLED / f"{MODELS[name or DEFAULT].weights or name or DEFAULT}.safetensors"
-    if not path.is_file():
+    path = bundled(name or DEFAULT)
+    if path is None:
         there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are of a model's part
         raise ValueError(
             f"no weights for {name or DEFAULT!r}: give some, as in load({name or DEFAULT!r}, weights=FILE), or train it; "

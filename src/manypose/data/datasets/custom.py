@@ -1,30 +1,38 @@
-"""A user's own data set with its own skeleton: one YAML file that names the photos, the annotations and the joints.
+"""A data set of one's own, with a skeleton of its own: one YAML file that names the photos, the annotations and the joints.
 
-images: photos            # folder, relative to this file
-annotations: people.json  # COCO's format, relative to this file
+train: {images: photos/train, annotations: train.json}   # folder and file, relative to this file
+val: {images: photos/val, annotations: val.json}         # optional: measured while a training runs, and by evaluate
 category: dog             # optional: whose annotations, where several categories have keypoints
 skeleton: dog.yaml        # a built-in name, a skeleton YAML, or joints, limbs, sigmas here; left out: what the annotations say
-sigmas: [0.03, 0.05]      # one a joint, where the skeleton does not give them
+sigmas: [0.03, 0.05]      # one a joint, or one number for all, where the skeleton does not give them
 all_persons_labelled: false   # optional: others in the photos are not annotated, so mask outside the annotated ones
+
+``images`` and ``annotations`` may stand at the top in place of ``train`` and ``val``. Annotations are COCO's JSON or what
+`manypose.data.datasets.labelling_tools` reads. YOLO-pose's own ``data.yaml`` is read too; its sigmas are to be added.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from typing_extensions import Unpack
 
 from manypose.data.datasets.annotation_report import Report
 from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
-from manypose.data.datasets.coco_json import keypoint_category, load_json
+from manypose.data.datasets.coco_json import keypoint_category
+from manypose.data.datasets.labelling_tools import read_annotations
 from manypose.data.photos import Photos
-from manypose.poses.skeleton import BUILT_IN, Skeleton
+from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 
-__all__ = ["Description", "custom", "describe"]
+__all__ = ["Description", "Part", "custom", "describe"]
 
 KEYS = ("images", "annotations", "category", "skeleton", "sigmas", "all_persons_labelled")
+PARTS = ("train", "val")
+YOLO_KEYS = ("path", "test", "nc", "names", "kpt_shape", "flip_idx", "kpt_names", "download")
+
+Part = Literal["train", "val"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,12 @@ class Description:
 
     Args:
         images: the folder of photos.
-        annotations: the JSON file in COCO's format.
+        annotations: the annotation file.
         skeleton: the people's joints.
         complete: everybody in the photos is annotated.
         category: the name of the category that is read.
+        content: the annotations in COCO's form.
+        parts: which of ``train`` and ``val`` the file has.
     """
 
     images: Path
@@ -44,63 +54,97 @@ class Description:
     skeleton: Skeleton
     complete: bool
     category: str
+    content: Mapping[str, Any] = field(repr=False)
+    parts: tuple[str, ...] = ()
 
 
-def custom(path: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
+def custom(path: str | Path, keep: Keep = "annotated", part: Part = "train", **reading: Unpack[Reading]) -> Photos:
     """The photos that a data set's YAML file describes, as samples. Other arguments as of `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: the file, the folder or the annotations are not there.
         ValueError: keys missing or unknown, no sigmas, or joints that contradict the annotations; the message names the file.
     """
-    said = describe(path)
-    given, report = load_json(said.annotations), Report(str(said.annotations))
-    name = said.category if given.get("categories") else None
-    photos = photos_of(given, said.images, said.skeleton, report, keep, name, complete=said.complete)
+    said = describe(path, part)
+    report = Report(str(said.annotations))
+    name = said.category if said.content.get("categories") else None
+    photos = photos_of(said.content, said.images, said.skeleton, report, keep, name, complete=said.complete)
     return dataset(photos, said.skeleton, report, **reading)
 
 
-def describe(path: str | Path) -> Description:
-    """Read and check a data set's YAML file; the annotation file is opened for its category."""
+def describe(path: str | Path, part: Part = "train") -> Description:
+    """Read and check a data set's YAML file and the annotations of one of its parts; a file without parts has one for both."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such data set YAML; it gives images, annotations and skeleton")
     try:
-        given = yaml.safe_load(path.read_text())
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise ValueError(f"{path}: cannot be read as YAML: {str(e)[:200]}") from None
-    if not isinstance(given, dict) or not isinstance(given.get("images"), str) or not isinstance(given.get("annotations"), str):
-        raise ValueError(f"{path}: a data set YAML gives at least 'images' (a folder) and 'annotations' (a JSON file)")
-    if unknown := sorted(map(str, set(given) - set(KEYS))):
-        raise ValueError(f"{path}: unknown keys {', '.join(unknown)}; a data set has {', '.join(KEYS)}")
+    given = given if isinstance(given, dict) else {}
+    parts = tuple(p for p in PARTS if given.get(p) is not None)
+    yolo = isinstance(given.get("train"), str)
+    if unknown := sorted(map(str, set(given) - {*KEYS, *PARTS, *(YOLO_KEYS if yolo else ())})):
+        raise ValueError(f"{path}: unknown keys {', '.join(unknown)}; a data set has {', '.join((*PARTS, *KEYS))}")
+    if parts and part not in parts:
+        raise ValueError(f"{path}: has no '{part}' part; add it: {part}: {{images: FOLDER, annotations: FILE}}")
+    own = _yolo_part(given, part, path) if yolo else given[part] if parts else given
+    if not isinstance(own, dict) or not isinstance(own.get("images"), str) or not isinstance(own.get("annotations"), str):
+        place = f"{path}: {part}" if parts else f"{path}: a data set YAML"
+        raise ValueError(f"{place} gives at least 'images' (a folder) and 'annotations' (a file)")
     complete = given.get("all_persons_labelled", True)
     if not isinstance(complete, bool):
         raise ValueError(f"{path}: all_persons_labelled is true or false, got {complete!r}")
-    images, annotations = path.parent / given["images"], path.parent / given["annotations"]
-    category = keypoint_category(load_json(annotations), str(annotations), name=given.get("category"))
-    return Description(
-        images, annotations, _skeleton(given, category.entry if category.joints else {}, path, annotations), complete, category.name
-    )
+    root = path.parent / str(given.get("path") or "") if yolo else path.parent
+    images, annotations = root / own["images"], root / own["annotations"]
+    asked, names = given.get("skeleton"), given.get("names")
+    fixed = None if asked is None else _named(asked, given.get("sigmas"), path).joints
+    joints = fixed or (_yolo_joints(given, path) if yolo else None)
+    classes = dict(enumerate(names)) if isinstance(names, list) else names
+    content = read_annotations(annotations, images, joints, classes)
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in ("images", "annotations")):
+        raise ValueError(f"{annotations}: an annotation file needs the lists 'images' and 'annotations'; is it a result file?")
+    category = keypoint_category(content, str(annotations), name=given.get("category"))
+    entry = {**category.entry, "flip_idx": given.get("flip_idx")} if category.joints else {}
+    return Description(images, annotations, _skeleton(given, entry, path, annotations), complete, category.name, content, parts)
+
+
+def _yolo_part(given: Mapping[str, Any], part: Part, path: Path) -> dict[str, str]:
+    """A part of YOLO's data.yaml: the labels lie in the folder whose path has ``labels`` in place of the last ``images``."""
+    images = given[part]
+    folders = Path(str(images)).parts
+    if "images" not in folders:
+        raise ValueError(f"{path}: {part}: YOLO's photos lie in a folder 'images' beside 'labels', got {images!r}")
+    at = len(folders) - 1 - folders[::-1].index("images")
+    return {"images": str(images), "annotations": str(Path(*folders[:at], "labels", *folders[at + 1 :]))}
+
+
+def _yolo_joints(given: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """The joints of YOLO's data.yaml: their names where it has them, COCO's for 17, else numbers."""
+    shape, names = given.get("kpt_shape"), given.get("kpt_names")
+    if not isinstance(shape, list) or not shape or not isinstance(shape[0], int):
+        raise ValueError(f"{path}: YOLO's data.yaml for poses has 'kpt_shape', such as [17, 3]")
+    names = next(iter(names.values())) if isinstance(names, dict) and names else names
+    if isinstance(names, list) and len(names) == shape[0]:
+        return tuple(map(str, names))
+    return None if shape[0] == len(COCO) else tuple(f"joint_{i}" for i in range(shape[0]))
 
 
 def _skeleton(given: Mapping[str, Any], category: Mapping[str, Any], path: Path, annotations: Path) -> Skeleton:
     asked, sigmas = given.get("skeleton"), given.get("sigmas")
+    k = len(category.get("keypoints") or ())
+    if isinstance(sigmas, (int, float)) and not isinstance(sigmas, bool) and (k or asked is None):
+        sigmas = [float(sigmas)] * k
     if sigmas is not None and (not isinstance(sigmas, Sequence) or isinstance(sigmas, str)):
-        raise ValueError(f"{path}: sigmas are a list, one number for each joint, got {sigmas!r}")
+        raise ValueError(f"{path}: sigmas are a list, one number for each joint, or one number for all; got {sigmas!r}")
     if asked is None:
         if not category:
             raise ValueError(f"{path}: no skeleton, and {annotations} has no category with keypoints; give one of the two")
-        return Skeleton.from_coco_category(category, sigmas, f"{path} (joints from {annotations})")
-    if isinstance(asked, dict):
-        skeleton = Skeleton.from_mapping({"name": path.stem, **asked, **({} if sigmas is None else {"sigmas": sigmas})}, str(path))
-    elif sigmas is not None:
-        raise ValueError(f"{path}: skeleton {asked!r} has sigmas of its own; leave 'sigmas' out")
-    elif isinstance(asked, str) and asked in BUILT_IN:
-        skeleton = BUILT_IN[asked]
-    elif isinstance(asked, str):
-        skeleton = Skeleton.from_yaml(path.parent / asked)
-    else:
-        raise ValueError(f"{path}: skeleton is a built-in name ({', '.join(BUILT_IN)}), a YAML file or a mapping, got {asked!r}")
+        found = Skeleton.from_coco_category(category, sigmas, f"{path} (joints from {annotations})")
+        flip = category.get("flip_idx")
+        pairs = [(i, j) for i, j in enumerate(flip) if i < j] if isinstance(flip, list) and sorted(flip) == list(range(k)) else None
+        return found if pairs is None else Skeleton.from_mapping({**found.to_mapping(), "mirror": pairs}, str(path))
+    skeleton = _named(asked, sigmas, path)
     joints = tuple(category.get("keypoints") or skeleton.joints)
     if joints != skeleton.joints:
         raise ValueError(
@@ -108,3 +152,18 @@ def _skeleton(given: Mapping[str, Any], category: Mapping[str, Any], path: Path,
             f"but {annotations} has {', '.join(map(str, joints))}; names and order must agree"
         )
     return skeleton
+
+
+def _named(asked: Any, sigmas: Any, path: Path) -> Skeleton:
+    """The skeleton that the YAML names or describes."""
+    if isinstance(asked, dict):
+        count = len(asked.get("joints") or ())
+        sigmas = [float(sigmas)] * count if isinstance(sigmas, (int, float)) else sigmas
+        return Skeleton.from_mapping({"name": path.stem, **asked, **({} if sigmas is None else {"sigmas": sigmas})}, str(path))
+    if sigmas is not None:
+        raise ValueError(f"{path}: skeleton {asked!r} has sigmas of its own; leave 'sigmas' out")
+    if isinstance(asked, str) and asked in BUILT_IN:
+        return BUILT_IN[asked]
+    if isinstance(asked, str):
+        return Skeleton.from_yaml(path.parent / asked)
+    raise ValueError(f"{path}: skeleton is a built-in name ({', '.join(BUILT_IN)}), a YAML file or a mapping, got {asked!r}")

@@ -117,6 +117,7 @@ def read_truth(
     area: Literal["annotated", "box"] = "annotated",
     images: Literal["all", "people"] | Sequence[int] = "all",
     category: str | None = None,
+    name: str = "",
 ) -> Truth:
     """Annotated people from a COCO-style file.
 
@@ -126,12 +127,14 @@ def read_truth(
         area: the file's, or 0.53 · width · height of the box (CrowdPose). People whose area the file lacks get the box's.
         images: which are evaluated: all, those with at least one labelled person, or those with these ids.
         category: whose annotations, by name; by default the category that has keypoints (`keypoint_category`).
+        name: the file, for messages, where `source` is what it holds.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file cannot be evaluated on; the message names the file and the first bad entry.
     """
     given, where = _load(source, "annotation")
+    where = name or where
     given = {**given, "annotations": given.get("annotations", [])} if isinstance(given, Mapping) else given  # test sets have none
     if not isinstance(given, Mapping) or not all(isinstance(given.get(key), list) for key in ("images", "annotations")):
         raise ValueError(f"{where}: an annotation file is a JSON object with the lists 'images' and 'annotations'; is it a result file?")
