@@ -29,7 +29,7 @@ __all__ = ["VERBS", "main"]
 
 VERBS: dict[str, tuple[str, str]] = {
     "predict": ("manypose.cli.predict:predict", "find the people in photos and videos"),
-    "train": ("manypose.training.train:train", "train a model from a config, or go on with a training that was stopped"),
+    "train": ("manypose.training.train:train", "train a model on your own data or from a config; a stopped training goes on"),
     "evaluate": ("manypose.evaluation.evaluate:evaluate", "measure a model, or results, on a data set"),
     "label": ("manypose.training.self_training:label", "annotate the people that a data set leaves out, to train on them (self-training)"),
     "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),

@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 
+from manypose.cli.own_data import SHORTHANDS
 from manypose.cli.signature import Parameter, Verb
 
 __all__ = ["page"]
@@ -23,7 +24,9 @@ def page(verb: Verb, prog: str, config: bool) -> str:
     positional = [] if config else [p for p in verb.parameters if p.positional]
     options = [p for p in verb.parameters if p not in positional]
     words = " ".join(_place(p) for p in positional)
-    usage = f"{prog} {'--config FILE.yaml ' if config else ''}{words + ' ' if words else ''}[options]"
+    own = config and verb.find("schedule") is not None
+    file = "--data SET.yaml | --config FILE.yaml " if own else "--config FILE.yaml " if config else ""
+    usage = f"{prog} {file}{words + ' ' if words else ''}[options]"
     width = min(100, int(os.environ.get("COLUMNS") or shutil.get_terminal_size((80, 24)).columns))
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -39,6 +42,8 @@ def page(verb: Verb, prog: str, config: bool) -> str:
     group = parser.add_argument_group("options")
     if config:
         _config_options(group)
+    for p in SHORTHANDS if own else ():
+        group.add_argument("--" + p.name.replace("_", "-"), metavar=_metavar(p), help=_explained(p))
     for p in (part for option in options for part in (option.parts or [option])):
         flags = (["-o"] if p.name == "out" else []) + ["--" + (f"{p.owner}.{p.name}" if config and p.owner else p.name).replace("_", "-")]
         if p.switch:
