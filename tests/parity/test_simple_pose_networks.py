@@ -8,7 +8,7 @@ import torch
 from shared import parity, parity_files, parity_module
 
 from manypose.methods.simple_pose.network import IMHN
-from manypose.methods.simple_pose.published import PREFIX, describe
+from manypose.methods.simple_pose.published import PUBLISHED
 
 FAMILY = "simple_pose_prn"
 # A file's name says the wiring; the number of stages is in its parameters.
@@ -17,7 +17,7 @@ WIRINGS = {"imhn4_released": "released", "imhn3_released_arch": "released", "imh
 
 def build(name: str, keys: dict, device: str = "cpu") -> IMHN:
     maps, stages = (
-        keys[f"{PREFIX}outs.0.0.conv.weight"][0][0],
+        keys[f"{PUBLISHED.prefix}outs.0.0.conv.weight"][0][0],
         sum(k.endswith("hg.0.0.bn.weight") or k.endswith("hg.0.0.convBlock.0.weight") for k in keys),
     )
     with torch.device(device):
@@ -28,10 +28,10 @@ def build(name: str, keys: dict, device: str = "cpu") -> IMHN:
 def test_state_dict_is_the_published_one(path):
     meta = json.loads(path.read_text())
     net = build(path.name.partition(".")[0], meta["keys"], "meta")
-    own = {PREFIX + name: list(t.shape) for name, t in net.state_dict().items()}
+    own = {PUBLISHED.prefix + name: list(t.shape) for name, t in net.state_dict().items()}
     assert own == {name: shape for name, (shape, _) in meta["keys"].items()}
     assert sum(p.numel() for p in net.parameters()) == meta["_info"]["params"]
-    assert describe(net.state_dict()).startswith(f"imhn-{meta['_info']['nstack']}")
+    assert PUBLISHED.describe(net.state_dict()).startswith(f"imhn-{meta['_info']['nstack']}")
 
 
 @pytest.mark.parametrize("path", [p for p in parity_files(FAMILY, "imhn*.out_*.npz") if p.id.partition(".")[0] in {*WIRINGS, "absent"}])
@@ -42,7 +42,7 @@ def test_outputs_are_the_authors(path):
     filled = fill.fill_state_dict({n: (shape, kind) for n, (shape, kind) in keys.items()})
     stored = np.load(path)
     net = build(name, keys).eval()
-    net.load_state_dict({n.removeprefix(PREFIX): t for n, t in filled.items()})
+    net.load_state_dict({n.removeprefix(PUBLISHED.prefix): t for n, t in filled.items()})
     image = torch.from_numpy(stored["image_u8_bgr"]).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         ours = net(image)

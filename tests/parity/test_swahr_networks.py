@@ -9,7 +9,7 @@ import torch
 from shared import parity, parity_files, parity_module
 
 from manypose.methods.swahr.network import HigherHRNet
-from manypose.methods.swahr.published import describe
+from manypose.methods.swahr.published import PUBLISHED
 
 FAMILY = "hrnet_mspn"
 
@@ -31,7 +31,7 @@ def test_state_dict_is_the_published_one(path):
     net = build(meta["keys"], "meta")
     assert {name: list(t.shape) for name, t in net.state_dict().items()} == {name: shape for name, (shape, _) in meta["keys"].items()}
     assert sum(p.numel() for p in net.parameters()) == meta["params"]
-    assert describe(net.state_dict()).startswith(
+    assert PUBLISHED.describe(net.state_dict()).startswith(
         "swahr-w" if "scale4" in net(torch.empty(1, 3, 64, 64, device="meta")) else "higherhrnet-w"
     )
 

@@ -3,14 +3,16 @@
 import _codecs
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["fill", "mismatch", "read_checkpoint", "with_counters"]
+__all__ = ["Published", "mismatch", "read_checkpoint", "with_counters"]
 
 # Training checkpoints hold their best score as a numpy number: data, but not what torch takes for data by itself.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -77,32 +79,43 @@ def mismatch(own: dict[str, Tensor], state: dict[str, Tensor]) -> str:
     return "; ".join(f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" for kind, names in lists if names)
 
 
-def fill(
-    net: nn.Module,
-    state: dict[str, Tensor],
-    describe: Callable[[dict[str, Tensor]], str],
-    source: str,
-    part: Callable[[str], bool] | None = None,
-) -> None:
-    """Put a state dict into a network, all or nothing.
+@dataclass(frozen=True)
+class Published:
+    """The checkpoint files of a method's authors; parameters of ``method.net`` have the published names.
 
     Args:
-        net: whose names the state dict has.
-        state: see `read_checkpoint`.
-        describe: what a state dict looks like, for errors.
-        source: the file's name, for errors.
-        part: which of the network's names are filled; the rest of the state dict is ignored. None: all, and nothing may be left over.
-
-    Raises:
-        ValueError: names or shapes differ; the error says how, and which model would fit.
+        wrappers: keys under which a file may hold its state dict; the first that exists counts.
+        describe: gives a state dict's model, in terms of our model names, for errors.
+        trunk: tells the names of parameters that do not depend on the joints.
+        prefix: removed from all names.
+        arguments: of the method for published weights.
     """
-    own = net.state_dict()
-    if part is not None:
-        own = {name: tensor for name, tensor in own.items() if part(name)}
-        found, what = {name: tensor for name, tensor in state.items() if name in own}, "the trunk of "
-    else:
-        found, what = state, ""
-    filled = with_counters(own, found)
-    if wrong := mismatch(own, filled):
-        raise ValueError(f"{source}: does not fit {what}{describe(net.state_dict())}: {wrong}; this looks like {describe(state)}")
-    net.load_state_dict(filled, strict=part is None)
+
+    wrappers: tuple[str, ...]
+    describe: Callable[[dict[str, Tensor]], str]
+    trunk: Callable[[str], bool]
+    prefix: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, path: str | Path) -> dict[str, Tensor]:
+        """A file's parameters, without `prefix`; see `read_checkpoint`."""
+        return {name.removeprefix(self.prefix): tensor for name, tensor in read_checkpoint(path, self.wrappers).items()}
+
+    def fit(self, method: Any, state: dict[str, Tensor], source: str = "the checkpoint", *, trunk: bool = False) -> None:
+        """Put a state dict into a method, all or nothing.
+
+        Args:
+            method: of the architecture that the checkpoint was trained with.
+            state: see `read`.
+            source: the file's name, for errors.
+            trunk: the parameters that `Published.trunk` names alone; the rest of the state dict is ignored.
+
+        Raises:
+            ValueError: names or shapes differ; the error says how, and which model would fit.
+        """
+        own = {name: tensor for name, tensor in method.net.state_dict().items() if not trunk or self.trunk(name)}
+        filled = with_counters(own, {name: tensor for name, tensor in state.items() if name in own} if trunk else state)
+        if wrong := mismatch(own, filled):
+            what = f"{'the trunk of ' * trunk}{self.describe(method.net.state_dict())}"
+            raise ValueError(f"{source}: does not fit {what}: {wrong}; this looks like {self.describe(state)}")
+        method.net.load_state_dict(filled, strict=not trunk)

@@ -8,13 +8,12 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 from manypose.io.safetensors import read_about, read_tensors, write_tensors
 from manypose.methods.catalog import MODELS, build, no_model
 from manypose.methods.method import Method, module_of
-from manypose.nn.checkpoint_files import mismatch
+from manypose.nn.checkpoint_files import Published, mismatch
 from manypose.nn.device import choose_device
 from manypose.nn.network_files import built, fill_exactly, filled, stored
 from manypose.poses.skeleton import Skeleton, named
@@ -134,11 +133,11 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
     path = Path(path)
     if _published(path):
         room = _room(name, path)
-        state = room.load_published(path)
+        state = room.read(path)
         try:
             room.fit(method, state, str(path))
         except ValueError:
-            room.fit_trunk(method, state, str(path))
+            room.fit(method, state, str(path), trunk=True)
             return f"started from the trunk of {path}"
         return f"started from {path}"
     state, own = read_tensors(path)[1], module_of(method).state_dict()
@@ -186,21 +185,21 @@ def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> 
         raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
     room = _room(name, path)
     method = _build(name, {**_published_arguments(name, path), **overrides})
-    room.fit(method, room.load_published(path), str(path))
+    room.fit(method, room.read(path), str(path))
     return method
 
 
-def _room(name: str, path: Path) -> ModuleType:
-    """The module that reads published files of a model."""
+def _room(name: str, path: Path) -> Published:
+    """How published files of a model are read."""
     module = MODELS[name].factory.partition(":")[0] + ".published"
     if find_spec(module) is None:
         raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
-    return import_module(module)
+    return import_module(module).PUBLISHED
 
 
 def _published_arguments(name: str, path: Path) -> dict[str, Any]:
-    """What a model is to be built with to hold a published file, where its room says so (`ARGUMENTS`)."""
-    return dict(getattr(_room(name, path), "ARGUMENTS", {})) if _published(path) else {}
+    """Arguments of a model for a published file."""
+    return dict(_room(name, path).arguments) if _published(path) else {}
 
 
 # ── small matters ──

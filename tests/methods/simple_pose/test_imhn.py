@@ -10,7 +10,7 @@ from manypose.methods.catalog import build
 from manypose.methods.method import Method
 from manypose.methods.simple_pose import SimplePose
 from manypose.methods.simple_pose.network import IMHN
-from manypose.methods.simple_pose.published import describe
+from manypose.methods.simple_pose.published import PUBLISHED
 from manypose.poses.skeleton import COCO
 from manypose.poses.warp import Warp
 
@@ -37,7 +37,7 @@ def test_outputs_and_gradients(wiring, channel, spatial):
     assert not [name for name, p in net.named_parameters() if p.grad is None]
     attends = any("fc." in name for name in net.state_dict())
     assert attends == (channel and wiring != "hourglass")
-    assert describe(net.state_dict()).startswith(f"imhn-2, wiring '{wiring}'")
+    assert PUBLISHED.describe(net.state_dict()).startswith(f"imhn-2, wiring '{wiring}'")
 
 
 @pytest.mark.parametrize("bad", [{"c": 20}, {"n": 5}, {"stages": 0}, {"c": 0}])

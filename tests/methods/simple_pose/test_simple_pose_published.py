@@ -8,7 +8,7 @@ import torch
 import manypose
 from manypose.methods.catalog import MODELS, ModelSpec
 from manypose.methods.simple_pose import SimplePose
-from manypose.methods.simple_pose.published import describe, fit, fit_trunk, load_published
+from manypose.methods.simple_pose.published import PUBLISHED
 
 TINY = {"c": 16, "n": 16, "stages": 2, "size": 128}
 
@@ -40,7 +40,7 @@ def test_wrappers(trained, fresh, tmp_path, kind):
         "without prefix": trained.net.state_dict(),
     }[kind]
     torch.save(content, path)
-    fit(fresh, load_published(path), str(path))
+    PUBLISHED.fit(fresh, PUBLISHED.read(path), str(path))
     assert all(torch.equal(a, b) for a, b in zip(trained.net.state_dict().values(), fresh.net.state_dict().values(), strict=True))
 
 
@@ -77,11 +77,11 @@ def test_bad_files_give_one_clear_line(trained, tmp_path):
     (tmp_path / "pickle.pth").write_bytes(pickle.dumps(Code(str(tmp_path / "ran")), protocol=2))
     for name in ("cut", "page", "none", "code", "pickle"):
         with pytest.raises(ValueError, match=rf"{name}\.pth: (not a|refused)") as error:
-            load_published(tmp_path / f"{name}.pth")
+            PUBLISHED.read(tmp_path / f"{name}.pth")
         assert "\n" not in str(error.value)
     assert not (tmp_path / "ran").exists()
     with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such weights file"):
-        load_published(tmp_path / "gone.pth")
+        PUBLISHED.read(tmp_path / "gone.pth")
 
 
 OTHERS = [
@@ -97,13 +97,13 @@ OTHERS = [
 def test_another_network_is_told_by_name(fresh, choice, looks):
     before = {n: t.clone() for n, t in fresh.net.state_dict().items()}
     with pytest.raises(ValueError, match=r"^x\.pth: does not fit imhn-2, wiring 'released', 50 maps: .*") as error:
-        fit(fresh, SimplePose(**{**TINY, **choice}).net.state_dict(), "x.pth")
+        PUBLISHED.fit(fresh, SimplePose(**{**TINY, **choice}).net.state_dict(), "x.pth")
     assert str(error.value).endswith(f"this looks like {looks}")
     assert all(torch.equal(before[n], t) for n, t in fresh.net.state_dict().items())
 
 
 def test_foreign_files_are_told():
-    assert describe({"conv1.weight": torch.zeros(1)}) == "no model of this family"
+    assert PUBLISHED.describe({"conv1.weight": torch.zeros(1)}) == "no model of this family"
 
 
 def test_all_but_the_heads(trained):
@@ -111,10 +111,10 @@ def test_all_but_the_heads(trained):
     other = SimplePose(**TINY, skeleton="crowdpose")
     heads = {n: t.clone() for n, t in other.net.state_dict().items() if n.startswith(("outs.", "merge_preds."))}
     with pytest.raises(ValueError, match="other shapes"):
-        fit(other, trained.net.state_dict())
-    fit_trunk(other, trained.net.state_dict())
+        PUBLISHED.fit(other, trained.net.state_dict())
+    PUBLISHED.fit(other, trained.net.state_dict(), trunk=True)
     now = other.net.state_dict()
     assert all(torch.equal(now[n], t) for n, t in heads.items())
     assert torch.equal(now["pre.conv1.weight"], trained.net.state_dict()["pre.conv1.weight"])
     with pytest.raises(ValueError, match="missing"):
-        fit_trunk(other, {"pre.conv1.weight": torch.zeros(4, 3, 7, 7)})
+        PUBLISHED.fit(other, {"pre.conv1.weight": torch.zeros(4, 3, 7, 7)}, trunk=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from manypose.methods.catalog import build
-from manypose.methods.swahr.published import describe, fit, fit_trunk, load_published
+from manypose.methods.swahr.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,12 @@ def wrapped(kind: str, state: dict) -> dict:
 def test_published_wrappers(trained, fresh, tmp_path, kind, zipped):
     state, path = trained.net.state_dict(), tmp_path / "weights.pth"
     torch.save(wrapped(kind, state), path, _use_new_zipfile_serialization=zipped)
-    fit(fresh, load_published(path), "weights.pth")
+    PUBLISHED.fit(fresh, PUBLISHED.read(path), "weights.pth")
     assert all(torch.equal(a, b) for a, b in zip(state.values(), fresh.net.state_dict().values(), strict=True))
 
 
 def test_files_of_early_pytorch_lack_the_batch_counters(trained, fresh):
-    fit(fresh, {n: t for n, t in trained.net.state_dict().items() if not n.endswith("num_batches_tracked")})
+    PUBLISHED.fit(fresh, {n: t for n, t in trained.net.state_dict().items() if not n.endswith("num_batches_tracked")})
     assert torch.equal(fresh.net.conv1.weight, trained.net.conv1.weight)
 
 
@@ -97,7 +97,7 @@ def bad(tmp_path_factory, trained):
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_give_one_clear_line(bad, name, recwarn):
     with pytest.raises(ValueError, match=BAD[name]) as error:
-        load_published(bad / f"{name}.pth")
+        PUBLISHED.read(bad / f"{name}.pth")
     assert str(error.value).startswith(str(bad / f"{name}.pth"))
     assert "\n" not in str(error.value)
     assert not (bad / "ran").exists()
@@ -106,7 +106,7 @@ def test_bad_files_give_one_clear_line(bad, name, recwarn):
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth: no such weights file"):
-        load_published(tmp_path / "nothing.pth")
+        PUBLISHED.read(tmp_path / "nothing.pth")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_wrong_networks_are_told_with_the_right_name(fresh, name, skeleton, look
     with pytest.raises(
         ValueError, match=f"^x.pth: does not fit swahr-w18-small, 17 joints: .*unexpected.*this looks like {looks}$"
     ) as error:
-        fit(fresh, state, "x.pth")
+        PUBLISHED.fit(fresh, state, "x.pth")
     assert "expected (16," in str(error.value) or "expected (32," in str(error.value)
     assert all(torch.equal(before[n], t) for n, t in fresh.net.state_dict().items())
 
@@ -129,7 +129,7 @@ def test_wrong_number_of_joints_is_told(fresh):
     with torch.device("meta"):
         state = build("swahr-w18-small", skeleton="crowdpose").net.state_dict()
     with pytest.raises(ValueError, match=r"expected \(34, 16, 1, 1\), found \(28, 16, 1, 1\)"):
-        fit(fresh, state)
+        PUBLISHED.fit(fresh, state)
 
 
 def test_trunk_alone(trained, fresh):
@@ -138,17 +138,17 @@ def test_trunk_alone(trained, fresh):
     state = {n: t for n, t in trained.net.state_dict().items() if n not in heads}
     more = {"classifier.weight": torch.zeros(1000, 2048), "stage4.2.fuse_layers.1.0.0.0.weight": torch.zeros(3)}
     with pytest.raises(ValueError, match="missing"):
-        fit(fresh, {**state, **more})
-    fit_trunk(fresh, {**state, **more})
+        PUBLISHED.fit(fresh, {**state, **more})
+    PUBLISHED.fit(fresh, {**state, **more}, trunk=True)
     now = fresh.net.state_dict()
     assert all(torch.equal(now[n], t) for n, t in (state | heads).items())
     with pytest.raises(ValueError, match=r"conv1\.weight"):
-        fit_trunk(fresh, {"conv1.weight": torch.zeros(1)})
+        PUBLISHED.fit(fresh, {"conv1.weight": torch.zeros(1)}, trunk=True)
 
 
 def test_other_checkpoints_are_recognised():
     width = {"stage4.0.branches.0.0.conv1.weight": torch.empty(48, 48, 3, 3)}
-    assert describe({**width, "final_layer.weight": torch.empty(17, 48, 1, 1)}) == "a top-down hrnet-w48, 17 joints"
-    assert describe(width) == "an HRNet-w48 trunk without pose layers"
-    assert describe({"top.conv.conv.weight": torch.empty(64, 3, 7, 7)}) == "mspn"
-    assert describe({"a": torch.empty(1)}) == "no model of this family"
+    assert PUBLISHED.describe({**width, "final_layer.weight": torch.empty(17, 48, 1, 1)}) == "a top-down hrnet-w48, 17 joints"
+    assert PUBLISHED.describe(width) == "an HRNet-w48 trunk without pose layers"
+    assert PUBLISHED.describe({"top.conv.conv.weight": torch.empty(64, 3, 7, 7)}) == "mspn"
+    assert PUBLISHED.describe({"a": torch.empty(1)}) == "no model of this family"
