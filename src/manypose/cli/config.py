@@ -1,7 +1,7 @@
 """Configs: YAML in which ``${NAME}`` and ``${NAME:-default}`` stand for environment variables, as in a shell.
 
 One variable says where the data lie, whatever the config: ``MANYPOSE_DATA=/data manypose train --config FILE.yaml``. A config may come
-from a stranger, so it reaches only variables whose name begins with ``MANYPOSE_`` and those that the command line allows; it can name
+from anywhere, so it reaches only variables whose name begins with ``MANYPOSE_`` and those that the command line allows; it can name
 classes of manypose and torch.optim, and those of modules that the command line allows. Anything else is refused before it is imported.
 """
 

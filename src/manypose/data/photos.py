@@ -40,7 +40,7 @@ class Photo:
         areas: square pixels.
         ignored: regions where no loss may look: crowds, people without joints.
         shapes: each person's region, or None where the data set does not give it.
-        complete: everybody in the photo is annotated (or ignored); otherwise the loss may look at the labelled people only.
+        complete: whether all people in the photo are annotated or ignored; otherwise the loss is masked outside the labelled people.
         crowd: the data set's own measure of crowding (CrowdPose), where it has one.
         unposed: xyxy boxes of people without a labelled joint who are not in a crowd; they are among `ignored` too.
     """
@@ -133,7 +133,7 @@ def _decode(rle: Mapping, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
 def loss_mask(photo: Photo, margin: float) -> UInt8[np.ndarray, "H W"]:
     """1 where the loss may look: not at crowds and people without joints; in a photo that is not complete, at the labelled people only.
 
-    A labelled person's own box is looked at even where a crowd's or a stranger's *box* (not outline) covers it.
+    A labelled person's own box has a loss even where the *box* (not the outline) of a crowd or an unlabelled person covers it.
 
     Args:
         photo: the annotations.

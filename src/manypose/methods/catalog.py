@@ -20,7 +20,7 @@ class ModelSpec:
         kwargs: its arguments.
         summary: one line for ``manypose models``.
         published: the paper's figures, quoted, with where they stand.
-        detector: of a model that looks at one person at a time: the line that finds the people where nobody else does, and perhaps
+        detector: of a model that looks at one person at a time: the line that finds the people by default, and perhaps
             ``@`` and the short side of the photos it looks at.
         weights: the line whose bundled weights this one takes, with its own arguments; empty: it has its own.
     """

@@ -18,9 +18,8 @@ LEAST = 0.1
 """Pixels: a box that is narrower or lower has no area."""
 
 MARGINS = (0.14, 0.13, 0.14, 0.09)
-"""By which part of its width or height a box around joints grows on the left, top, right and bottom to be like an annotated one: the
-median over 96,000 people of COCO train2017 with ten labelled joints or more."""
-
+"""Growth of a box around joints on the left, top, right and bottom that makes it like an annotated box, as parts of its width and height:
+the median over 96,000 people of COCO train2017 with at least ten labelled joints."""
 
 COUNTED = 0.05
 """Score from which a joint counts for its person's box."""
@@ -29,12 +28,12 @@ COUNTED = 0.05
 def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     """A boxes file: xyxy and score of the people of each photo, by file name.
 
-    A byte order mark is passed over. Two forms of JSON:
+    Two forms of JSON, with or without a byte order mark:
     ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
     (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out, and where there are others, also
     people who are not among the 100 best boxes of their photo: MSPN, Section 4.2). There an image id stands for the photo whose file name
-    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box stays; it is left
-    out and counted when its photo is looked at: see `usable`.
+    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box is kept
+    here, and counted and left out when its photo is predicted on: see `usable`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -128,9 +127,9 @@ def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:
 
 
 def usable(boxes: Float[np.ndarray, "n 5"], photo: tuple[int, int]) -> tuple[Bool[np.ndarray, " n"], dict[str, int]]:
-    """Which boxes can be looked at in a photo of that height and width, and how many cannot for which reason.
+    """Which boxes are usable in a photo of that height and width, and the numbers of the others by reason.
 
-    A box that reaches beyond the photo is one; one that is not finite, has no area, or lies outside the photo altogether is not.
+    A box may reach beyond the photo; it must be finite, have an area and touch the photo.
     """
     h, w = photo
     finite = np.isfinite(boxes).all(1)

@@ -1,4 +1,4 @@
-"""From boxes to what the network sees: one `Warp` a person (MSPN, Section 4.2)."""
+"""Crops of people: one `Warp` for each box (MSPN, Section 4.2)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,7 @@ __all__ = ["aspect_box", "crop", "crops"]
 
 
 def aspect_box(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple[float, float]) -> Float[np.ndarray, "4"]:
-    """A box enlarged about its middle: width and height by `extend`, then to the proportions of `size`, never smaller.
+    """A box enlarged about its centre by the factors `extend`, then further to the proportions of `size`.
 
     Args:
         box: xyxy.
@@ -24,13 +24,13 @@ def aspect_box(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple
 
 
 def crop(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple[float, float], published: bool = False) -> Warp:
-    """The map that shows a box, extended as `aspect_box` says, whole in a picture of `size`.
+    """The map from a photo to a picture of `size` that shows a box, enlarged by `aspect_box`.
 
     Args:
         box: xyxy in photo pixels, with an area.
         size: height and width.
         extend: factors of width and height.
-        published: as the authors' programs place a crop: the box's middle lies at (w/2, h/2) of the result, half a pixel off the middle.
+        published: as in the authors' programs, the box's centre lies at (w/2, h/2) of the result, half a pixel off its centre.
 
     Raises:
         ValueError: the box is not finite or has no area.
@@ -49,9 +49,9 @@ def crop(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple[float
 def crops(
     boxes: Float[np.ndarray, "n 4"], photo: tuple[int, int], size: tuple[int, int], extend: tuple[float, float], published: bool = False
 ) -> list[Warp]:
-    """One `Warp` a box, in the boxes' order.
+    """A `Warp` for each box.
 
-    Boxes that reach further beyond the photo than it is large are cut there, so that a detector's slip does not make a person of one pixel.
+    Boxes are cut at one photo width and height outside the photo, so that a wrong, huge box does not shrink the person to a pixel.
 
     Raises:
         ValueError: a box is not finite, has no area, or does not touch the photo; the message says which and how many.

@@ -1,6 +1,6 @@
-"""Skeletons: which joints a person has, how they are joined, mirrored and how far they may stray.
+"""Skeletons: the joints of a person, their limbs, mirror pairs and OKS constants.
 
-One `Skeleton` goes through the whole program; no function takes a number of joints.
+The whole program is given one `Skeleton`; no function takes a number of joints.
 """
 
 import re
@@ -19,12 +19,12 @@ class Skeleton:
     """Joints, limbs, mirror pairs and OKS sigmas of one kind of person.
 
     Args:
-        name: what users call it, such as ``coco``.
+        name: such as ``coco``.
         joints: the joints' names, in the order of every keypoint array.
         limbs: pairs of joint indices to draw and to score.
         mirror: a permutation; joint ``i`` of a mirrored person is joint ``mirror[i]``.
-        sigmas: one positive OKS constant a joint (COCO's ``k_i = 2 sigma_i``). There is no default:
-            wrong sigmas make any AP meaningless.
+        sigmas: one positive OKS constant for each joint (COCO's ``k_i = 2 sigma_i``), without a default, since wrong sigmas make any AP
+            meaningless.
 
     Raises:
         ValueError: lengths differ, a limb or the mirror names no joint, or a sigma is not positive.
@@ -56,7 +56,11 @@ class Skeleton:
         return f"Skeleton({self.name!r}, {len(self)} joints)"
 
     def index(self, joint: str) -> int:
-        """Index of a joint by name; a `ValueError` names the joints there are."""
+        """Index of a joint by name.
+
+        Raises:
+            ValueError: there is none; the message names the joints.
+        """
         if joint not in self.joints:
             raise ValueError(f"skeleton {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}")
         return self.joints.index(joint)
@@ -67,7 +71,7 @@ class Skeleton:
 
     @property
     def unpaired(self) -> tuple[str, ...]:
-        """Joints whose names say left or right and that have no mirror partner: mirrored views then teach them the wrong side."""
+        """Joints named left or right without a mirror partner: mirrored views teach the wrong side."""
         return tuple(j for i, j in enumerate(self.joints) if _side(j)[0] != "middle" and self.mirror[i] == i)
 
     @property
@@ -77,7 +81,7 @@ class Skeleton:
         return self.name.lower().startswith(("person", "people", "human")) or set(self.joints) <= known
 
     def from_skeleton(self, other: "Skeleton") -> tuple[int, ...]:
-        """For each of our joints the index of the same-named joint of `other`, or -1 where it has none."""
+        """For each joint the index of the joint of the same name in `other`, or -1."""
         return tuple(other.joints.index(j) if j in other.joints else -1 for j in self.joints)
 
     @classmethod
@@ -89,11 +93,11 @@ class Skeleton:
         sigmas: Sequence[float],
         mirror: Sequence[Sequence[str | int]] | None = None,
     ) -> "Skeleton":
-        """From names: `limbs` and `mirror` are pairs of names or indices.
+        """A skeleton from names; `limbs` and `mirror` are pairs of names or indices.
 
-        Without `mirror`, names that differ in their side alone are paired: ``left_hip`` and ``right_hip``, ``L_Hip`` and ``R_Hip``,
-        ``hip_l`` and ``hip_r``, ``hip-left`` and ``hip-right``, ``hip.L`` and ``hip.R``, ``LHip`` and ``RHip``. A warning names joints
-        that have a side and no partner.
+        Without `mirror`, names that differ only in their side are paired: ``left_hip`` and ``right_hip``, ``L_Hip`` and ``R_Hip``,
+        ``hip_l`` and ``hip_r``, ``hip-left`` and ``hip-right``, ``hip.L`` and ``hip.R``, ``LHip`` and ``RHip``. A warning names
+        joints that have a side and no partner.
         """
         joints = tuple(str(j) for j in joints)
 
@@ -125,7 +129,7 @@ class Skeleton:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Skeleton":
-        """Read ``name, joints, limbs, sigmas[, mirror]``; sigmas must be there."""
+        """A skeleton from a YAML file with ``joints``, ``sigmas`` and, optionally, ``name``, ``limbs`` and ``mirror``."""
         path = Path(path)
         try:
             given = yaml.safe_load(path.read_text())
@@ -137,7 +141,7 @@ class Skeleton:
 
     @classmethod
     def from_mapping(cls, given: Mapping, where: str) -> "Skeleton":
-        """From a mapping as a YAML file or a weights file holds it; `where` names it in errors."""
+        """A skeleton from the content of a YAML or weights file; `where` names it in errors."""
         missing = [key for key in ("joints", "sigmas") if not given.get(key)]
         if missing:
             raise ValueError(f"{where}: a skeleton must give {' and '.join(missing)}; sigmas are one OKS constant for each joint")
@@ -154,9 +158,9 @@ class Skeleton:
 
     @classmethod
     def from_coco_category(cls, category: Mapping, sigmas: Sequence[float] | None = None, where: str = "category") -> "Skeleton":
-        """From a COCO category (1-based ``skeleton``). Sigmas come from the argument or the category's ``sigmas``.
+        """A skeleton from a COCO category (1-based ``skeleton``), with `sigmas` or else the category's own.
 
-        A category whose joints are exactly those of a built-in skeleton is that skeleton.
+        A category with exactly the joints of a built-in skeleton, and without sigmas, gives that skeleton.
         """
         try:
             joints = tuple(str(j) for j in category.get("keypoints") or ())
@@ -179,13 +183,13 @@ class Skeleton:
         return cls.from_mapping({"name": category.get("name", "custom"), "joints": joints, "limbs": limbs, "sigmas": sigmas}, where)
 
     def to_mapping(self) -> dict:
-        """What `from_mapping` reads; plain lists, ready for JSON or YAML."""
+        """The mapping that `from_mapping` reads, of plain lists for JSON or YAML."""
         pairs = [[i, j] for i, j in enumerate(self.mirror) if i < j]
         limbs = [list(limb) for limb in self.limbs]
         return {"name": self.name, "joints": list(self.joints), "limbs": limbs, "sigmas": list(self.sigmas), "mirror": pairs}
 
 
-# The word left or right anywhere in a name, L or R set apart by separators; else L or R apart by a change of case (LHip, hipL).
+# The word left or right anywhere in a name; else L or R between separators; else L or R marked by a change of case (LHip, hipL).
 _SIDES = (
     re.compile(r"^(?P<before>.*?)(?P<side>left|right)(?P<after>.*)$", re.IGNORECASE),
     re.compile(r"^(?P<before>|.*[_.\s-])(?P<side>[lr])(?P<after>|[_.\s-].*)$", re.IGNORECASE),
@@ -194,7 +198,7 @@ _SIDES = (
 
 
 def _side(joint: str) -> tuple[str, str]:
-    """``left``, ``right`` or ``middle``, and the name without it, in small letters.
+    """``left``, ``right`` or ``middle``, and the name without the side, in lower case.
 
     >>> _side("left_hip"), _side("L_Hip"), _side("hip.R"), _side("LHip"), _side("elbow")
     (('left', '_hip'), ('left', '_hip'), ('right', 'hip.'), ('left', 'hip'), ('middle', 'elbow'))
@@ -209,8 +213,8 @@ def _side(joint: str) -> tuple[str, str]:
 
 
 # Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack are scored by distances relative to the head
-# (PCKh and its AP), so no sigmas are official: ours take COCO's for the joints that COCO has, its shoulder's for head and neck points and
-# thorax, its hip's for the pelvis. They serve OKS-NMS, matching and training; an OKS AP made with them is comparable to no published one.
+# (PCKh and its AP), so there are no official sigmas. Ours are COCO's for the joints that COCO has, its shoulder's for head, neck and
+# thorax, its hip's for the pelvis. They are used for OKS-NMS, matching and training; an OKS AP with them is not comparable to published ones.
 COCO = Skeleton.build(
     "coco",
     (

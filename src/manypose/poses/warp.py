@@ -1,8 +1,8 @@
-"""Geometry: one affine for a photo, its joints, boxes and masks.
+"""Geometry: one affine map for a photo, its joints, boxes and masks.
 
-Integer coordinates are pixel centres, everywhere: the pixel in the top left corner covers -0.5 … 0.5 in x and y. So a picture of
-width W that is scaled to W·s maps x to ``(x + 0.5)·s - 0.5``, a map cell i of stride s lies at pixel ``i·s + (s - 1)/2``
-(`cell_to_pixel`), and mirroring maps x to ``W - 1 - x``.
+Integer coordinates are pixel centres everywhere: the top left pixel covers -0.5 … 0.5 in x and y. Scaling a picture by s maps x to
+``(x + 0.5)·s - 0.5``, cell i of a map of stride s lies at pixel ``i·s + (s - 1)/2`` (`cell_to_pixel`), and mirroring a picture of width W
+maps x to ``W - 1 - x``.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class Warp:
     Args:
         matrix: 2×3, in pixel-centre coordinates, double precision.
         size: height and width of the network input.
-        mirrored: the map mirrors, so joints change sides too.
+        mirrored: whether the map mirrors; left and right joints are then exchanged.
     """
 
     matrix: Float[np.ndarray, "2 3"]
@@ -49,13 +49,13 @@ class Warp:
 
     @classmethod
     def fit(cls, photo: tuple[int, int], short: int, stride: int = 64, long: int | None = None) -> "Warp":
-        """Scale a whole photo so that its short side is `short`; both sides are then padded (right, bottom) to multiples of `stride`.
+        """Scale a whole photo to the short side `short`, and pad both sides (right, bottom) to multiples of `stride`.
 
         Args:
             photo: height and width.
-            short: the short side to reach, in pixels.
-            stride: what both sides of the result are multiples of.
-            long: the longest side allowed; a longer photo is scaled further down. Default 4 × `short`.
+            short: the short side of the result before padding, in pixels.
+            stride: of the network.
+            long: largest long side before padding; longer photos are scaled further down. Default 4 × `short`.
         """
         h, w = photo
         scale = min(short / min(h, w), (long or 4 * short) / max(h, w))
@@ -64,7 +64,7 @@ class Warp:
 
     @classmethod
     def scaling(cls, scale: float, size: tuple[int, int]) -> "Warp":
-        """Scale by one factor, corner to corner of the top left pixel."""
+        """Scale by one factor; the outer corner of the top left pixel stays in place."""
         offset = (scale - 1) / 2
         return cls(np.array([[scale, 0, offset], [0, scale, offset]], np.float64), size)
 
@@ -72,11 +72,11 @@ class Warp:
     def similarity(
         cls, center: tuple[float, float], extent: float, size: tuple[int, int], degrees: float = 0.0, mirror: bool = False
     ) -> "Warp":
-        """Put photo point `center` in the middle of the result so that `extent` photo pixels span its width.
+        """Map the photo point `center` to the middle of the result, and `extent` photo pixels to its width.
 
         Args:
             center: xy in photo pixels.
-            extent: how many photo pixels the width of the result shows.
+            extent: width in photo pixels.
             size: height and width of the result.
             degrees: rotation, counter-clockwise as seen.
             mirror: mirror left and right after that.
@@ -91,7 +91,7 @@ class Warp:
 
     @classmethod
     def crop(cls, box: Float[np.ndarray, "4"], size: tuple[int, int], degrees: float = 0.0, mirror: bool = False) -> "Warp":
-        """Show an xyxy box whole in the result, keeping the picture's proportions (the box is enlarged to the result's aspect)."""
+        """Show an xyxy box, enlarged to the aspect ratio of the result."""
         x0, y0, x1, y1 = (float(v) for v in box)
         if not np.isfinite([x0, y0, x1, y1]).all() or x1 <= x0 or y1 <= y0:
             raise ValueError(f"a box must be finite with x1 > x0 and y1 > y0, got {[x0, y0, x1, y1]}")
@@ -99,14 +99,14 @@ class Warp:
         return cls.similarity(((x0 + x1) / 2, (y0 + y1) / 2), max(x1 - x0, (y1 - y0) * w / h), size, degrees, mirror)
 
     def mirror(self) -> "Warp":
-        """The same, then mirrored left to right."""
+        """This map, followed by mirroring left to right."""
         matrix = self.matrix.copy()
         matrix[0] = -matrix[0]
         matrix[0, 2] += self.size[1] - 1
         return replace(self, matrix=matrix, mirrored=not self.mirrored)
 
     def then(self, other: "Warp") -> "Warp":
-        """This map, then another."""
+        """This map, followed by another."""
         matrix = np.vstack([other.matrix, [0, 0, 1]]) @ np.vstack([self.matrix, [0, 0, 1]])
         return Warp(matrix[:2], other.size, self.mirrored != other.mirrored)
 
@@ -114,7 +114,7 @@ class Warp:
 
     @property
     def scale(self) -> float:
-        """Network pixels a photo pixel, as a length."""
+        """Network pixels per photo pixel, as a length."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
     @property
@@ -123,9 +123,9 @@ class Warp:
         return np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
 
     def image(self, photo: Shaped[np.ndarray, "H W *c"], fill: int = 0) -> Shaped[np.ndarray, "h w *c"]:
-        """The photo as the network sees it: bilinear, `fill` outside; shrunk pictures are averaged first, so that they do not alias.
+        """The photo in network pixels: bilinear, `fill` outside the photo, averaged first where it is reduced, against aliasing.
 
-        Every pixel is read where it belongs, to 0.001 network pixels (OpenCV before 5 rounds the place to 1/32 photo pixel).
+        Sampling points are exact to 0.001 network pixels (OpenCV before 5 rounds them to 1/32 photo pixel).
         """
         step = max(1, int(1 / self.scale + 1e-9))
         part, matrix = self._seen(photo, step)
@@ -172,7 +172,7 @@ class Warp:
         return (xy @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(xy.dtype)
 
     def joints(self, keypoints: Float[np.ndarray, "n k c"], mirror: tuple[int, ...]) -> Float[np.ndarray, "n k c"]:
-        """People's joints (x, y and anything after) to network pixels; `mirror` exchanges sides where this map mirrors."""
+        """People's joints (x, y and further columns) in network pixels; `mirror` is the skeleton's, applied if this map mirrors."""
         out = keypoints.copy()
         out[..., :2] = self.points(keypoints[..., :2])
         return out[:, list(mirror)] if self.mirrored else out
@@ -182,14 +182,14 @@ class Warp:
         return _map_boxes(boxes, self.matrix)
 
     def back(self, poses: Poses, photo: tuple[int, int] | None = None) -> Poses:
-        """People found in network pixels, in photo pixels.
+        """People in photo pixels, from network pixels.
 
         Args:
             poses: in network pixels.
-            photo: the photo's height and width; needed where there are masks.
+            photo: the photo's height and width; required for masks.
 
         Raises:
-            ValueError: masks, but no size to give them.
+            ValueError: there are masks and `photo` is None.
         """
         if poses.masks is not None and photo is None:
             raise ValueError("masks go back to the photo only when its height and width are given: warp.back(poses, photo=(H, W))")
@@ -211,7 +211,7 @@ class Warp:
 
 
 def _masks_back(masks: Shaped[np.ndarray, "n h w"], inverse: Float[np.ndarray, "2 3"], photo: tuple[int, int]) -> np.ndarray:
-    """Masks at the photo's size. Of each only the part around the person is made: a large photo's memory is not touched elsewhere."""
+    """Masks at the photo's size; only the part around each person is computed."""
     out = np.zeros((len(masks), *photo), np.bool_)
     for mask, to in zip(masks, out, strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

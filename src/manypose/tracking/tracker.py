@@ -1,14 +1,14 @@
-"""Tracking: which person of a frame is which of the frames before, for the people that any method finds.
+"""Tracking: the identities of people over the frames of a video, for the people that any method finds.
 
 Source: Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, Section 3: tracks are moved into the new
-frame by optical flow; the people of the frame take the ids of the tracks they are most similar to by OKS; a person whom the detector
-missed is looked for in the box of the moved joints, enlarged by 15 %; OKS-NMS removes duplicates.
+frame by optical flow; the people of the frame take the ids of the tracks they are most similar to by OKS; for a person whom
+the detector missed, the method runs again in the box of the moved joints, enlarged by 15 %; OKS-NMS removes duplicates.
 
-We deviate. A track without a person in the last frame has no joints there that flow could follow, since the pixels at its place show
-somebody else: it moves on at its own speed. So do all tracks where no flow is asked for. Where flow and speed differ, the one that fits
-better counts. People who lack joints are compared by the joints that both have (`manypose.tracking.association.similarity`). Pairs are
-chosen for the largest sum; the paper takes the most similar first (`TrackOptions.matching`). A person found in the box of a track keeps
-the score of the last detection, or the new one where that is lower. The tracker stores one row for each track.
+We deviate. Flow cannot move a track that has no person in the last frame, since the pixels there show something else; such a track moves
+at its own speed, as do all tracks without flow. Where flow and speed differ, the better fit counts. People with missing joints are
+compared by the joints that both have (`manypose.tracking.association.similarity`). Pairs have the largest sum of similarities; the
+paper takes the most similar pair first (`TrackOptions.matching`). A person found in the box of a track gets the lower of its new score
+and the score of its last detection. The tracker stores one row for each track.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class Tracker:
 
     Args:
         options: how to track.
-        look: a top-down model that looks for people whom the detector missed, where they should be by now (`Model.tracker` gives one).
+        look: a top-down model that finds missed people in the predicted boxes of their tracks (`Model.tracker` gives one).
     """
 
     def __init__(self, options: TrackOptions = TrackOptions(), look: Look | None = None) -> None:

@@ -174,7 +174,7 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
     if shared is not None:  # another line's file: its network, this line's arguments
         model, kwargs = shared, MODELS[shared].kwargs
     arguments = {**kwargs, **overrides}
-    if kwargs == MODELS[model].kwargs:  # a network of the table: nothing of a stranger's decides its size
+    if kwargs == MODELS[model].kwargs:  # a network of the table: the file does not decide its size
         return fill_exactly(_build(model, arguments), state, path, "model")
     return filled(path, f"model {model!r}", lambda: build(model, **arguments), kwargs, state)
 

@@ -1,4 +1,4 @@
-"""Real people on other photos: those with a segmentation are cut out and pasted where they were not, in front of whoever is there."""
+"""Copy-paste augmentation: people with a segmentation are cut out and pasted onto other photos, in front of the people there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ __all__ = ["Cutout", "Pasted", "cutouts", "paste"]
 
 @dataclass(frozen=True)
 class Cutout:
-    """One person and nothing else.
+    """A person cut out of a photo.
 
     Args:
-        image: RGB, of the person's surroundings.
-        cover: 255 where the person is.
+        image: RGB crop around the person.
+        cover: 255 on the person, else 0.
         keypoints: in `image`'s pixels.
     """
 
@@ -32,16 +32,16 @@ class Cutout:
 
 
 def cutouts(photos: Photos, smallest: int = 48, joints: int = 8, inside: float = 0.9) -> list[Cutout]:
-    """The people that can be cut out.
+    """The people with a usable segmentation.
 
     Args:
-        photos: of which some people have a segmentation.
-        smallest: pixels of the longer side of their box.
-        joints: how many labelled joints they need.
-        inside: part of their seen joints that lies in the segmentation; else it is a bad one.
+        photos: annotated photos.
+        smallest: least length in pixels of the longer side of a person's box.
+        joints: least number of labelled joints.
+        inside: least share of visible joints inside the segmentation; segmentations with a lower share are wrong.
 
     Raises:
-        ValueError: nobody can be cut out.
+        ValueError: there are none.
     """
     found: list[Cutout] = []
     for i, photo in enumerate(photos.photos):
@@ -80,12 +80,12 @@ def _cut(image: UInt8[np.ndarray, "H W 3"], plane: UInt8[np.ndarray, "H W"], joi
 def paste(sample: Sample, cutout: Cutout, w: Warp, exposure: float = 1.0) -> Sample:
     """The sample with one more person in front.
 
-    Joints of others that are covered become hidden, and who is covered for the most part is unlabelled and masked.
+    Covered joints of other people become hidden; people who are mostly covered become unlabelled and are masked.
 
     Args:
         sample: of the cutout's skeleton.
         w: from the cutout's pixels to the sample's; its size is the sample's.
-        exposure: factor on the cutout's brightness.
+        exposure: factor of the cutout's brightness.
     """
     soft = w.image(cv2.GaussianBlur(cutout.cover, (0, 0), 0.7)[..., None]).astype(np.float32).reshape(*w.size, 1) / 255
     hard = w.mask(cutout.cover) > 127
@@ -115,7 +115,7 @@ def paste(sample: Sample, cutout: Cutout, w: Warp, exposure: float = 1.0) -> Sam
 
 
 def _behind(sample: Sample, hard: np.ndarray, hidden: float = 0.75) -> tuple[Sample, UInt8[np.ndarray, "m H W"]]:
-    """Those who stand behind what is `hard`: their joints there are hidden; of whom most is covered leave, and are masked."""
+    """The sample behind the cover `hard`, and its mask: covered joints are hidden, mostly covered people are removed and masked."""
     keypoints, mask = sample.keypoints.copy(), sample.mask.copy()
     h, w = hard.shape
     stays = np.ones(len(keypoints), bool)
@@ -135,7 +135,7 @@ def _behind(sample: Sample, hard: np.ndarray, hidden: float = 0.75) -> tuple[Sam
 
 
 def _part(plane: np.ndarray, box: Float[np.ndarray, "4"]) -> np.ndarray:
-    """The part of a plane in a box; a single 1 where the box is outside."""
+    """The part of a plane in a box; a single 1 if the box lies outside."""
     h, w = plane.shape
     x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2] + 0.5).clip(0), *np.ceil(box[2:] + 0.5)))
     part = plane[y0 : min(y1, h), x0 : min(x1, w)]
@@ -144,15 +144,15 @@ def _part(plane: np.ndarray, box: Float[np.ndarray, "4"]) -> np.ndarray:
 
 @dataclass(eq=False)
 class Pasted:
-    """A data set whose photos get more people; sample i of a seed is always the same.
+    """A data set with pasted people; sample i of a seed is always the same.
 
     Args:
-        onto: what people are pasted on: any data set, such as photos without people.
-        people: whose segmented people are cut out, once.
-        length: how many samples; None: as many as `onto` has.
-        seed: of all of them.
-        number: least and most people that are pasted.
-        height: least and most part of the picture's height that they measure.
+        onto: the data set that people are pasted onto, such as photos without people.
+        people: the data set whose segmented people are cut out, once.
+        length: number of samples; None: that of `onto`.
+        seed: of all random choices.
+        number: least and largest number of people pasted onto a photo.
+        height: least and largest height of a pasted person, as a part of the picture's height.
     """
 
     onto: People

@@ -21,14 +21,14 @@ LOWER = ("pelvis", "hip", "knee", "ankle")
 
 @dataclass(eq=False)
 class EachPerson:
-    """A data set of people from one of photos: item i is the photo of person i, with that person alone.
+    """A data set of people made from a data set of photos: item i is the photo of person i, with that person alone.
 
     Args:
-        dataset: of `Sample`s; the photos of `Photos` are not read to count the people, and their person masks not painted.
-        least: people with fewer labelled joints are left out.
+        dataset: of `Sample`s. `Photos` are not decoded to count the people, and their person masks are not painted.
+        least: least number of labelled joints of a person.
 
     Raises:
-        ValueError: nobody is left.
+        ValueError: no person has enough labelled joints.
     """
 
     dataset: People
@@ -52,27 +52,27 @@ class EachPerson:
     def __getitem__(self, i: int) -> Sample:
         photo, person = self.index[i]
         sample = self.dataset[photo]
-        return _only(sample, person) if person < len(sample.boxes) else sample  # a photo that could not be read has nobody
+        return _only(sample, person) if person < len(sample.boxes) else sample  # a photo that could not be read has no people
 
 
 @dataclass(frozen=True)
 class PersonView:
-    """A random crop of one person: ``view(sample, rng) -> Sample``. Of several people one is drawn; of a photo without any, all is shown.
+    """A random crop of one person: ``view(sample, rng) -> Sample``. One of several people is drawn; a photo without people is shown whole.
 
     Args:
         size: height and width of the crop.
         extend: factors by which a box's width and height grow, as at test time.
-        random_extend: parts of its width and its height by which a box grows further, each drawn from 0 to this (MSPN's authors: 0.6, 0.8).
-        published: the box's centre lies at (w/2, h/2) of the crop, as the authors' programs place it, half a pixel off the crop's centre.
+        random_extend: further growth of a box, as parts of its width and height, each drawn from 0 to this (MSPN's authors: 0.6, 0.8).
+        published: as in the authors' programs, the box's centre lies at (w/2, h/2) of the crop, half a pixel off its centre.
         scale: a further factor, drawn from this range.
         shift: of the crop's middle, drawn from ± this part of its sides.
         rotation: degrees, drawn from ± this.
         rotated: chance of a rotation.
         flip: chance of mirroring.
-        half_body: chance that only the upper or the lower body is shown, of a person with more than `half_body_joints` labelled joints.
-        half_body_joints: the paper's eight.
+        half_body: chance of a crop of the upper or lower body, for a person with more than `half_body_joints` labelled joints.
+        half_body_joints: eight in the paper.
         colour: changes of colour; None leaves colours alone, as published.
-        turned: chance of a quarter, half or three quarters of a turn besides, the crop then being that of the turned box.
+        turned: chance of a further rotation by 90, 180 or 270 degrees; the crop is that of the rotated box.
     """
 
     size: tuple[int, int] = (256, 192)
@@ -94,7 +94,7 @@ class PersonView:
             raise ValueError(f"PersonView needs positive sizes, factors and 0 < scale[0] <= scale[1], got {self}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """One person (or nobody) in a crop; joints that leave the crop become unlabelled."""
+        """A crop with at most one person; joints outside the crop become unlabelled."""
         labelled = np.flatnonzero((sample.keypoints[..., 2] > 0).any(1))
         if len(labelled):
             sample = _only(sample, int(labelled[rng.integers(len(labelled))]))

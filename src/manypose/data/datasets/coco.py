@@ -124,7 +124,7 @@ def photos_of(
         keep: see `coco`.
         only: see `coco`.
         category: see `coco`.
-        complete: whether everybody in a photo is annotated, where its ``all_persons_labelled`` does not say.
+        complete: whether all people in a photo are annotated, for photos without ``all_persons_labelled``.
 
     Raises:
         FileNotFoundError: no such folder or list of ids.

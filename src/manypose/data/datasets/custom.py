@@ -43,7 +43,7 @@ class Description:
         images: the folder of photos.
         annotations: the annotation file.
         skeleton: the people's joints.
-        complete: everybody in the photos is annotated.
+        complete: whether all people in the photos are annotated.
         category: the name of the category that is read.
         content: the annotations in COCO's form.
         parts: which of ``train`` and ``val`` the file has.

@@ -179,10 +179,10 @@ def distances(poses: Poses, truth: HeadScaledTruth) -> Float[np.ndarray, "n m k"
 
 
 def match(near: Bool[np.ndarray, "n m k"], labelled: Bool[np.ndarray, "m k"]) -> Int[np.ndarray, " n"]:
-    """The true person of each found one, or -1.
+    """The annotated person matched to each detected one, or -1.
 
-    Every found person goes for the true person of whom it has the largest part of the annotated joints right; of several who go for the
-    same one the best gets it, the others get none (of equals the first).
+    A detected person selects the annotated person with the largest share of correct joints. Of several that select the same person, the
+    one with the largest share is matched (the first of equals) and the others are not matched.
 
     Args:
         near: which joints are within the threshold.

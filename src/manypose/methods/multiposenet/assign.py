@@ -1,4 +1,4 @@
-"""Keypoint candidates to persons: anybody's candidates and boxes to poses, through the PRN (MultiPoseNet, Section 3.4)."""
+"""Poses from keypoint candidates and boxes of any detector, by the PRN (MultiPoseNet, Section 3.4)."""
 
 from typing import Literal, get_args
 
@@ -30,9 +30,9 @@ def assign(
         candidates: of any detector; ``Candidates(xy, scores, joint, image)``, flat.
         boxes: xyxy pixels, of any detector, without near-duplicates.
         box_image: which image of the batch each box lies in; left out, all lie in image 0.
-        how: ``linear``: each candidate goes to one box at most, and of each joint the assignment with the highest sum of log-probabilities
-            is taken; ``each``: every box takes its best candidate, which may be another's too; ``shared``: as ``linear``, then a box that
-            is left without takes its best. (COCO's AP does not punish what is given to a person whose joint is not annotated.)
+        how: ``linear``: each candidate goes to at most one box, by the assignment of each joint type with the highest sum of
+            log-probabilities; ``each``: every box takes its best candidate, so boxes may share one; ``shared``: as ``linear``, then boxes
+            without a candidate take their best. (COCO's AP ignores joints of a person for whom they are not annotated.)
 
     Returns:
         keypoints: the chosen candidates' own places (not cells); 0 where there is none.
@@ -78,7 +78,7 @@ def match(
         joint: of the candidates.
         shape: n boxes, k joints.
         how: see `assign`.
-        least: a pair that scores less is never chosen; with ``linear`` a joint is left out where that loses less than `least` in sum.
+        least: pairs with a lower score are never chosen; ``linear`` leaves out a joint where that costs less than `least`.
     """
     if how not in get_args(How):
         raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {how!r}")

@@ -1,8 +1,8 @@
-"""A PRN that looks at candidates with attention instead of a perceptron over cells: smaller, and it weighs boxes against one another.
+"""A PRN with attention between candidates in place of a perceptron over cells: it is smaller and compares boxes with one another.
 
-`AttentionPRN` stands wherever a `PRN` does. Each pair of a box and a candidate seen in it is a token: which joint it may be and where in
-the box. Layers let a box's candidates attend to one another (is this a likely body?), then all boxes' tokens of one candidate (whose is
-it?). It has hundreds of times fewer weights than the paper's PRN, which knows nothing of the other boxes.
+`AttentionPRN` can be used wherever a `PRN` can. Each pair of a box and a candidate in it is a token that encodes the joint type and the
+place in the box. Each layer has attention between the candidates of a box (is this a plausible body?), then between the boxes of a
+candidate (which person has it?). It has hundreds of times fewer weights than the paper's PRN, which does not see the other boxes.
 """
 
 import torch

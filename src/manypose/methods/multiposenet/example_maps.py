@@ -16,7 +16,7 @@ def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str,
 
     Joints are 0.25 … 1 high with a deviation of 1.75 cells (less where people are small); 15 % are missing, though never a person's first;
     noise up to 0.04. The person mask is an ellipse in each box. Each person has four boxes that overlap, scored 0.3 … 1; neighbours' boxes
-    overlap by a tenth; what is left of the hundred are boxes anywhere, scored up to 0.04.
+    overlap by a tenth; the rest of the hundred boxes are random, scored up to 0.04.
 
     Args:
         skeleton: how many joints.

@@ -92,7 +92,7 @@ def points(
     """What the regions of the chosen persons hold.
 
     Args:
-        people: everybody.
+        people: all annotated people.
         chosen: rows of `people`.
         boxes: the regions' boxes; left out, the persons' annotated ones.
         mirrored: which regions are seen in a mirror; left and right joints change.
@@ -139,13 +139,13 @@ def batches(
     """One epoch's batches of rows of `people`; those that fill no batch are left out, other ones in each epoch.
 
     Args:
-        people: everybody.
+        people: all annotated people.
         easy_first: `order`'s rows.
         batch_size: persons in a batch.
         epoch: from 0.
         seed: with the epoch it decides everything.
         curriculum: ``sorted``: batch after batch from easy to hard, as the paper's; ``none``: shuffled.
-        whole: a batch has whole images, with everybody in them, and about `batch_size` persons; an image is as easy as its easiest person.
+        whole: a batch has whole images with all of their people, about `batch_size` of them; an image is as easy as its easiest person.
     """
     g = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     if not whole:

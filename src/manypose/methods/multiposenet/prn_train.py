@@ -67,7 +67,7 @@ def loss_of(prn: PrnNetwork, p: Points, n: int) -> Float[Tensor, ""]:
     log, none = log_share(y, row, joint, (n, k))
     absent = torch.ones(n * k, dtype=torch.bool).index_fill(0, (row * k + joint)[own], False)
     total = log[own].sum() + none.flatten()[absent].sum()
-    if isinstance(prn, AttentionPRN):  # it sees all boxes of a candidate, so these too are a softmax: whose is it?
+    if isinstance(prn, AttentionPRN):  # sees all boxes of a candidate: a softmax over them too
         _, rival = candidate.unique(return_inverse=True)
         log, none = log_share(y, rival, torch.zeros_like(rival), (int(rival.max()) + 1, 1))
         nobody = torch.ones(len(none), dtype=torch.bool).index_fill(0, rival[own], False)

@@ -1,15 +1,15 @@
 """Learning from a top-down teacher (Section 5, Equations 11 to 15, Algorithm 1): any top-down model of the house, through the protocol
 alone.
 
-On the boxes that the student finds, the teacher looks at crops of the picture; the student's pose maps are read there by RoIAlign on the
-teacher's grid, cell upon cell. Two adapters, one for the annotated and one for the teacher's maps, say what the student's should look
-like. Stage 1 of Algorithm 1 is a training without `Mimic`, stage 2 one that starts from its weights with `Mimic`.
+The teacher predicts on crops of the picture at the boxes that the student finds. RoIAlign samples the student's pose maps there on the
+teacher's grid, cell by cell. Two adapters map the annotated and the teacher's maps to what the student's should be. Stage 1 of
+Algorithm 1 is a training without `Mimic`; stage 2 starts from its weights and has `Mimic`.
 
-The paper leaves open, and we decide, each an argument: the teacher's own crop rule says what of a box is seen; a box is learnt from where
-it overlaps an annotated person by an IoU of 0.5, as in Mask R-CNN (a top-down teacher finds a person in any box); sums over cells, means
-over boxes and joints, as Equations 14 and 15 are written; adapters are convolutions that begin as the identity and learn with the
-student. Where another annotated person's joint lies in a box, nothing is asked of the student's map of that joint (`others`): a bottom-up
-map must show everybody's joints, the teacher's shows one person's.
+The paper leaves these points open; each is an argument here. The teacher's crop rule decides how much around a box it sees. A box is used
+if its IoU with an annotated person is at least 0.5, as in Mask R-CNN, since a top-down teacher finds a person in any box. Losses are sums
+over cells and means over boxes and joints, as Equations 14 and 15 are written. Adapters are convolutions that start as the identity and
+learn with the student. Where another annotated person's joint lies in a box, the student's map of that joint has no loss (`others`),
+because a bottom-up map shows the joints of all people and the teacher's map those of one.
 """
 
 from collections.abc import Mapping
@@ -37,23 +37,23 @@ class Mimic(nn.Module):
     Args:
         skeleton: of the student; the teacher's must have the same joints.
         teacher: a top-down line of the table of models.
-        weights: the teacher's, ``.safetensors``; None: it has learnt nothing (to measure cost).
+        weights: the teacher's, ``.safetensors``; None: random ones (to measure cost).
         teacher_args: arguments of the teacher's line that its weights do not say.
         truth: the annotated maps as a term (Equation 14; Table 3 b and e).
-        soft: what of the teacher's is a term: ``heat``, its maps (Equation 15; Table 3 d and e), ``features`` (c), or
+        soft: the teacher's term: ``heat``, its maps (Equation 15; Table 3 d and e), ``features`` (c), or
             ``none`` (b).
         beta: weight of the sum of the terms (1 in the paper).
         boxes: ``detected`` by the student (the paper), ``annotated``, or ``both``.
         most: boxes a picture, the best first.
         overlap: the IoU with an annotated box from which on a box is that person's.
         sigma: of the annotated maps' Gaussians, in cells of the teacher's map.
-        others: ``spared``: see above; ``suppressed``: other people's joints in a box are held against the student, as the formulas read.
+        others: ``spared``: see above; ``suppressed``: other people's joints in a box count as errors, as the formulas read.
         kernel: of the adapters.
         adapt: adapters learn; otherwise they stay the identity.
         tap: with ``features`` the name of the teacher's submodule whose input they are: ``net.final_layer`` of an HRNet,
             ``net.stage1.upsample.up4.res_conv1`` of a two-stage MSPN.
         widths: with ``features`` the channels of the teacher's and of the student's.
-        half: the teacher looks in bfloat16.
+        half: the teacher runs in bfloat16.
 
     Raises:
         ValueError: arguments that do not fit one another.
@@ -180,7 +180,7 @@ class Mimic(nn.Module):
         own = torch.arange(keypoints.shape[1], device=boxes.device) == person[:, None]
         truth = gaussians(cells, drawn & own[..., None], grid, self.sigma)
         others = gaussians(cells, drawn & ~own[..., None], grid, 1.5 * self.sigma)
-        # An own joint counts even where somebody else's is near.
+        # A joint of the box's person counts even where another person's is near.
         return truth, ((others > 0.1) & (truth < 0.1)).to(truth.dtype)
 
 

@@ -22,7 +22,7 @@ def drawn_examples(
     """Random photos' people until there are at least so many RoIs.
 
     Raises:
-        ValueError: nobody in the annotations has anything to learn from.
+        ValueError: no person in the annotations has labelled joints.
     """
     parts: list[Examples] = []
     count, tries = 0, 0

@@ -1,9 +1,8 @@
-"""Whose is which peak: what the grouping CNN says about it in each box's RoI, and the handing out (Section 4.2).
+"""Assignment of peaks to people: the log-odds of the grouping CNN in each box's RoI, and an optimal assignment (Section 4.2).
 
-A joint's place is that of its peak on the whole map, sub-pixel: the RoI and the CNN only say whose it is. The paper leaves open what
-happens when two people claim one peak. Here each joint type's peaks are handed out so that the sum of the log-odds is highest, one peak
-to one person; who goes away empty-handed or with much worse may share a peak, as where two people's joints lie upon one another and make
-one response.
+A joint's place is that of its peak on the whole map, sub-pixel; the RoI and the CNN only tell which person has it. The paper leaves open
+what happens when two people claim one peak. Here the peaks of each joint type are assigned one to one with the highest sum of log-odds.
+A person without a peak, or with a much worse one, may then share another's, since overlapping joints of two people make one response.
 """
 
 import numpy as np
@@ -28,7 +27,7 @@ def odds_of_peaks(
 ) -> Float[Tensor, "r k n"]:
     """For each box the log-odds that a peak is its person's; -inf for peaks outside its RoI and where there is no peak.
 
-    `logits` are the CNN's, where they are known already.
+    `logits` are the CNN's, if they are already known.
     """
     logits = cnn.logits(cnn.rois(heat, boxes, image)).float() if logits is None else logits
     r, k, n = len(boxes), xy.shape[1], xy.shape[2]
@@ -41,12 +40,12 @@ def odds_of_peaks(
 
 
 def hand_out(odds: Float[np.ndarray, "r k n"], least: float, share: float) -> Int[np.ndarray, "r k"]:
-    """Which peak each person gets of each joint type, -1 for none.
+    """The peak of each person and joint type, -1 for none.
 
     Args:
         odds: log-odds of one image's people and peaks.
-        least: a peak with lower odds is nobody's.
-        share: by how much another's peak must beat one's own to be shared.
+        least: lowest odds at which a peak is assigned.
+        share: by how much the odds of another person's peak must exceed those of the person's own for the peak to be shared.
     """
     r, k, _ = odds.shape
     out = np.full((r, k), -1, np.int64)

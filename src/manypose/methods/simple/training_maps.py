@@ -32,14 +32,13 @@ class Rendering:
         zoom: a further factor on the scale, drawn from this range for half of the photos.
         sigma: of the Gaussians in cells, drawn from this range.
         flip: chance of mirroring.
-        jitter: half of the boxes have each edge moved by up to this part of the box's side, as a detector would.
+        jitter: each edge of half of the boxes is moved by up to this part of the box's side, like a detector's.
         spoiled: chance that a photo's maps are spoiled.
         gain: lowest height of a spoiled bump.
-        drop: chance that a joint is missing, in as many photos. Its place is learnt as the person's all the same: were there a response, it
-            would be.
+        drop: chance that a joint is missing, in as many photos. Its place is still learnt as the person's.
         noise: standard deviation of the noise in spoiled maps.
-        false: random points an RoI in spoiled maps where noise may peak: they are nobody's.
-        alone: share of the people without anybody else's joints in their RoI that is learnt from: nothing is to be suppressed there.
+        false: random points of an RoI in spoiled maps, where noise may peak, that belong to no person.
+        alone: share of people without another person's joints in their RoI that are used, since nothing has to be suppressed there.
     """
 
     short: int = 512
@@ -79,7 +78,7 @@ class Examples:
 
 
 def crowded(image: AnnotatedImage, extend: float) -> Bool[np.ndarray, " n"]:
-    """Who has somebody else's labelled joint in the enlarged box."""
+    """Which people have another person's labelled joint in their enlarged box."""
     x0, y0, x1, y1 = image.boxes.T[:, :, None, None]
     grow = (extend - 1) / 2
     x, y, labelled = image.keypoints[None, ..., 0], image.keypoints[None, ..., 1], image.keypoints[None, ..., 2] > 0

@@ -9,8 +9,8 @@ Files: `body` (joints and parts), `network`, `cmu_baseline`, `targets`, `loss`, 
 
 We deviate, as decoding goes: maps are decoded at 1/4 of the input and not enlarged; parts are taken from the best on, of whatever kind,
 and two groups join only where all parts between them agree (the authors' program goes kind by kind, attaches one end of a part only, and
-returns fragments); joints that parts point at but that have no peak are put where the parts end; what is left over joins the person whose
-build it fits. Training is as in the paper; ``published=True`` is the authors' program where the two differ (targets, focal factor, sums).
+returns fragments); joints without a peak are placed where the parts that lead to them end; fragments join the person whose proportions
+they fit. Training is as in the paper; ``published=True`` is the authors' program where the two differ (targets, focal factor, sums).
 
 Published: AP 69.1 on COCO val2017, 68.1 on test-dev, 512 px, four scales, flip (Table 1, experiment 16; Table 2).
 Ours: see the table of models in the README.

@@ -153,7 +153,7 @@ def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: floa
     (e1, h1), (e2, f2) = np.nonzero(to_joint < near**2), np.nonzero(to_end < near**2)
     meets = np.concatenate([to_joint[e1, h1], to_end[e2, f2]])
     pairs = np.concatenate([np.stack([g[e1], h1], 1), np.stack([g[e2], g[f2]], 1)])[np.argsort(meets, kind="stable")]
-    taken = np.any(to_joint < near**2, 1)  # somebody's joint is there
+    taken = np.any(to_joint < near**2, 1)  # another person's joint is there
     now = groups.merge([(int(a), int(b)) for a, b in pairs])
     for i in np.argsort(-total, kind="stable"):
         a, k = now[int(g[i])], int(joint[i])

@@ -1,7 +1,7 @@
 """Which peaks belong to one person: matching on associative embedding tags (Newell et al. 2017; SWAHR, Section 3.5).
 
-Joint after joint, peaks are given to the people found so far whose mean tag is near, one peak a person, by an optimal assignment; peaks
-that fit nobody start people. Only some hundred peaks are looked at, so this runs on the CPU.
+Joint type by joint type, an optimal assignment gives each person found so far at most one peak with a tag near the person's mean tag.
+Peaks that fit no person start new people. There are at most some hundred peaks, so this runs on the CPU.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def match_strong(
         For each person and joint which of the n peaks it has, or -1.
     """
     found = [np.flatnonzero(row > 0) for row in heights]
-    # As many rows as there are peaks: room for everybody, even if each peak were a person.
+    # As many rows as there are peaks: each peak could be a person.
     people = np.full((sum(map(len, found)), len(heights)), -1)
     sums, weights, counts = np.zeros((len(people), tags.shape[2])), np.zeros(len(people)), np.zeros(len(people))
     for j in [j for _ in range(rounds) for j in order if len(found[j])]:

@@ -1,4 +1,4 @@
-"""Joints that a person lacks, looked for once its tag is known (SWAHR follows HigherHRNet's refinement step here).
+"""Missing joints of people whose tag is known: the refinement step of HigherHRNet, which SWAHR follows.
 
 Both rules run on the maps' device, for all people and joints together.
 """
@@ -12,7 +12,7 @@ from manypose.nn.heatmaps import subpixel_at
 
 __all__ = ["refill_evidence", "refill_highest"]
 
-FLOORS = (0.1, 0.02)  # heights down to which the published rule looks before it looks everywhere
+FLOORS = (0.1, 0.02)  # the published rule searches cells above the first height, then above the second, then all
 SAME = 0.25  # squared tag distance up to which a distance rounds to 0
 
 
@@ -35,7 +35,7 @@ def refill_highest(
 
 
 def _highest(heat: Float[Tensor, " n"], tag: Float[Tensor, "n t"], means: Float[Tensor, "m t"]) -> Int[Tensor, " m"]:
-    """A cell's value is never above its heat: the hot cells alone are enough for whoever finds a value above all other cells' heat."""
+    """The best cell for each tag. No value exceeds the cell's heat, so the search ends once a value exceeds the heat of all other cells."""
     best = heat.new_zeros(len(means), dtype=torch.long)
     rows = torch.arange(len(means), device=heat.device)
     for floor in (*FLOORS, -torch.inf):
@@ -59,19 +59,19 @@ def refill_evidence(
     tag_radius: float = 0.7,
     side: float = 22.0,
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
-    """Ours: the highest cell that has the person's tag; if that is low, the centre of the square where most heat speaks for the person.
+    """Ours: the highest cell that has the person's tag; if it is low, the centre of the square with the most evidence for the person.
 
-    A cell speaks for a person with ``sqrt(heat) (1 - (d / tag_radius)²)``, d the distance of its tag to the person's. Where no peak stands
-    out, a region wins over single cells of noise and over cells on the seam between two people's tags, which have anybody's tag.
+    The evidence of a cell is ``sqrt(heat) (1 - (d / tag_radius)²)``, d the distance between its tag and the person's. Without a clear peak,
+    a region wins over single noisy cells and over cells at the border of two people's tags, where tags take any value.
 
     Args:
         heat: maps of any joints and images.
         tag: their tags.
-        planes: for each of m questions which of the c maps to look at.
-        means: and the tag to look for.
+        planes: for each of m missing joints, its map among the c.
+        means: the person's tag for each.
         stride: network pixels a cell.
-        seen: how high a cell must be to be taken for itself.
-        tag_radius: cells whose tags are further off do not count.
+        seen: height from which the highest cell is taken.
+        tag_radius: largest distance of a cell's tag that counts.
         side: of the square, in network pixels.
 
     Returns:
