@@ -97,7 +97,7 @@ def test_real_poses_come_from_a_file_with_people(tmp_path):
     assert real_poses(tmp_path / "a.npz").shape == (4, 24)
     points[..., 2] = 0
     np.savez(tmp_path / "b.npz", keypoints=points)
-    with pytest.raises(ValueError, match=r"b\.npz.*nobody"):
+    with pytest.raises(ValueError, match=r"b\.npz.*no person"):
         real_poses(tmp_path / "b.npz")
     np.savez(tmp_path / "c.npz", other=points)
     with pytest.raises(ValueError, match=r"c\.npz.*keypoints"):

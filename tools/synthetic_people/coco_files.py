@@ -16,11 +16,11 @@ from synthetic_people.scene import Scene
 __all__ = ["Scenes", "run_lengths", "write_coco"]
 
 PARTS = "annotations.part.jsonl"
-"""What was annotated so far; one line a scene, after a first line with the scenes' options."""
+"""Annotations of the scenes written so far: a line with the options, then one line per scene."""
 
 
 class Scenes(Protocol):
-    """What makes numbered scenes."""
+    """A source of numbered scenes."""
 
     def __len__(self) -> int: ...
     def scene(self, i: int) -> Scene:
@@ -29,18 +29,18 @@ class Scenes(Protocol):
 
 
 def write_coco(scenes: Scenes, out: Path, options: Mapping[str, Any]) -> int:
-    """Write all scenes; what was interrupted is continued and gives the same files.
+    """Write all scenes; an interrupted call is continued and gives the same files.
 
     Args:
-        scenes: what is written.
+        scenes: the scenes to write.
         out: the folder.
-        options: what the scenes were made from, kept in the file's ``info``; a folder that was begun with others is refused.
+        options: of the scenes, stored in the file's ``info``.
 
     Returns:
-        how many scenes were made now.
+        the number of scenes made by this call.
 
     Raises:
-        ValueError: the folder holds scenes of other options.
+        ValueError: the folder holds scenes with other options.
         OSError: the folder cannot be written.
     """
     said, parts, whole = {k: str(v) for k, v in options.items()}, out / PARTS, out / "annotations.json"

@@ -1,4 +1,4 @@
-"""What drawn and rendered scenes share: the labelled scene, its background photos, things in front of people, the camera's softness."""
+"""Parts that drawn and rendered scenes share: labelled scenes, background photos, objects in front of people, camera blur and grain."""
 
 import json
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 @dataclass(frozen=True)
 class Scene:
-    """A sample and the person seen in each of its pixels.
+    """A sample and the person visible in each of its pixels.
 
     Args:
-        sample: as a data set gives it.
-        owner: index of the person in the sample's arrays; -1 no person, -2 a person of whom too little is seen to be labelled.
+        sample: image, people and mask.
+        owner: index of the person in the sample's arrays; -1: no person; -2: a person too hidden to be labelled.
     """
 
     sample: Sample
@@ -38,7 +38,7 @@ class Scene:
 
 
 def check_ranges(name: str, length: int, size: Sequence[int], people: Sequence[int], height: Sequence[float]) -> None:
-    """Raise ValueError where a scene's ranges are empty or negative."""
+    """Raise ValueError if a range of a scene is empty or negative."""
     if length < 1 or min(size) < 16 or not 0 <= people[0] <= people[1] or not 0 < height[0] <= height[1]:
         raise ValueError(
             f"{name} needs length >= 1, size >= 16, 0 <= people[0] <= people[1] and 0 < height[0] <= height[1], got "
@@ -47,11 +47,11 @@ def check_ranges(name: str, length: int, size: Sequence[int], people: Sequence[i
 
 
 class BackgroundPhotos:
-    """The pictures of a folder as backgrounds; without a folder backgrounds are drawn.
+    """Backgrounds from the photos of a folder, or drawn ones without a folder.
 
     Args:
         folder: of photos without people.
-        people: a COCO annotation file; photos that it has annotations of are left out (COCO's train2017 with its person keypoints).
+        people: a COCO annotation file, such as the person keypoints of train2017; photos with annotated people are left out.
 
     Raises:
         ValueError: no such folder, no pictures in it, or a file that is no annotation file.
@@ -84,7 +84,7 @@ def _with_people(path: str | Path) -> set[str]:
 
 
 def cover(image: np.ndarray, owner: np.ndarray, clean: np.ndarray, rng: np.random.Generator) -> None:
-    """Put a random thing (box, board, post), textured from the background, in front of what is there; in place."""
+    """Put a random object (box, board, post), textured from the background, in front of the scene; in place."""
     h, w = owner.shape
     thing = shape(rng, (h, w))
     texture = cv2.resize(patch(rng, clean), (w, h)).astype(np.float32) * rng.uniform(0.4, 1.2)
@@ -93,7 +93,7 @@ def cover(image: np.ndarray, owner: np.ndarray, clean: np.ndarray, rng: np.rando
 
 
 def finished(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture with a camera's softness and grain over everything, so that people and background look alike."""
+    """The picture with camera blur and grain, which make people and background look alike."""
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
     h, w = image.shape[:2]
@@ -109,13 +109,13 @@ def labelled(
     smallest: Float[np.ndarray, " n"],
     number: int,
 ) -> Scene:
-    """The scene with boxes and areas of what is seen.
+    """A labelled scene, with boxes and areas of the visible pixels.
 
     Args:
         image: the finished picture.
-        joints: x, y and final visibility.
-        owner: index of the person in each pixel, -1 none.
-        smallest: pixels that must be seen of each person, or they are masked and not labelled.
+        joints: x, y, visibility.
+        owner: index of the person in each pixel, -1: none.
+        smallest: least number of visible pixels of each person; people with fewer are masked and not labelled.
         number: the sample's id.
     """
     kept, boxes, areas = [], [], []

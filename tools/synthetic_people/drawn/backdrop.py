@@ -1,4 +1,4 @@
-"""Backgrounds, pieces of them, and things that stand in front of synthetic people."""
+"""Backgrounds, pieces of them, and objects in front of synthetic people."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ def _part(rng: np.random.Generator, size: tuple[int, int], photo: UInt8[np.ndarr
 
 
 def _drawn(rng: np.random.Generator, size: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
-    """Two colours meeting at a horizon, clouds of several sizes, and a clutter of boxes, rounds and bars."""
+    """Two colours with a horizon, clouds of several sizes, and random boxes, ellipses and bars."""
     h, w = size
     ramp = np.clip((np.arange(h, dtype=np.float32) / h - rng.uniform(0.2, 0.8)) * rng.choice([1.5, 40.0]) + 0.5, 0, 1)[:, None, None]
     image = np.broadcast_to(_tone(rng) * (1 - ramp) + _tone(rng) * ramp, (h, w, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A figure with a look, drawn: colours, cover, and COCO's 17 joints with what the person's own body hides."""
+"""Drawing of a figure: colours, cover, and COCO's 17 joints with self-occlusion."""
 
 from dataclasses import dataclass
 
@@ -76,7 +76,7 @@ def draw_person(
 
 
 def _seen(canvas: Canvas, joints: Float[np.ndarray, "17 3"], scale: float, size: tuple[int, int]) -> Float[np.ndarray, "17 3"]:
-    """Joints with visibility: seen where the nearest surface is that of a part which carries the joint, and close before it."""
+    """Joints with visibility: visible if the nearest surface belongs to a part of the joint and is close to it."""
     out = np.zeros((17, 3), np.float32)
     h, w = size
     for i, (name, (x, y, z)) in enumerate(zip(COCO.joints, joints, strict=True)):

@@ -40,7 +40,7 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Look:
-    """Everything about a person's looks that does not depend on the pose.
+    """The appearance of a person, independent of the pose.
 
     Args:
         sleeve: how far the top covers the arm: 0 … 1 the upper arm, 1 … 2 the forearm.

@@ -1,6 +1,6 @@
-"""Synthetic people: drawn, jointed bodies over any background, with exact joints, visibility, boxes and masks; nothing to download.
+"""Drawn people: jointed bodies over any background, with exact joints, visibility, boxes and masks. Nothing has to be downloaded.
 
-Everything about a scene follows from (seed, index): poses, looks, places, who stands before whom, light and background.
+A scene (poses, looks, places, depth order, light and background) depends only on (seed, index).
 """
 
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ class SyntheticPeople:
     """A map-style data set of drawn scenes with COCO's joints; sample i of a seed is always the same.
 
     Args:
-        length: how many scenes.
-        seed: of all of them.
+        length: number of scenes.
+        seed: of all random choices.
         size: height and width in pixels.
-        people: least and most people in a scene.
-        height: least and most pixels a standing person measures, as parts of the picture's height.
-        crowd: chance that a person stands close to the one before, and partly behind or before them; 0 scatters, 1 crowds everybody.
-        truncate: chance that a person may reach beyond the picture's edge although there would be room.
-        objects: most things (boxes, boards, posts) in front of people.
-        backgrounds: folder of photos without people; None draws backgrounds too.
-        far_face: visibility of face points on the far side of the head: 1 as any hidden joint, or 0, as COCO's annotators did.
-        with_people: COCO annotation file; background photos that it annotates people in are left out.
+        people: least and largest number of people in a scene.
+        height: least and largest height of a standing person, as parts of the picture's height.
+        crowd: chance that a person stands close to the previous one, partly in front of or behind them.
+        truncate: chance that a person may reach beyond the picture's edge where there is room inside.
+        objects: largest number of objects (boxes, boards, posts) in front of people.
+        backgrounds: folder of photos without people; None: drawn backgrounds.
+        far_face: visibility of face points on the far side of the head: 1, hidden, or 0, as in COCO's annotations.
+        with_people: COCO annotation file; background photos with annotated people are left out.
 
     Raises:
-        ValueError: ranges that are empty or negative, or a background folder without pictures.
+        ValueError: a range is empty or negative, or the background folder has no pictures.
     """
 
     length: int = 10_000
@@ -93,7 +93,7 @@ class SyntheticPeople:
         return labelled(finished(image, rng), joints, owner, np.maximum(12, 0.08 * _areas(drawn)), i)
 
     def _places(self, rng: np.random.Generator) -> list[tuple[Figure, float, tuple[float, float]]]:
-        """Figures with their scale and the pixel of their hips, far ones first."""
+        """Figures with their scale and the pixel position of their hips, far ones first."""
         h, w = self.size
         common = np.exp(rng.uniform(*np.log(self.height)))
         placed: list[tuple[Figure, float, tuple[float, float]]] = []
@@ -148,7 +148,7 @@ def _areas(drawn: list[Drawn]) -> Float[np.ndarray, " n"]:
 
 
 def _hide(joints: Float[np.ndarray, "n 17 3"], owner: Int[np.ndarray, "H W"]) -> None:
-    """Joints where somebody or something else is seen become hidden (1); in place."""
+    """Set the visibility of joints covered by other people or objects to 1, in place."""
     h, w = owner.shape
     column = np.clip(np.round(joints[..., 0]).astype(int), 0, w - 1)
     row = np.clip(np.round(joints[..., 1]).astype(int), 0, h - 1)

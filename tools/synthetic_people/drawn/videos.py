@@ -1,6 +1,6 @@
-"""Videos of drawn people who walk across one another, with the truth of every frame: joints, who is who, head sizes. Nothing to download.
+"""Videos of drawn people whose paths cross, with joints, track ids and head sizes for every frame. Nothing has to be downloaded.
 
-Everything about a frame follows from (seed, frame), so any frame can be made at any time and a video of any length needs no memory.
+A frame depends only on (seed, frame number): frames can be made in any order, and a long video needs no memory.
 """
 
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ class Crowd:
     """The people of one frame, far ones first.
 
     Args:
-        truth: joints (those in the picture are labelled), track ids, head sizes.
-        hidden: the part of each person's box that boxes of people before them cover.
+        truth: joints (labelled if inside the picture), track ids, head sizes.
+        hidden: the part of each person's box that boxes of nearer people cover.
     """
 
     truth: HeadScaledTruth
@@ -38,7 +38,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class _Walker:
-    """One person on one way through the picture."""
+    """One person who crosses the picture once."""
 
     id: int
     body: Proportions
@@ -48,22 +48,22 @@ class _Walker:
     speed: float  # pixels a frame, to the right
     stride: float  # frames
     phase: float
-    turn: float  # degrees off the way
+    turn: float  # degrees from the walking direction
     arms: float
 
 
 @dataclass(frozen=True, eq=False)
 class SyntheticVideo:
-    """Lanes of walkers, far to near; whoever leaves a lane at one side is followed by somebody new.
+    """Lanes of walkers, far to near; a new person enters a lane after one has left it.
 
     Args:
-        frames: how many.
-        seed: of everything.
+        frames: number of frames.
+        seed: of all random choices.
         size: height and width in pixels.
-        lanes: how many people are on their way at a time, at most.
-        height: least and most pixels a person measures, as parts of the picture's height.
-        stride: least and most frames that two steps take.
-        skeleton: COCO, or POSETRACK (head top and the head's lower end too).
+        lanes: number of lanes, each with at most one person at a time.
+        height: least and largest height of a person, as parts of the picture's height.
+        stride: least and largest duration of two steps, in frames.
+        skeleton: COCO, or POSETRACK with the top and the bottom of the head.
 
     Raises:
         ValueError: no frames or lanes, sizes below 16 pixels, or another skeleton.
@@ -94,7 +94,7 @@ class SyntheticVideo:
         return ((self.picture(i), self.people(i)) for i in range(self.frames))
 
     def people(self, i: int) -> Crowd:
-        """Who is in frame i; nothing is drawn."""
+        """The people of frame i, without drawing it."""
         h, w = self.size
         keypoints, heads, ids, boxes = [], [], [], []
         for walker, figure, at in self._there(i):
@@ -127,7 +127,7 @@ class SyntheticVideo:
         return np.clip(image + grain, 0, 255).astype(np.uint8)
 
     def _there(self, i: int) -> list[tuple[_Walker, Figure, tuple[float, float]]]:
-        """Walkers, posed, with the pixel of their hips."""
+        """Posed walkers with the pixel position of their hips."""
         if not 0 <= i < self.frames:
             raise IndexError(f"no frame {i}, there are {self.frames}")
         found = []
@@ -144,7 +144,7 @@ class SyntheticVideo:
         return found
 
     def _rhythm(self, lane: int) -> tuple[int, int]:
-        """After how many frames the next walker comes, and how far into it the video begins."""
+        """Number of frames between two walkers of a lane, and the offset of the first frame in it."""
         slowest = STRIDE * self._scale(lane) * 0.9 / self.stride[1]
         period = int(np.ceil((self.size[1] + 0.8 * self._scale(lane)) / slowest))
         return period, int(np.random.default_rng((self.seed, lane, 2)).integers(0, period // 2))
@@ -168,7 +168,7 @@ class SyntheticVideo:
 
 @lru_cache(4)
 def _stage(seed: int, size: tuple[int, int]) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "3"]]:
-    """The background, and where the light comes from."""
+    """The background and the direction of the light."""
     rng = np.random.default_rng((seed, 4))
     light = rng.normal(0, 1, 3) * (1, 0.5, 0.3) + (0, -0.8, -0.7)
     return backdrop(rng, size, None), light / np.linalg.norm(light)
@@ -183,7 +183,7 @@ def _joints(figure: Figure, skeleton: Skeleton) -> Float[np.ndarray, "k 3"]:
 
 
 def _hidden(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
-    """The largest part of each box that one later box covers."""
+    """The largest part of each box that a single later box covers."""
     low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     covered = np.maximum(high - low, 0).prod(-1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-9)[:, None]
     return np.triu(covered, 1).max(1, initial=0)
@@ -192,15 +192,15 @@ def _hidden(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
 def found_in(
     crowd: Crowd, rng: np.random.Generator, noise: float = 0.0, drop: float = 0.0, hide: float = 2.0, ghosts: float = 0.0
 ) -> Poses:
-    """What a detector might make of a frame, in no particular order. The ids are the true ones (0: nobody's), to compare a tracker's with.
+    """Simulated detections of a frame, in random order. Their ids are the true ones (0: false detection), to compare with a tracker's.
 
     Args:
-        crowd: who is there.
-        rng: all chance.
-        noise: deviation of joints, in head sizes.
-        drop: chance that a person, and that a joint, is not found.
-        hide: people of whom more than this part is covered are not found.
-        ghosts: chance of a person who is not there: one of the others, moved by some heads.
+        crowd: the people of the frame.
+        rng: random generator.
+        noise: standard deviation of joints, in head sizes.
+        drop: chance that a person is missed, and that a joint is missed.
+        hide: people with a larger hidden part are missed.
+        ghosts: chance of a false detection, a copy of a person moved by some head sizes.
     """
     truth = crowd.truth
     kept = np.flatnonzero((rng.random(len(truth)) >= drop) & (crowd.hidden <= hide))

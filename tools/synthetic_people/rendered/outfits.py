@@ -1,4 +1,4 @@
-"""What bodies wear: a colour for each vertex, and how far the cloth stands off the skin."""
+"""Clothes of bodies: a colour for each vertex and its distance from the skin."""
 
 import colorsys
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def _skin(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
 
 
 def _cloth(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
-    """Much is grey, black, white or blue; the rest is any colour."""
+    """A colour of clothes: often grey, black, white or blue."""
     kind = rng.random()
     if kind < 0.42:
         return np.clip(np.full(3, rng.choice((0.08, 0.2, 0.45, 0.7, 0.92))) + rng.normal(0, 0.04, 3), 0.02, 1)
@@ -119,7 +119,7 @@ def _noise(rng: np.random.Generator, at: Float[np.ndarray, "v 3"], often: float)
 
 
 def _face(rng: np.random.Generator, colours: Float[np.ndarray, "v 3"], at: Float[np.ndarray, "v 3"], head: Bool[np.ndarray, " v"]) -> None:
-    """Darker brows and eye sockets, redder lips: what a face is known by from afar."""
+    """Darker brows and eye sockets and redder lips, the features of a face seen from afar."""
     tip = at[head][at[head, 1].argmin()]  # the nose
     spots = ((0.032, 0.035, 0.016, 0.55), (-0.032, 0.035, 0.016, 0.55), (0.032, 0.058, 0.014, 0.6), (-0.032, 0.058, 0.014, 0.6))
     for x, z, size, keep in spots:

@@ -1,8 +1,8 @@
-"""How bodies stand, sit, run and bend: rotations drawn from plausible joint ranges, and chosen to look like people in photos.
+"""Postures of bodies: rotations drawn from plausible joint ranges and selected by the two-dimensional poses of real people.
 
-A posture is a rotation for each moved bone, about the world's axes at rest (x to the body's left, y backwards, z up; the face looks along
--y), relative to its parent. Many are drawn and seen from all sides once (`Bank`); a real two-dimensional pose then picks the nearest, so
-that what is rendered is spread as what people do.
+A posture is a rotation for each moved bone, relative to its parent, about the world's axes at rest (x to the body's left, y backwards,
+z up; the face looks along -y). `Bank` draws many postures, each with a view; a real two-dimensional pose selects one of the nearest, so
+that rendered postures have the distribution of real ones.
 """
 
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ _JOINTS = tuple(COCO.joints.index(f"{side}_{j}") for j in _LIMBS for side in ("l
 
 @dataclass(frozen=True)
 class Rest:
-    """Where the bones of a body at rest begin, in metres; `heads` has BONES' names."""
+    """Start points of the bones of a body at rest, in metres, by the names in BONES."""
 
     heads: dict[str, Float[np.ndarray, "3"]]
 
     def towards(self, bone: str, end: str) -> Float[np.ndarray, "3"]:
-        """The unit vector from one bone's beginning to another's."""
+        """The unit vector from the start of one bone to the start of another."""
         d = self.heads[end] - self.heads[bone]
         return d / np.linalg.norm(d)
 
 
 def postures(rng: np.random.Generator, n: int, rest: Rest) -> dict[str, Float[np.ndarray, "n 3 3"]]:
-    """`n` postures: bone to rotations. Standing, walking, sitting and sport, in parts that a bank's choice evens out."""
+    """The rotations of each bone for `n` postures: standing, walking, sitting and sport."""
     kind = rng.choice(4, n, p=(0.4, 0.25, 0.2, 0.15))
     turns = {bone: Rotation.identity(n) for bone in BONES}
     bend = rng.normal(0, np.array([8, 12, 18, 30])[kind]) + np.array([2, 5, 10, 20])[kind]
@@ -72,7 +72,7 @@ def _euler(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Rotation:
 
 
 def _upper_arm(rng: np.random.Generator, n: int, rest: Rest, s: str, sign: int) -> Rotation:
-    """To a direction: mostly hanging, often forwards, sometimes raised; then turned about itself."""
+    """Rotations of the upper arm: mostly hanging, often forwards, sometimes raised, with a twist about its axis."""
     kind = rng.choice(4, n, p=(0.45, 0.3, 0.1, 0.15))
     raised = np.radians(np.clip(rng.normal(np.array([12, 45, 80, 140])[kind], np.array([8, 22, 20, 25])[kind]), 0, 178))
     # From straight sideways (0) to straight forwards (90) and across the chest.
@@ -95,7 +95,7 @@ def _elbow(rng: np.random.Generator, n: int, rest: Rest, s: str) -> Rotation:
 
 
 def joints(turns: dict[str, Float[np.ndarray, "n 3 3"]], rest: Rest) -> Float[np.ndarray, "n 12 3"]:
-    """The twelve joints of arms and legs, left before right, in world axes and metres; the root stays where it is."""
+    """The twelve joints of arms and legs, left before right, in metres and world axes with the root at the origin."""
     spine = turns["root"]
     at = {"root": np.zeros(3)[None]}
     start = rest.heads["root"]
@@ -122,7 +122,7 @@ def joints(turns: dict[str, Float[np.ndarray, "n 3 3"]], rest: Rest) -> Float[np
 
 
 def views(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 3 3"]:
-    """World to camera (x right, y down, z away): from all sides, mostly from a little above, the camera hardly tilted."""
+    """Rotations from world to camera (x right, y down, z away): from all sides, mostly from slightly above, with little roll."""
     turn = Rotation.from_euler("z", rng.uniform(-180, 180, (n, 1)), degrees=True)
     pitch = Rotation.from_euler("x", np.clip(rng.normal(6, 10, (n, 1)), -25, 45), degrees=True)
     roll = Rotation.from_euler("y", rng.normal(0, 4, (n, 1)), degrees=True)
@@ -130,13 +130,13 @@ def views(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 3 3"]:
 
 
 def _normal(xy: Float[np.ndarray, "n 12 2"]) -> Float[np.ndarray, "n 24"]:
-    """Centred, and of unit spread."""
+    """Poses moved to mean 0 and scaled to unit spread."""
     xy = xy - xy.mean(1, keepdims=True)
     return (xy / np.maximum(np.sqrt((xy**2).sum(-1).mean(1)), 1e-9)[:, None, None]).reshape(len(xy), 24)
 
 
 def real_poses(file: str | Path) -> Float[np.ndarray, "n 24"]:
-    """The people of whom all twelve joints of arms and legs are labelled, normalised.
+    """Normalised poses of the people with all twelve joints of arms and legs labelled.
 
     Args:
         file: a COCO annotation file, or an ``.npz`` with ``keypoints`` (n, 17, 3).
@@ -154,18 +154,18 @@ def real_poses(file: str | Path) -> Float[np.ndarray, "n 24"]:
     points = people[:, _JOINTS].astype(np.float64)
     points = points[(points[..., 2] > 0).all(1)]
     if not len(points):
-        raise ValueError(f"{file}: nobody in it has all twelve joints of arms and legs labelled")
+        raise ValueError(f"{file}: no person in it has all twelve joints of arms and legs labelled")
     return _normal(points[..., :2])
 
 
 class Bank:
-    """Postures with the side they are seen from, to be picked by what they look like.
+    """Random postures with views, and their selection by real poses.
 
     Args:
-        rest: the body that they are measured on.
-        seed: of what is drawn.
-        size: how many are drawn.
-        real: normalised real poses (`real_poses`); None picks evenly from what was drawn.
+        rest: the body at rest.
+        seed: of the random postures.
+        size: number of postures.
+        real: normalised real poses (`real_poses`); None: uniform selection.
     """
 
     def __init__(self, rest: Rest, seed: int = 0, size: int = 40_000, real: Float[np.ndarray, "m 24"] | None = None) -> None:

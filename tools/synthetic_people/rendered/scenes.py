@@ -1,7 +1,7 @@
-"""Synthetic people, second generation: three-dimensional bodies in people's postures, dressed, lit, rendered over photos. Extra ``synth``.
+"""Rendered people: three-dimensional bodies in realistic postures, with clothes and light, over photos. Needs the extra ``synth``.
 
-Everything about a scene follows from (seed, index). Where `SyntheticPeople` draws, this renders: perspective, self-occlusion and depth
-are exact. ``python -m synthetic_people rendered`` writes them as a data set of COCO's form.
+A scene depends only on (seed, index). Unlike in drawn scenes, perspective, self-occlusion and depth are exact.
+``python -m synthetic_people rendered`` writes them as a COCO data set.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from synthetic_people.scene import BackgroundPhotos, Scene, check_ranges, cover,
 
 __all__ = ["RenderedPeople"]
 
-# How far a joint lies under the skin, in metres for a person of 1.7 m: a surface nearer to the camera than that hides it.
+# Depth of each joint under the skin, in metres for a person of 1.7 m; a surface nearer to the camera than that hides the joint.
 _UNDER = np.array([0.05, *[0.05] * 2, *[0.09] * 2, *[0.13] * 2, *[0.09] * 2, *[0.07] * 2, *[0.2] * 2, *[0.11] * 2, *[0.09] * 2], np.float32)
 
 
@@ -41,22 +41,22 @@ class RenderedPeople:
     """A map-style data set of rendered scenes with COCO's joints; sample i of a seed is always the same.
 
     Args:
-        length: how many scenes.
-        seed: of all of them.
+        length: number of scenes.
+        seed: of all random choices.
         size: height and width in pixels.
-        people: least and most people in a scene.
-        height: least and most pixels a standing adult measures, as parts of the picture's height.
-        crowd: chance that a person stands close to the one before.
-        truncate: chance that a person may reach beyond the picture's edge although there would be room.
-        objects: most things in front of people.
-        backgrounds: folder of photos without people; None draws backgrounds.
-        with_people: COCO annotation file; background photos that it annotates people in are left out.
-        poses: COCO annotation file, or ``.npz`` with ``keypoints`` (n, 17, 3), of real people, whose postures
-            are taken over; None: plausible joint ranges alone.
-        far_face: visibility of hidden face points: 0, as COCO's annotators mostly did, or 1.
+        people: least and largest number of people in a scene.
+        height: least and largest height of a standing adult, as parts of the picture's height.
+        crowd: chance that a person stands close to the previous one.
+        truncate: chance that a person may reach beyond the picture's edge where there is room inside.
+        objects: largest number of objects in front of people.
+        backgrounds: folder of photos without people; None: drawn backgrounds.
+        with_people: COCO annotation file; background photos with annotated people are left out.
+        poses: COCO annotation file, or ``.npz`` with ``keypoints`` (n, 17, 3), of real people whose postures are used; None: random
+            postures within plausible joint ranges.
+        far_face: visibility of hidden face points: 0, as in most of COCO's annotations, or 1.
 
     Raises:
-        ValueError: the extra ``synth`` or EGL is missing, ranges are empty, or a file has nothing in it.
+        ValueError: the extra ``synth`` or EGL is missing, a range is empty, or a file is empty.
     """
 
     length: int = 4000
@@ -121,7 +121,7 @@ class RenderedPeople:
         return self._labelled(finished(image.astype(np.float32), rng), placed, seen, owner, focal, i % self.length)
 
     def _places(self, rng: np.random.Generator, focal: float) -> Placed:
-        """Bodies turned, and moved to where their middle is seen somewhere in the picture."""
+        """Rotated bodies at random places in the picture."""
         h = self.size[0]
         picks = [self._bank.pick(rng) for _ in range(rng.integers(self.people[0], self.people[1] + 1))]
         meshes = self._bodies.make(rng, [turns for turns, _ in picks])
@@ -140,14 +140,14 @@ class RenderedPeople:
             else:
                 xy = self._spot(rng, np.abs(v[:, :2]).max(0) * focal / away)
                 to = np.array([xy[0] * away / focal, xy[1] * away / focal, away])
-            # Nobody stands in the camera.
+            # Keep bodies in front of the camera.
             to[2] = max(to[2], 0.3 - float(v[:, 2].min()))
             before = to.copy()
             vertices[i], joints[i] = v + to.astype(np.float32), j + to.astype(np.float32)
         return Placed(vertices, joints, meshes.tall)
 
     def _spot(self, rng: np.random.Generator, reach: Float[np.ndarray, "2"]) -> tuple[float, float]:
-        """Where the middle of a body is seen, from the picture's middle, in pixels; `reach` is half its width and height."""
+        """Position of a body's middle in pixels from the picture's middle; `reach` is half of its width and height."""
         h, w = self.size
         cut = rng.random() < self.truncate
         aside = w / 2 if cut else max(w / 2 - reach[0], 0)
@@ -161,7 +161,7 @@ class RenderedPeople:
         return float(rng.uniform(-aside, aside)), float(rng.uniform(highest, lowest))
 
     def _labelled(self, image: np.ndarray, placed: Placed, seen: Rendered, owner: Int[np.ndarray, "H W"], focal: float, i: int) -> Scene:
-        """Joints with visibility, boxes and areas of what is seen; people of whom almost nothing is seen are masked instead."""
+        """The scene with visibility, boxes and areas; people who are almost fully hidden are masked and not labelled."""
         (h, w), n = self.size, len(placed.tall)
         xy = placed.joints[..., :2] * focal / placed.joints[..., 2:] + np.array([w / 2 - 0.5, h / 2 - 0.5], np.float32)
         cell = np.round(xy).astype(int)
@@ -178,13 +178,13 @@ class RenderedPeople:
 
 
 def _extent(vertices: Float[np.ndarray, "v 3"], focal: float) -> float:
-    """Square pixels of the box that a body would fill, were it all in the picture."""
+    """Area in pixels of the box around a whole body, also outside the picture."""
     xy = vertices[:, :2] * focal / vertices[:, 2:]
     return float(np.prod(xy.max(0) - xy.min(0)))
 
 
 def _light(rng: np.random.Generator, background: Float[np.ndarray, "H W 3"]) -> Light:
-    """Of about the brightness and tint of the picture behind."""
+    """A light of about the brightness and tint of the background."""
     tint = background.mean((0, 1)) / max(float(background.mean()), 1.0)
     tint = 0.6 + 0.4 * tint
     bright = np.clip(background.mean() / 255 * rng.uniform(1.0, 1.7) + 0.15, 0.25, 1.1)
