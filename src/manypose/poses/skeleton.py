@@ -214,7 +214,7 @@ def _side(joint: str) -> tuple[str, str]:
 
 # Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack are scored by distances relative to the head
 # (PCKh and its AP), so there are no official sigmas. Ours are COCO's for the joints that COCO has, its shoulder's for head, neck and
-# thorax, its hip's for the pelvis. They are used for OKS-NMS, matching and training; OKS AP with them cannot be compared to published figures.
+# thorax, its hip's for the pelvis. They serve OKS-NMS, matching and training; OKS AP with them cannot be compared to published figures.
 COCO = Skeleton.build(
     "coco",
     (
