@@ -99,7 +99,7 @@ def read(path: str | Path, limit: int | None = None, content: bytes | None = Non
 
 
 class _Refused(ValueError):
-    """Our own refusal, said in full already."""
+    """A refusal whose message is complete."""
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -237,7 +237,7 @@ def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def is_tensor(thing: Any) -> bool:
-    """Whether it is a PyTorch tensor, without importing PyTorch: who has a tensor has imported it already."""
+    """Whether it is a PyTorch tensor; does not import PyTorch, which is imported already if there is a tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(thing, torch.Tensor)
 

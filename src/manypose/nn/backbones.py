@@ -1,7 +1,6 @@
 """Backbones: timm's trunks as pyramids of feature maps, with the parameter names of published checkpoints.
 
-HRNet is taken apart into its parts (`hrnet_parts`), so that a network can hold them at its top level, where published state dicts have
-them, and run them with `hrnet_branches`.
+`hrnet_parts` gives HRNet's parts, which a network holds at its top level as published state dicts do, and `hrnet_branches` runs them.
 """
 
 from pathlib import Path
@@ -80,7 +79,6 @@ def resnet(
 
     Args:
         name: any ResNet of timm, such as ``resnet18``, ``resnet50``, ``resnet101``.
-        pretrained: with ImageNet weights.
         pretrained: ImageNet weights: True, a tag of timm, or a file; see `manypose.nn.imagenet_weights.fill_from_imagenet`.
         output_stride: 16 or 8: C5, or C4 and C5, keep that stride and have dilated convolutions instead.
         channels: of the four layers' inner convolutions, for a lighter net (the published 64, 128, 256, 512); without ImageNet weights.

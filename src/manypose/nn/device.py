@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""The device and the precision to compute with."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Maps: what networks paint and decoders read. Tensors in, tensors out, batched, on any device."""
+"""Heat maps: Gaussians, peaks and sub-pixel places. Batched tensors on any device."""
 
 import cv2
 import numpy as np

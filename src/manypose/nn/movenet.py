@@ -3,8 +3,8 @@
 Network: Sandler et al., *MobileNetV2*, 2018 (inverted residuals, ReLU6); Lin et al., *Feature Pyramid Networks*, 2017; Google's MoveNet
 SinglePose Thunder (2021, Apache-2.0) puts them together and trained them. Batch norms are folded into the convolutions, as published.
 
-TensorFlow pads a convolution of stride 2 at the right and bottom, PyTorch at the left and top. Turned by half a turn one is the other: so
-all kernels are stored turned, and a picture goes through the network upside down.
+TensorFlow pads a convolution of stride 2 at the right and bottom, PyTorch at the left and top. A rotation by 180 degrees exchanges the
+two: all kernels are stored rotated, and pictures are rotated before the network.
 """
 
 from collections.abc import Mapping

@@ -157,7 +157,7 @@ class Tracker:
     # ── people whom the detector missed ──
 
     def _redetected(self, known: Tracks, detected: Poses, frame: UInt8[np.ndarray, "H W 3"], look: Look) -> Poses | None:
-        """People of tracks without a detection, found in the boxes where they should be; of two at one place the better one."""
+        """People of tracks without a detection, found in their predicted boxes; of two at one place the better one."""
         wanted = (known.age > 0) & (known.missed <= self.options.max_missing_frames) & known.found.any(1) & (known.score > 0)
         rows = np.flatnonzero(wanted)
         boxes = _boxes(known.keypoints[rows] + known.moved[rows], known.found[rows], self.options.box_margin)
@@ -184,7 +184,7 @@ class Tracker:
 
 
 def _order(poses: Poses) -> Int[np.ndarray, " n"]:
-    """Best first; people of equal score by their places: whatever order they come in, they are treated alike."""
+    """Order by score, then by place, independent of the input order."""
     order = np.argsort(-poses.scores, kind="stable")
     if len(order) > 1 and (np.diff(poses.scores[order]) == 0).any():
         xy = np.where((poses.keypoint_scores > 0)[..., None], poses.keypoints, -np.inf).reshape(len(poses), -1)
@@ -193,7 +193,7 @@ def _order(poses: Poses) -> Int[np.ndarray, " n"]:
 
 
 def _suppressed(poses: Poses, order: Int[np.ndarray, " n"], nms: float) -> tuple[Int[np.ndarray, " m"], Poses]:
-    """OKS-NMS; of those who are left also their places in the order they came in."""
+    """OKS-NMS, and the input indices of the remaining people."""
     if len(poses) < 2:
         return order, poses
     left = oks_nms(replace(poses, ids=np.arange(len(poses))), nms)

@@ -1,4 +1,4 @@
-"""The tracks of a video as arrays: each person as last found, and where its joints should be by now."""
+"""The tracks of a video as arrays: each person as last detected, and the predicted places of its joints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class Tracks:
             setattr(self, name, np.concatenate([rows, getattr(fresh, name)]))
 
     def update(self, rows: Int[np.ndarray, " p"], seen: FrameDetections, detected: bool) -> None:
-        """Update the tracks `rows` with the people found for them, in the order of `seen`."""
+        """Update the tracks `rows` with the detected people `seen`."""
         both = self.found[rows] & seen.found
         way = ((seen.keypoints - self.keypoints[rows]) * both[..., None]).sum(1) / np.maximum(both.sum(1), 1)[:, None]
         share = np.where(both.any(1), np.maximum(1 / self.times[rows], SHARE), 0)

@@ -1,6 +1,6 @@
-"""Checkpoints of a training: whole or absent, so that a training killed at any moment goes on from the last one.
+"""Checkpoints of a training, written whole or not at all, so that a killed training resumes from the last one.
 
-All of a checkpoint is safetensors and JSON; reading one runs nothing that is in it.
+A checkpoint consists of safetensors and JSON; reading it runs no code.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a training is made of: stored in its checkpoints, and compared when the training goes on."""
+"""The settings of a training: stored in its checkpoints and compared when it is resumed."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from manypose.data.loading import Loader, Mixture, People
 __all__ = ["Facts", "describe", "described_data"]
 
 LOOKED_AT = 8
-"""So many samples of a source are read to tell one data set from another."""
+"""Number of samples of a source that identify it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a training reports: progress bar, curves by one of accelerate's trackers, and the error where a loss is not finite."""
+"""Reports of a training: progress bar, curves by one of accelerate's trackers, and the error where a loss is not finite."""
 
 import csv
 import time

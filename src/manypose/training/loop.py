@@ -43,7 +43,7 @@ Precision = Literal["auto", "no", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Saving:
-    """When and how a training is saved.
+    """Settings of checkpoints and the weights file.
 
     Args:
         every: steps between checkpoints.
@@ -66,7 +66,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, and how.
+    """A training: network, data, optimiser and settings.
 
     Args:
         network: takes a batch, gives named losses.

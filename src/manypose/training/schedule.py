@@ -1,4 +1,4 @@
-"""The learning rate over a training, as a function of the step alone: resuming needs nothing stored."""
+"""The learning rate over a training, a function of the step alone, so that resuming needs no state."""
 
 import math
 from dataclasses import dataclass, replace

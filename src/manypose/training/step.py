@@ -1,4 +1,4 @@
-"""One step of training, for any method: what `train` repeats."""
+"""One training step of any method."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext

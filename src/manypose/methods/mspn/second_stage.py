@@ -1,4 +1,4 @@
-"""A second stage for the light network: it sees the first stage's heat maps beside wider features of the trunk, and mends them.
+"""A second stage for the light network, which corrects the first stage's heat maps with wider features of the trunk.
 
 MSPN's idea in small (Section 3.1: a stage sees what the one before found; Section 3.2: features of all scales of the first are passed on),
 with separable convolutions and without normalisation, as in the trunk that it stands on.
@@ -32,7 +32,7 @@ class Separable(nn.Module):
 
 
 class SecondStage(nn.Module):
-    """From the trunk's features of strides 4, 8, 16, 32 and the first stage's heat maps to what is to be added to their logits.
+    """Corrections of the heat maps' logits, from the trunk's features of strides 4, 8, 16, 32 and the first stage's heat maps.
 
     Args:
         joints: how many maps.

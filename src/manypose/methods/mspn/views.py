@@ -1,4 +1,4 @@
-"""What both top-down methods do with a box and with their arguments: views of people, published rules, checks."""
+"""Views of people and checks of arguments that both top-down methods share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

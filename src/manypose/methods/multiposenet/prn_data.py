@@ -1,4 +1,4 @@
-"""What the PRN learns from: annotated persons, no photos. The joints of all people in a box go in, those of its person come out."""
+"""Training data of the PRN: annotated persons without photos. Inputs are the joints of all people in a box, targets those of its person."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Detections of photos in the form of annotations, so that a PRN learns from what it will be given (MultiPoseNet, Sections 3.4, 3.5)."""
+"""Detections in the form of annotations, to train a PRN on the inputs of prediction (MultiPoseNet, Sections 3.4, 3.5)."""
 
 import numpy as np
 import torch
@@ -69,7 +69,7 @@ def _pairs(value: Float[np.ndarray, "n m"], least: float) -> tuple[Int[np.ndarra
 
 
 def _rows(xy: Float[np.ndarray, "c 2"], joint: Int[np.ndarray, " c"], left: Bool[np.ndarray, " c"], k: int) -> Float[np.ndarray, "r k 3"]:
-    """Candidates that belong to no person, as few rows as hold them, one of a joint in each."""
+    """Candidates that belong to no person, in the smallest number of rows with one candidate per joint."""
     counts = np.bincount(joint[left], minlength=k)
     rows = np.zeros((int(counts.max(initial=0)), k, 3), np.float32)
     for j in range(k):

@@ -1,4 +1,4 @@
-"""What the PRN is trained with: the settings, the batches drawn from annotated persons, and the loss."""
+"""Settings, batches and loss of the PRN's training."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ __all__ = ["PersonBatch", "PrnTrainingConfig", "drawn", "loss_of", "sees_whole_i
 
 @dataclass(frozen=True)
 class PrnTrainingConfig:
-    """How a PRN learns.
+    """Settings of a PRN's training.
 
     Args:
         epochs: passes over the persons; may be a fraction.

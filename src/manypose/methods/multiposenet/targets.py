@@ -1,4 +1,4 @@
-"""What MultiPoseNet's outputs should be: heat maps and the person mask at 1/4; on the device."""
+"""Targets of MultiPoseNet: heat maps and the person mask at 1/4, on the device."""
 
 import torch
 from torch.nn.functional import avg_pool2d

@@ -37,7 +37,7 @@ class Pair(nn.Module):
 
 
 class Stage(nn.Module):
-    """A CSP stage: what comes in goes through blocks and past them."""
+    """A CSP stage: blocks and a path around them."""
 
     def __init__(self, channels: int, width: int, blocks: int, stride: int) -> None:
         super().__init__()

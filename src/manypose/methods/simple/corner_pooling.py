@@ -1,4 +1,4 @@
-"""Poolings that look along rows and columns, where a box's evidence lies: CenterNet's (Duan et al. 2019), by running maxima.
+"""CenterNet's pooling along rows and columns (Duan et al. 2019), by running maxima.
 
 A corner of a person's box lies where no part of the person is; what tells of it stands to its right and below. A box's centre may show
 anything too; what tells of it stands anywhere in its row and column. Parameters have the names of CenterNet's published program.

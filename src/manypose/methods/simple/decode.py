@@ -92,7 +92,7 @@ def decode(
 def _highest_in_box(
     heights: Float[Tensor, "b k n"], xy: Float[Tensor, "b k n 2"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], margin: float
 ) -> Float[Tensor, "r k n"]:
-    """What stands for odds where there is no CNN: all points in the box are certain, the higher the better; -inf elsewhere.
+    """Odds without a CNN: heights of the points in the box, -inf elsewhere.
 
     Of two boxes the smaller has the better claim: three people's corners also make a box around all three.
     """

@@ -153,7 +153,7 @@ class Mimic(nn.Module):
         return terms
 
     def _chosen(self, boxes: Float[Tensor, "b n 5"], targets: Maps) -> tuple[Float[Tensor, "r 4"], Int[Tensor, " r"], Int[Tensor, " r"]]:
-        """Boxes to look at, their pictures, and whose they are."""
+        """The boxes to use, their pictures and their people."""
         annotated, there = targets["mimic_boxes"], targets["mimic_there"]
         labelled = there & (targets["mimic_keypoints"][..., 2] > 0).any(2)
         found: list[tuple[Tensor, Tensor, Tensor]] = []

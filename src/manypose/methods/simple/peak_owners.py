@@ -1,4 +1,4 @@
-"""What the grouping CNN learns from while the whole network trains: the predicted keypoints and whose they are (Section 4.2)."""
+"""Training data of the grouping CNN within the whole network: predicted peaks and the people they belong to (Section 4.2)."""
 
 from typing import NamedTuple
 
@@ -81,7 +81,7 @@ def owned_peaks(
 def owners(
     cells: Float[Tensor, "b k p 2"], joints: Float[Tensor, "b n k 2"], labelled: Bool[Tensor, "b n k"], reach: float
 ) -> Int[Tensor, "b k p"]:
-    """Whose joint is nearest to each peak, or -1 where none of its type is within `reach`."""
+    """The person whose joint is nearest to each peak, or -1 if no joint of its type lies within `reach`."""
     away = torch.cdist(cells, joints.transpose(1, 2), compute_mode="donot_use_mm_for_euclid_dist")
     nearest, who = away.where(labelled.transpose(1, 2)[:, :, None], torch.inf).min(3)
     return who.where(nearest <= reach, -1)

@@ -1,4 +1,4 @@
-"""What SIMPLE's outputs should be: pose maps, and for each box its centre and two corners (Section 4; the bumps are CenterNet's)."""
+"""Targets of SIMPLE: pose maps, and the centre and two corners of each box (Section 4; bumps as in CenterNet)."""
 
 import torch
 from jaxtyping import Bool, Float

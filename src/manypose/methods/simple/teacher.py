@@ -1,4 +1,4 @@
-"""The teacher of SIMPLE's stage 2: a trained top-down model that looks at the people in the student's boxes (Sections 5.2 and 5.4)."""
+"""The teacher of SIMPLE's stage 2: a trained top-down model that predicts in the student's boxes (Sections 5.2 and 5.4)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ __all__ = ["Teacher", "crops_of", "read_teacher"]
 
 
 class Teacher:
-    """A top-down method that only looks.
+    """A frozen top-down method.
 
     Args:
         method: a `TopDownMethod` in eval mode.
@@ -49,7 +49,7 @@ class Teacher:
     def look(
         self, images: UInt8[Tensor, "b H W 3"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"]
     ) -> tuple[Float[Tensor, "r k h w"], Float[Tensor, "r c _h _w"] | None]:
-        """Its maps (and features) of what the boxes show, in their own proportions: see `crops_of`."""
+        """The teacher's maps (and features) of crops: see `crops_of`."""
         self._features.clear()
         crops = roi_align(images.permute(0, 3, 1, 2).float(), boxes, image, self.method.input_size, 1.0)
         pixels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
@@ -67,7 +67,7 @@ def crops_of(
     person: Int[Tensor, " r"],
     size: tuple[int, int] | torch.Size,
 ) -> tuple[Float[Tensor, "s 4"], Int[Tensor, " s"], Int[Tensor, " s"]]:
-    """What the teacher sees of each box by its own rule, as a box (edges of its crop) in network pixels; boxes without an area drop out.
+    """The edges of the teacher's crop of each box in network pixels, by its own rule; boxes without an area are left out.
 
     Args:
         teacher: cuts the views.
@@ -89,7 +89,7 @@ def crops_of(
 
 
 def read_teacher(name: str, weights: str | Path | None, arguments: Mapping[str, Any]) -> Method:
-    """A top-down model ready to look.
+    """A frozen top-down model with its weights.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,4 +1,4 @@
-"""What the grouping CNN learns from without any photo: pose maps rendered from annotated people, clean or spoiled.
+"""Training data of the grouping CNN without photos: pose maps rendered from annotated people, clean or spoiled.
 
 Maps are those of `manypose.nn.heatmaps.gaussians` in the frame of a test (short side 512 pixels, stride 4), seen through the RoIAlign
 of test time. Spoiled as networks' maps are: bumps of 0.3 … 1 of their height, a tenth of the joints missing, noise in every cell.
@@ -25,7 +25,7 @@ MERGED = 2.0
 
 @dataclass(frozen=True)
 class Rendering:
-    """How maps are drawn for learning.
+    """Settings of rendered pose maps.
 
     Args:
         short: pixels of the photo's short side.
@@ -97,7 +97,7 @@ def render(
     rng: np.random.Generator,
     pool: Float[Tensor, "k H W"] | None = None,
 ) -> Examples | None:
-    """The RoIs of some of a photo's people; None where there is none to learn from.
+    """The RoIs of some of a photo's people; None if no person can be used.
 
     Args:
         image: annotated people.
@@ -165,7 +165,7 @@ def _maps(
 
 
 def _cut(pool: Float[Tensor, "k H W"], size: Sequence[int], rng: np.random.Generator) -> Float[Tensor, "k h w"]:
-    """A piece of the pool from a random place on, repeated where the pool ends."""
+    """A piece of the pool from a random position, continued at its start."""
     rows = (torch.arange(size[0]) + int(rng.integers(pool.shape[1]))) % pool.shape[1]
     columns = (torch.arange(size[1]) + int(rng.integers(pool.shape[2]))) % pool.shape[2]
     return pool.index_select(1, rows).index_select(2, columns)

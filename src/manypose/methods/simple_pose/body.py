@@ -33,7 +33,7 @@ _BUILD = {
 
 @dataclass(frozen=True)
 class Body:
-    """What is painted for one kind of skeleton.
+    """The joints and parts that have maps, for one kind of skeleton.
 
     Args:
         skeleton: the people's skeleton.
@@ -122,7 +122,7 @@ def _build(names: tuple[str, ...], tree: tuple[tuple[int, int], ...]) -> tuple[F
 
 
 def spanning_tree(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
-    """Limbs that join all joints without a ring, the first ones first; a limb and its mirror image are taken both or neither.
+    """A spanning tree of the limbs, in the order of the skeleton; a limb and its mirror image are both in it or both not.
 
     Raises:
         ValueError: the limbs do not join all joints.

@@ -1,6 +1,6 @@
 """Candidate joints and candidate parts (Section "Keypoint Assignment Algorithm"), of all images of a batch at once, on the maps' device.
 
-Only the candidates go to the CPU: their places, their heights, and how far the maps say that two of them are joined.
+Only the candidates go to the CPU: their places, heights and part scores.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def find_joints(
 
 
 def _apart(plane: Int[np.ndarray, " n"], xy: Float[np.ndarray, "n 2"], apart: float) -> Int[np.ndarray, " m"]:
-    """Peaks without those that lie too near to a higher one of their map; each map's are sorted by falling height."""
+    """Indices of the peaks without a higher one within `apart` on their map; peaks of a map are sorted by falling height."""
     if len(plane) < 2:
         return np.arange(len(plane))
     place = xy + np.stack([plane * 1e5, np.zeros(len(plane))], 1)  # maps far apart

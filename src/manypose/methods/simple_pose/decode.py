@@ -1,7 +1,7 @@
 """From maps to people (Section "Keypoint Assignment Algorithm"), a batch at once: `candidates`, `assembly`, `follow_limbs`,
 `merge_by_proportions`.
 
-What reads maps (`candidates`, and `follow_limbs.follow`) runs on their device for all images together; the rest sees candidates alone.
+`candidates` and `follow_limbs.follow` read maps, on their device and for all images together; the other steps read candidates only.
 """
 
 from typing import Any
@@ -116,7 +116,7 @@ def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: 
 
 
 def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str, Any], ends: dict[str, Any]) -> bool:
-    """Follow all images' ridges at once and make of them what they tell; whether there were any."""
+    """Follow the ridges of all images at once and apply the results; returns whether there were any."""
     asked = [wanted(groups, body) for groups in people]
     counts = [len(a[0]) for a in asked]
     if not sum(counts):

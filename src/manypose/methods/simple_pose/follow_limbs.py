@@ -1,7 +1,7 @@
-"""Joints without a peak that parts point at.
+"""Missing joints, found by following limbs from the detected end.
 
-A part between a joint that was found and one that was not is a ridge that leads from the one to the other: it is followed to its end.
-Where two groups' ridges meet, or a ridge and another group's joint, the groups are one person; else the joint is put there.
+The map of a part between a detected and a missing joint has a ridge, which is followed from the detected end. If it meets the ridge or
+a joint of another group, the two groups are one person. Otherwise the missing joint is placed at its end.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ __all__ = ["Ridges", "complete", "follow", "wanted"]
 
 @dataclass(frozen=True)
 class Ridges:
-    """m parts of which one end was found.
+    """m parts with one detected end.
 
     Args:
-        group: whose.
-        joint: the joint at the other end.
-        end: where the ridge ends, in cells.
+        group: index of the group.
+        joint: the joint at the missing end.
+        end: position of the ridge's end, in cells.
         score: mean of the map along it.
         length: in cells; 0 where there is no ridge.
     """
@@ -38,7 +38,7 @@ class Ridges:
 
 
 def wanted(groups: Groups, body: Body) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-    """Group and part of all parts of which one end was found and is fresh, and whether it is the second; nothing is fresh then."""
+    """Group and part of all parts with exactly one detected, fresh end, and whether that is the second end; clears `Groups.fresh`."""
     ends = np.array(body.parts)
     first, second = groups.there[:, ends[:, 0]], groups.there[:, ends[:, 1]]
     fresh = groups.fresh & groups.there
@@ -59,7 +59,7 @@ def follow(
     directions: int = 48,
     beyond: float = 1.0,
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Follow parts' ridges from one end to where they fall to half of their mean.
+    """Follow ridges from one end to the point where they fall below half of their mean.
 
     Args:
         part: the parts' maps, as `read` takes them.
@@ -108,7 +108,7 @@ def follow(
 
 
 def _run(values: Float[Tensor, "r s"], threshold: float) -> tuple[Float[Tensor, " r"], Float[Tensor, " r"]]:
-    """Of values along ways: the sum over the ridge that each begins with, and its length.
+    """Sum and length of the ridge at the start of each row of values.
 
     It goes on where three cells' mean is above half of the mean so far.
     """
@@ -120,7 +120,7 @@ def _run(values: Float[Tensor, "r s"], threshold: float) -> tuple[Float[Tensor, 
 
 
 def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: float = 3.0, near: float = 3.0, worth: float = 0.3) -> None:
-    """Join groups whose ridges meet, and give joints to the ends of ridges.
+    """Join groups whose ridges meet, and place joints at the ends of other ridges.
 
     Args:
         groups: changed in place.

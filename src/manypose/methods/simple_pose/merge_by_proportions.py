@@ -1,4 +1,4 @@
-"""Groups that no part joins: joined by build, that is, joints lie where joints of a person of that size lie."""
+"""Joining of groups without a common part, by body proportions: joints lie where a person of that size has them."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,19 +12,19 @@ __all__ = ["attach", "pair"]
 def attach(
     groups: Groups, body: Body, limit: float = 10.0, small: int = 6, ratio: float = 3.3, variance: float = 0.3, firm: float = 0.1
 ) -> None:
-    """Join small groups to the person whose build they fit best.
+    """Join small groups to the person whose proportions they fit best.
 
-    From the nearest joint that a person has, a small group's joint is looked for where it would be in a person of that size. How large a
-    person is follows from the distances between its joints.
+    The expected place of a small group's joint follows from the nearest joint of the person and the person's size, which follows from
+    the distances between its joints.
 
     Args:
         groups: changed in place.
-        body: its mean places and variances.
-        limit: squared distance from there, in deviations.
-        small: a group of more joints is a person of its own.
-        ratio: two groups that are larger and smaller by more are two people.
-        variance: no joint is looked for where its place is less certain, see `body.Body`.
-        firm: how many joints it takes to believe that a person is turned, see `_turns`.
+        body: mean places and variances of joints.
+        limit: largest squared distance from the expected place, in deviations.
+        small: largest number of joints of a group that is joined to another.
+        ratio: largest ratio of the sizes of two groups of one person.
+        variance: largest variance of an expected place, see `body.Body`.
+        firm: weight of the prior against a rotation of the person, see `_turns`.
     """
     while len(groups.xy) > 1:
         count = groups.there.sum(1)
@@ -48,7 +48,7 @@ def attach(
 def _fit(
     groups: Groups, few: Int[np.ndarray, " f"], body: Body, limit: float, ratio: float, variance: float, firm: float
 ) -> Float[np.ndarray, "f g"]:
-    """How well each of `few` fits each group, the logarithm of a density; -inf where they are not one person."""
+    """Log density of each of `few` as part of each group; -inf if they cannot be one person."""
     there, own = groups.there, np.arange(len(few))[:, None]
     size = _sizes(groups, body)
     # For each joint k of a person, the joint of the small group whose place follows best from it; then the best k.
@@ -69,7 +69,7 @@ def _fit(
 
 
 def pair(groups: Groups, body: Body, largest: float) -> None:
-    """Join single joints that are left over, two by two, the nearest by build first, where a person no larger than `largest` has them so.
+    """Join pairs of remaining single joints, the best fit first, that fit a person no larger than `largest`.
 
     Args:
         groups: changed in place.
@@ -96,7 +96,7 @@ def pair(groups: Groups, body: Body, largest: float) -> None:
 
 
 def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
-    """Of each group, in cells: its joints' distances relative to those of a person of unit size; NaN for a single joint."""
+    """Size of each group in cells: its joints' distances over those of a person of unit size; NaN for a single joint."""
     expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
     known = np.isfinite(np.diagonal(expected))
     there = (groups.there & known).astype(float)
@@ -107,7 +107,7 @@ def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
 
 
 def _turns(groups: Groups, body: Body, size: Float[np.ndarray, " g"], firm: float) -> Float[np.ndarray, "g 2 2"]:
-    """How each person is turned: the linear map from mean places to its joints, in cells; an upright person half facing us where unknown.
+    """The linear map from mean places to each person's joints, in cells; that of an upright person half facing the camera if unknown.
 
     By ridge regression: the fewer the joints, and the less spread, the nearer to that person (`firm`).
     """

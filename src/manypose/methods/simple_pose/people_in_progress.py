@@ -1,4 +1,4 @@
-"""People in the making."""
+"""Groups of joints from which people are assembled."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ __all__ = ["Groups"]
 
 @dataclass
 class Groups:
-    """g people in the making.
+    """g groups of joints.
 
     Args:
-        xy: places of their joints, in cells.
-        score: heights of their joints, 0 where they have none.
+        xy: places of joints, in cells.
+        score: heights of joints, 0 for missing ones.
         fresh: joints from which no ridge was followed yet.
     """
 
@@ -24,7 +24,7 @@ class Groups:
 
     @property
     def there(self) -> Bool[np.ndarray, "g j"]:
-        """Which joints they have."""
+        """Which joints are present."""
         return self.score > 0
 
     def keep(self, rows: Shaped[np.ndarray, " _g"]) -> None:

@@ -1,4 +1,4 @@
-"""The authors' way from maps to people (Section "Keypoint Assignment Algorithm", and what their program does where the text is silent).
+"""The authors' decoding (Section "Keypoint Assignment Algorithm"; where the text leaves a choice, as in their program).
 
 Maps are enlarged to the input's size by cubic interpolation. Parts are taken kind by kind, the best of each kind first, each joint in one
 part of a kind; a person grows by the second end of a part alone. ``paper`` is the text where the two differ: of two people whose parts
@@ -105,7 +105,7 @@ def _links(
 
 
 class _Person:
-    """A person in the making: of each joint its peak and the score of the part that brought it; the sum of all; the longest part."""
+    """A partly assembled person: for each joint its peak and the score of its part; the sum of scores; the longest part."""
 
     def __init__(self) -> None:
         self.joints: dict[int, tuple[int, float]] = {}

@@ -1,4 +1,4 @@
-"""What SWAHR's outputs should be: heat maps (Equations 1 and 2), where people's tags are read, masks. On the device, without a loop."""
+"""Targets of SWAHR: heat maps (Equations 1 and 2), cells of tags, masks; on the device, without a loop."""
 
 from typing import Literal
 

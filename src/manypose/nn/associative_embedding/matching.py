@@ -26,7 +26,7 @@ def published_order(joints: int) -> tuple[int, ...]:
 
 
 def joint_order(skeleton: Skeleton) -> tuple[int, ...]:
-    """Joints that are found most surely first: the torso, then the rest as the skeleton lists them, wrists and ankles last."""
+    """Joints in the order of reliability: the torso, then the rest in the skeleton's order, wrists and ankles last."""
 
     def rank(j: int) -> int:
         name = skeleton.joints[j]
@@ -42,7 +42,7 @@ def match_strong(
     tag_threshold: float = 1.0,
     rounds: int = 2,
 ) -> Int[np.ndarray, "p k"]:
-    """Ours: near tags are worth more, and strong peaks go to strong people.
+    """Our matching, which prefers near tags and gives strong peaks to strong people.
 
     A peak of height v at tag distance d from a person whose peaks are m high on average is worth ``(1 - (d / threshold)²)² v m``. A sum of
     products is largest when large meets large: so a weak spurious peak, or a person that one started, does not take a real one's place.
@@ -51,9 +51,9 @@ def match_strong(
     Args:
         heights: peaks; 0 where there is none.
         tags: their tags.
-        order: in which the joints are gone through.
+        order: of the joints.
         tag_threshold: at this distance and beyond a peak and a person do not match.
-        rounds: how often; from the second time on, a joint is matched with what the other joints have made of the people.
+        rounds: number of passes; from the second on, each joint is matched with the people that the other joints form.
 
     Returns:
         For each person and joint which of the n peaks it has, or -1.

@@ -101,7 +101,7 @@ def refill_evidence(
 def _rough(
     heat: Tensor, tag: Tensor, planes: Tensor, means: Tensor, step: int, radius: int, tag_radius: float
 ) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
-    """On every step-th cell: the highest that has the person's tag, and the middle of the square that speaks most for it; x, y, value."""
+    """On every step-th cell: the highest with the person's tag, and the centre of the square with the most evidence; x, y, value."""
     first, high, most = step // 2, means.new_empty(len(means), 3), means.new_empty(len(means), 3)
     for plane in planes.unique().tolist():  # map by map, so that each is read once and all stays in the cache
         rows = (planes == plane).nonzero()[:, 0]
