@@ -39,6 +39,7 @@ def test_style():
     run("ruff", "format", "--no-cache", "--check", ".")
 
 
+@pytest.mark.slow
 def test_types():
     assert "0 errors" in run("pyright", "--pythonpath", sys.executable)
 

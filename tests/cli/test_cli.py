@@ -358,6 +358,7 @@ def test_models_table(capsys: pytest.CaptureFixture, tmp_path: Path):
 OURS = [name for name, spec in MODELS.items() if spec.factory.startswith("manypose.")]  # tests of other files add their own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_stored_figures_are_those_of_the_networks(name: str):
     stored = {row["name"]: row for row in json.loads(FIGURES.read_text())}
