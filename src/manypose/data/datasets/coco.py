@@ -3,8 +3,10 @@
 The loss is masked as the field does (SWAHR Section 4.1 and HigherHRNet): 0 on crowd regions and on people without a labelled joint.
 """
 
+import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -14,9 +16,12 @@ from jaxtyping import Float
 from PIL import Image
 from typing_extensions import Unpack
 
-from manypose.data.datasets.annotation_report import Report, area_of, person, shape_of, thing_box
-from manypose.data.datasets.coco_json import Category, keypoint_category, load_json, whole_id
+from manypose.data.datasets.annotation_report import Report
+from manypose.data.datasets.coco_json import keypoint_category, load_rows, whole_id
+from manypose.data.datasets.coco_people import Checked, checked_people, rows_of
 from manypose.data.datasets.people_archive import read_archive
+from manypose.data.datasets.reading_cache import kept
+from manypose.data.packed_photos import PackedPhotos, PhotoEntry, pack
 from manypose.data.photos import Photo, Photos
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -77,7 +82,8 @@ def coco(
 def dataset(photos: Sequence[Photo], skeleton: Skeleton, report: Report, **reading: Unpack[Reading]) -> Photos:
     """Photos that any reader made, as a data set; the report is logged. Joints that no person in the file has get mask planes of zeros."""
     # A joint that no person in the whole file has is not annotated there (face points of sports photos): it is unknown, not absent.
-    seen = np.any([(p.keypoints[..., 2] > 0).any(0) for p in photos if len(p.keypoints)] or [np.ones(len(skeleton), bool)], axis=0)
+    every = [photos.arrays["keypoints"]] if isinstance(photos, PackedPhotos) else [p.keypoints for p in photos]
+    seen = np.any([(joints[..., 2] > 0).any(0) for joints in every if len(joints)] or [np.ones(len(skeleton), bool)], axis=0)
     annotated = None if seen.all() else tuple(bool(s) for s in seen)
     report.log()
     return Photos(photos, skeleton, report, annotated, **reading)
@@ -90,7 +96,7 @@ def read_coco(
     keep: Keep = "annotated",
     category: str | None = None,
     only: str | Path | None = None,
-) -> tuple[list[Photo], Report]:
+) -> tuple[PackedPhotos, Report]:
     """Read and check a file of COCO's format.
 
     Returns:
@@ -100,8 +106,27 @@ def read_coco(
         FileNotFoundError: no such folder or file.
         ValueError: not JSON, lists missing, no person, or no photo found.
     """
-    report = Report(str(annotations))
-    return photos_of(load_json(annotations), Path(images), skeleton, report, keep, category, only), report
+
+    def read() -> tuple[PackedPhotos, Report]:
+        report = Report(str(annotations))
+        with _no_garbage_collection():
+            return photos_of(load_rows(annotations), Path(images), skeleton, report, keep, category, only), report
+
+    listed = listed_ids(only)
+    settings = {"joints": skeleton.joints, "keep": keep, "category": category, "only": None if listed is None else sorted(listed)}
+    return kept(Path(annotations), Path(images), settings, read)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Millions of lists without circles are made, which the collector would look through again and again: a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def photos_of(
@@ -113,7 +138,7 @@ def photos_of(
     category: str | None = None,
     only: str | Path | None = None,
     complete: bool = True,
-) -> list[Photo]:
+) -> PackedPhotos:
     """The photos of what such a file holds: readers of other formats bring theirs into this form first.
 
     Args:
@@ -133,18 +158,31 @@ def photos_of(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder of photos (for {report.name})")
     listed = _listed(given["images"], listed_ids(only), report)
-    rows = _rows(given, listed, keypoint_category(given, report.name, skeleton, category), report)
-    wanted = {i: image for i, image in listed.items() if keep == "all" or (i in rows) == (keep != "empty")}
-    found = {i: image for i, image in wanted.items() if _is_there(root, i, image, report)}
-    if not found:
+    chosen = keypoint_category(given, report.name, skeleton, category)
+    there = {i for i, image in listed.items() if _is_there(root, image)}
+    sizes: dict[int, tuple[int, int] | None] = {}
+    faults = Report(report.name)  # of annotations; those of photos are told first
+
+    def size(i: int) -> tuple[int, int] | None:
+        if i not in sizes:
+            sizes[i] = _size(root, i, listed[i], report) if i in there else None
+        return sizes[i]
+
+    rows = rows_of(given, listed, chosen, faults)
+    people = {i: [] for i, _ in rows} if keep == "empty" else checked_people(rows, size, len(skeleton), faults)
+    wanted = {i: image for i, image in listed.items() if keep == "all" or (i in people) == (keep != "empty")}
+    for i, image in wanted.items():
+        if i not in there:
+            report.add("image", i, "photo file missing", image["file_name"])
+    if not wanted.keys() & there:
         first = next(iter(wanted.values()), {}).get("file_name")
         raise ValueError(f"{report.name}: none of its {len(wanted)} photos is in {root} (the first is {first!r})")
-    sizes = {i: size for i, image in found.items() if (size := _size(root, i, image, report)) is not None}
-    checked = people_of([row for i in sizes for row in rows.get(i, ())], sizes, len(skeleton), report)
-    photos = [_photo(found[i], root, i, size, checked.get(i, []), len(skeleton), report, complete) for i, size in sizes.items()]
-    photos = [p for p in photos if keep != "people" or len(p.boxes)]
-    report.images, report.people = len(photos), sum(len(p.boxes) for p in photos)
-    report.regions = sum(len(p.ignored) for p in photos)
+    usable = {i: s for i in wanted if (s := size(i)) is not None}
+    report.problems += faults.problems
+    entries = [_entry(listed[i], i, s, people.get(i, ()), complete) for i, s in usable.items()]
+    photos = pack(root, [e for e in entries if keep != "people" or e.boxes], len(skeleton))
+    report.images, report.people = len(photos), len(photos.arrays["boxes"])
+    report.regions = len(photos.arrays["ignored_regions"])
     if not report.people and keep not in ("all", "empty"):
         raise ValueError(f"{report.name}: no person with labelled joints for skeleton {skeleton.name!r} ({len(skeleton)} joints)\n{report}")
     return photos
@@ -180,14 +218,11 @@ def _listed(images: list, only: frozenset[str] | None, report: Report) -> dict[i
     return listed
 
 
-def _is_there(root: Path, name: int, image: Mapping[str, Any], report: Report) -> bool:
+def _is_there(root: Path, image: Mapping[str, Any]) -> bool:
     try:
-        there = os.path.isfile(os.path.join(root, image["file_name"]))
+        return os.path.isfile(os.path.join(root, image["file_name"]))
     except ValueError:  # a null byte in the name
-        there = False
-    if not there:
-        report.add("image", name, "photo file missing", image["file_name"])
-    return there
+        return False
 
 
 def _size(root: Path, name: int, image: Mapping[str, Any], report: Report) -> tuple[int, int] | None:
@@ -205,113 +240,16 @@ def _size(root: Path, name: int, image: Mapping[str, Any], report: Report) -> tu
     return report.add("image", name, "image without width and height", f"height {said[0]}, width {said[1]}")
 
 
-Row = tuple[int, dict[str, Any]]
-"""An image's id and one of its annotations."""
-
-
-def _rows(given: Mapping[str, Any], listed: Mapping[int, Any], category: Category, report: Report) -> dict[int, list[Row]]:
-    """The category's annotations by image id. An id used twice is reported; only an entry that says the same twice is left out."""
-    rows: dict[int, list[Row]] = {}
-    seen: dict[int | str, Mapping] = {}
-    every = {whole_id(i.get("id")) for i in given["images"] if isinstance(i, dict)}
-    for place, a in enumerate(category.of(given["annotations"])):
-        if not isinstance(a, dict):
-            report.add("annotation", f"#{place}", "annotation is not a mapping", str(a)[:80])
-            continue
-        name, image_id = a.get("id"), whole_id(a.get("image_id"))
-        if not isinstance(name, (int, str)):
-            a = {**a, "id": (name := f"#{place}")}
-        if name in seen:
-            report.add("annotation", name, "annotation id used twice", dropped=a == seen[name])
-            if a == seen[name]:
-                continue
-        seen[name] = a
-        if image_id is None or image_id not in every:
-            report.add("annotation", name, "annotation of an unknown image", f"image_id {str(a.get('image_id'))[:40]}")
-        elif image_id in listed:
-            rows.setdefault(image_id, []).append((image_id, a))
-    return rows
-
-
-Person = tuple[dict[str, Any], "np.ndarray | None", "np.ndarray | None"]
-"""An annotation, its xyxy box and its joints; None where they cannot be used."""
-
-CHUNK = 4096
-"""Annotations that are checked at once."""
-
-
-def people_of(rows: Sequence[Row], sizes: Mapping[int, tuple[int, int]], k: int, report: Report) -> dict[int, list[Person]]:
-    """Checked people by image id: thousands of annotations at once; those with anything odd one by one, which is reported."""
-    people: dict[int, list[Person]] = {}
-    for first in range(0, len(rows), CHUNK):
-        some = rows[first : first + CHUNK]
-        boxes, joints, good = _arrays(some, sizes, k)
-        for i, (image_id, a) in enumerate(some):
-            size = sizes[image_id]
-            if good[i]:
-                person_row: Person = a, boxes[i], joints[i]
-            else:
-                box = thing_box(a, size, report)
-                person_row = a, box, None if box is None or a.get("iscrowd") else person(a, k, size, report)
-            people.setdefault(image_id, []).append(person_row)
-    return people
-
-
-def _arrays(rows: Sequence[Row], sizes: Mapping[int, tuple[int, int]], k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes and joints of annotations in which nothing is odd, and which those are."""
-    empty, nowhere = [0] * (3 * k), [0] * 4
-    flat = [a.get("keypoints", empty) for _, a in rows]
-    given = [a.get("bbox") for _, a in rows]
-    good = np.array([
-        type(f) is list and len(f) == 3 * k and type(b) is list and len(b) == 4 and not a.get("iscrowd")
-        for f, b, (_, a) in zip(flat, given, rows, strict=True)
-    ], bool)  # fmt: skip
-    try:
-        joints = np.array([f if g else empty for f, g in zip(flat, good, strict=True)], np.float64).reshape(-1, k, 3)
-        boxes = np.array([b if g else nowhere for b, g in zip(given, good, strict=True)], np.float64).reshape(-1, 4)
-    except (TypeError, ValueError):  # text or lists among the numbers
-        return np.zeros((len(rows), 4)), np.zeros((len(rows), k, 3)), np.zeros(len(rows), bool)
-    h, w = np.array([sizes[image_id] for image_id, _ in rows], np.float64).T
-    x, y, v = joints[..., 0], joints[..., 1], joints[..., 2]
-    within = (x >= -1) & (y >= -1) & (x <= w[:, None]) & (y <= h[:, None])
-    good &= (((v == 0) | (v == 1) | (v == 2)) & (within | (v == 0)) & np.isfinite(joints).all(-1)).all(1)
-    boxes[:, 2:] += boxes[:, :2]
-    x0, y0, x1, y1 = boxes.T
-    good &= (x0 >= -2) & (y0 >= -2) & (x1 <= w + 2) & (y1 <= h + 2) & (x1 > x0) & (y1 > y0) & (x0 < w) & (y0 < h) & (x1 > 0) & (y1 > 0)
-    joints[v == 0] = 0
-    return np.clip(boxes, 0, np.stack([w, h, w, h], 1)), joints, good
-
-
-def _photo(
-    image: Mapping[str, Any],
-    root: Path,
-    name: int,
-    size: tuple[int, int],
-    people: Sequence[Person],
-    k: int,
-    report: Report,
-    complete: bool,
-) -> Photo:
+def _entry(image: Mapping[str, Any], name: int, size: tuple[int, int], people: Sequence[Checked], complete: bool) -> PhotoEntry:
     """One photo with its checked people. People without labelled joints are masked, and boxes for detectors where they are no crowd."""
-    keypoints, boxes, areas, shapes, ignored, unposed = [], [], [], [], [], []
-    for a, box, joints in people:
-        shape = shape_of(a, size, report)
-        if box is None:
-            ignored += [shape] if shape is not None else []
-        elif joints is None or not joints[:, 2].any():
-            ignored.append(box if shape is None else shape)
-            unposed += [box] if joints is not None and not a.get("iscrowd") else []
-        else:
-            keypoints.append(joints)
-            boxes.append(box)
-            areas.append(area_of(a, box, report))
-            shapes.append(shape)
-    said = image.get("all_persons_labelled")
-    return Photo(
-        root / image["file_name"], size, name,
-        np.array(keypoints, np.float32).reshape(-1, k, 3), np.array(boxes, np.float32).reshape(-1, 4), np.array(areas, np.float32),
-        ignored, shapes, said if isinstance(said, bool) else complete, image.get("crowdIndex"),
-        np.array(unposed, np.float32).reshape(-1, 4),
+    posed = [(p, p.joints, p.box) for p in people if p.posed and p.joints is not None and p.box is not None]
+    others = [p for p in people if not p.posed]
+    said, crowd = image.get("all_persons_labelled"), image.get("crowdIndex")
+    return PhotoEntry(
+        image["file_name"], size, name, [joints for _, joints, _ in posed], [box for *_, box in posed], [p.area for p, *_ in posed],
+        [region for p in others if (region := p.box if p.shape is None else p.shape) is not None], [p.shape for p, *_ in posed],
+        said if isinstance(said, bool) else complete, crowd if isinstance(crowd, (int, float)) else None,
+        [p.box for p in others if p.box is not None and p.joints is not None],
     )  # fmt: skip
 
 
@@ -353,20 +291,20 @@ def annotated_people(path: str | Path) -> Iterator[AnnotatedImage]:
 
 
 def _json_people(path: str | Path) -> Iterator[AnnotatedImage]:
-    given, report = load_json(path), Report(str(path))
+    given, report = load_rows(path), Report(str(path))
     listed = _listed(given["images"], None, report)
-    rows = _rows(given, listed, keypoint_category(given, report.name, COCO), report)
+    category = keypoint_category(given, report.name, COCO)
     sizes = {i: (image.get("height"), image.get("width")) for i, image in listed.items()}
     known = {i: (h, w) for i, (h, w) in sizes.items() if isinstance(h, int) and isinstance(w, int) and min(h, w) >= 1}
-    checked = people_of([row for i in known for row in rows.get(i, ())], known, len(COCO), report)
+    checked = checked_people(rows_of(given, listed, category, report), known.get, len(COCO), report)
     if not any(checked.values()):
         raise ValueError(f"{path}: no person in it\n{report}")
     for i, size in known.items():
-        people = [(a, b, j) for a, b, j in checked.get(i, ()) if b is not None and j is not None and j[:, 2].any() and not a.get("iscrowd")]
+        people = [p for p in checked.get(i, ()) if p.posed]
         if people:
             yield AnnotatedImage(
-                i, size, np.array([j for _, _, j in people], np.float32), np.array([b for _, b, _ in people], np.float32),
-                np.array([area_of(a, b, report) for a, b, _ in people], np.float64), np.array(["area" in a for a, _, _ in people]),
+                i, size, np.array([p.joints for p in people], np.float32), np.array([p.box for p in people], np.float32),
+                np.array([p.area for p in people], np.float64), np.array([p.area_given for p in people]),
             )  # fmt: skip
 
 

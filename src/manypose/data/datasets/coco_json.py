@@ -5,17 +5,18 @@ Both take the same people from a file: `keypoint_category` says which category i
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from manypose.data.run_length import run_lengths
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["AREA_OF_BOX", "Category", "keypoint_category", "load_json", "mask_fault", "read_json", "whole_id"]
+__all__ = ["AREA_OF_BOX", "Category", "Rows", "keypoint_category", "load_json", "load_rows", "mask_fault", "read_json", "whole_id"]
 
 AREA_OF_BOX = 0.53
 """A person's area as a part of its box, where the file has no ``area`` (CrowdPose's rule, and COCO's mean)."""
@@ -65,6 +66,43 @@ def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")
     return given
 
 
+class Rows(Sequence[Any]):
+    """The entries of a JSON list that are parsed a few thousand at a time, when they are asked for: memory is that of the text.
+
+    Args:
+        texts: each entry's text.
+    """
+
+    CHUNK = 4096
+
+    def __init__(self, texts: Sequence[msgspec.Raw]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, i: Any) -> Any:
+        return [self[j] for j in range(len(self))[i]] if isinstance(i, slice) else _parsed(bytes(self.texts[i]))
+
+    def __iter__(self) -> Iterator[Any]:
+        for first in range(0, len(self), self.CHUNK):
+            yield from _parsed(b"[" + b",".join(self.texts[first : first + self.CHUNK]) + b"]")
+
+
+def load_rows(path: str | Path) -> dict[str, Any]:
+    """As `load_json` for ``images`` and ``annotations``; the annotations are `Rows` where the file's syntax allows it."""
+    path = Path(path)
+    if not path.is_file():
+        return load_json(path)
+    try:
+        given = msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw])
+        rows = msgspec.json.decode(given.pop("annotations"), type=list[msgspec.Raw])
+        rest = _parsed(b"{" + b",".join(orjson.dumps(key) + b":" + value for key, value in given.items()) + b"}")
+    except (ValueError, KeyError, RecursionError, msgspec.MsgspecError):
+        return load_json(path)
+    return {**rest, "annotations": Rows(rows)} if isinstance(rest.get("images"), list) else load_json(path)
+
+
 def whole_id(value: Any) -> int | None:
     """An id as a whole number below 2⁶³: 7 of 7, 7.0 and ``"7"``; None for anything else.
 
@@ -110,11 +148,16 @@ class Category:
         """The names of its joints; empty where the file does not say."""
         return tuple(self.entry.get("keypoints") or ())
 
+    def has(self, annotation: Any) -> bool:
+        """Whether an annotation is of this category, or says no category; entries that are no objects count, to be complained of."""
+        if not isinstance(annotation, Mapping) or self.id is None:
+            return True
+        said = annotation.get("category_id", self.id)
+        return said == self.id if type(said) is int else whole_id(said) == self.id
+
     def of(self, annotations: Iterable[Any]) -> list[Any]:
-        """The annotations of this category, and those that say no category; entries that are no objects stay, to be complained of."""
-        return [
-            a for a in annotations if not isinstance(a, Mapping) or self.id is None or whole_id(a.get("category_id", self.id)) == self.id
-        ]
+        """The annotations of this category."""
+        return [a for a in annotations if self.has(a)]
 
 
 def keypoint_category(given: Mapping[str, Any], where: str, skeleton: Skeleton | None = None, name: str | None = None) -> Category:

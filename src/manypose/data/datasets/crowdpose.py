@@ -14,7 +14,8 @@ from typing_extensions import Unpack
 from manypose.data.datasets.annotation_report import Report, numbers
 from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
-from manypose.data.photos import Photo, Photos
+from manypose.data.packed_photos import PackedPhotos
+from manypose.data.photos import Photos
 from manypose.poses.skeleton import CROWDPOSE
 
 __all__ = ["crowdpose", "read_crowdpose"]
@@ -31,7 +32,7 @@ def crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotat
     return dataset(photos, CROWDPOSE, report, **reading)
 
 
-def read_crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[list[Photo], Report]:
+def read_crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[PackedPhotos, Report]:
     """Read and check a CrowdPose file; photos without a crowd index are reported, since easy, medium and hard AP leave them out."""
     given, report = load_json(annotations), Report(str(annotations))
     _joints(given, report.name)

@@ -12,7 +12,8 @@ from typing_extensions import Unpack
 from manypose.data.datasets.annotation_report import Report
 from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import load_json
-from manypose.data.photos import Photo, Photos
+from manypose.data.packed_photos import PackedPhotos
+from manypose.data.photos import Photos
 from manypose.poses.skeleton import COCO
 
 __all__ = ["ochuman", "read_ochuman"]
@@ -29,7 +30,7 @@ def ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated
     return dataset(photos, COCO, report, **reading)
 
 
-def read_ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[list[Photo], Report]:
+def read_ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated") -> tuple[PackedPhotos, Report]:
     """Read and check an OCHuman file in COCO's format."""
     given = load_json(annotations, ("images",))
     if "annotations" not in given and any("annotations" in image for image in given["images"] if isinstance(image, dict)):
