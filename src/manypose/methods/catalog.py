@@ -122,6 +122,11 @@ MODELS: dict[str, ModelSpec] = {
         {"stages": 2, "size": 128, "c": 32, "n": 32, "sigma_k": 4.0, "sigma_p": 3.0, "auxiliary": False},
         "Simple Pose, light 2-stage IMHN, bottom-up, 128 px",
     ),
+    "simple-pose-mobile": ModelSpec(
+        "manypose.methods.simple_pose:SimplePose",
+        {"size": 448, "c": 64, "wiring": "movenet", "sigma_k": 7.0, "sigma_p": 6.0, "auxiliary": False},
+        "Simple Pose on MoveNet's trunk, bottom-up, 448 px",
+    ),
     "imhn-3": ModelSpec(
         "manypose.methods.simple_pose:SimplePose",
         {"stages": 3, "size": 384, "published": True},

@@ -33,10 +33,13 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def bf16_is_faster(device: torch.device) -> bool:
-    """Whether bfloat16 pays on a device: on GPUs that have it, and on CPU cores with AMX; other CPUs emulate it, several times slower."""
+    """Whether bfloat16 pays on a device: on GPUs that have it, and on CPU cores with AMX or AVX-512's bfloat16.
+
+    Other CPUs emulate it, several times slower.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type in ("xpu", "mps") or (device.type == "cpu" and "amx_bf16" in _cpu_flags())
+    return device.type in ("xpu", "mps") or (device.type == "cpu" and bool({"amx_bf16", "avx512_bf16"} & _cpu_flags()))
 
 
 @lru_cache(maxsize=1)

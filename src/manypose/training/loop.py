@@ -138,7 +138,7 @@ def precision_on(precision: Precision, device: torch.device) -> tuple[Literal["n
     if precision == "auto":
         return ("bf16" if fast else "no"), ""
     if precision == "bf16" and not fast:
-        return "no", f"precision no: bfloat16 is slower than single precision on this {device.type}, which has no AMX"
+        return "no", f"precision no: bfloat16 is slower than single precision on this {device.type}, which does not compute in it"
     return precision, ""
 
 

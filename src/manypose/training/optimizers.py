@@ -20,12 +20,20 @@ class RelativeAdam(Optimizer):
         lr: the largest step, as a share of a tensor's root mean square.
         betas: decay of the gradient's running mean and of its square's.
         floor: the root mean square that a smaller tensor, such as one of zeros, is taken to have.
+        floor_of_new: the same of parameters with a ``rate``.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 7e-4, betas: tuple[float, float] = (0.9, 0.99), floor: float = 1e-3) -> None:
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 7e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        floor: float = 1e-3,
+        floor_of_new: float = 1e-3,
+    ) -> None:
         if lr < 0 or floor <= 0 or not all(0 <= b < 1 for b in betas):
             raise ValueError(f"RelativeAdam needs lr >= 0, floor > 0 and betas from 0 to below 1, got {lr}, {floor}, {betas}")
-        super().__init__(params, {"lr": lr, "betas": betas, "floor": floor})
+        super().__init__(params, {"lr": lr, "betas": betas, "floor": floor, "floor_of_new": floor_of_new})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -43,6 +51,6 @@ class RelativeAdam(Optimizer):
                 state["step"] += 1
                 mean, square = state["mean"].lerp_(p.grad, 1 - b1), state["square"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
                 deviation = (square / (1 - b2 ** state["step"])).sqrt_().add_(1e-12)
-                size = max(float(p.square().mean().sqrt()), group["floor"])
+                size = max(float(p.square().mean().sqrt()), group["floor_of_new" if hasattr(p, "rate") else "floor"])
                 p.addcdiv_(mean, deviation, value=-group["lr"] * getattr(p, "rate", 1.0) * size / (1 - b1 ** state["step"]))
         return loss

@@ -1,0 +1,45 @@
+"""A light network for Simple Pose: MoveNet's trunk and joints' maps, and body parts read from features of all its strides.
+
+One stage at one scale instead of stacked hourglasses (Figure 3): what the hourglasses bring, maps of a wide view, the pretrained trunk has.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from manypose.methods.simple_pose.body import Body
+from manypose.nn.movenet_photo import JointsInContext, Mix, faster
+
+__all__ = ["MobileMaps"]
+
+
+class MobileMaps(nn.Module):
+    """Maps of parts and joints at 1/4, from 0 to 1, as `network.IMHN` gives them: one stage, one scale.
+
+    Args:
+        body: joints and parts.
+        extra: further channels after the joints.
+        channels: of the features.
+        frozen, pretrained: see `manypose.nn.movenet_photo.PhotoMoveNet`.
+    """
+
+    def __init__(self, body: Body, extra: int = 0, channels: int = 64, frozen: int = 0, pretrained: str | None = None) -> None:
+        super().__init__()
+        joints = len(body.skeleton)
+        self.base = JointsInContext(joints, channels, frozen, pretrained)
+        new = len(body.parts) + len(body.made) + extra
+        self.out = nn.Sequential(Mix(channels, channels), Mix(channels, channels), nn.Conv2d(channels, new, 1))
+        last: nn.Conv2d = self.out[2]  # type: ignore[assignment]
+        nn.init.constant_(last.bias, -3.0)  # type: ignore[arg-type]
+        faster(self.out)
+        # The painted joints among (the skeleton's, those between two).
+        made = iter(range(joints, joints + len(body.made)))
+        self.order = [next(made) if isinstance(s, tuple) else s for s in body.sources]
+        self.sizes = [len(body.parts), len(body.made), extra]
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[list[Float[Tensor, "b c h w"]]]:
+        """Parts, joints, and the further channels."""
+        joints, x = self.base(images)
+        parts, made, extra = self.out(x).float().split(self.sizes, 1)
+        maps = torch.cat([parts, torch.cat([joints, made], 1)[:, self.order], extra], 1)
+        return [[maps.sigmoid()]]

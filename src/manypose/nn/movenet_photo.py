@@ -1,0 +1,159 @@
+"""MoveNet's network over a whole photo of many people: what the light models of the four bottom-up systems stand on.
+
+MoveNet Thunder was trained to find one person in a crop, and yet its heat maps show the joints of several. So they are where all four
+light systems start: their joints' maps are MoveNet's logits plus a change that is learnt, and whatever else a system needs (body parts,
+tags, boxes) is read from MobileNetV2's own features of all strides.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
+
+from manypose.nn.movenet import FEATURES, HEADS, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
+
+__all__ = ["CHANNELS", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "faster", "movenet_pixels"]
+
+CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
+"""Of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
+
+RATE = 10.0
+"""How much faster than the trunk, which knows people already, new layers learn (`manypose.training.optimizers.RelativeAdam`)."""
+
+
+def movenet_pixels(images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+    """RGB from -1 to 1."""
+    return to_input(images.permute(0, 3, 1, 2).float())
+
+
+def faster(module: nn.Module, rate: float = RATE) -> None:
+    """Let a module's parameters step `rate` times as far as the trunk's."""
+    for parameter in module.parameters():
+        parameter.rate = rate  # type: ignore[attr-defined]
+
+
+class Mix(nn.Module):
+    """A 3 × 3 convolution with a ReLU; added to its input where the channels stay.
+
+    Not depthwise: on CPUs the gradient of a depthwise convolution takes longer than that of a full one of so few channels.
+    """
+
+    def __init__(self, inner: int, outer: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inner, outer, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
+        y = relu(self.conv(x))
+        return x + y if x.shape[1] == y.shape[1] else y
+
+
+class PhotoMoveNet(nn.Module):
+    """The trunk and its joints' maps.
+
+    Args:
+        joints: how many maps. MoveNet's own maps are a start where there are 17.
+        frozen: so many of the trunk's first residuals, and its stem, are not trained.
+        pretrained: a file of MoveNet's published weights, or a weights file of another light model, whose parts of the same name and
+            shape are taken; None: random numbers.
+    """
+
+    channels = CHANNELS
+
+    def __init__(self, joints: int, frozen: int = 0, pretrained: str | Path | None = None) -> None:
+        super().__init__()
+        self.trunk = MoveNetTrunk(frozen)
+        self.heads = MoveNetHeads({"heat": joints})
+        if pretrained is None:
+            return
+        if _published(pretrained):
+            load_trunk(self.trunk, pretrained)
+            if joints == HEADS["heat"]:
+                load_heads(self.heads, pretrained)
+        else:
+            take_over(self, pretrained, ("trunk.", "heads."))
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], list[Tensor]]:
+        """Logits of the joints' maps, and features of strides 4, 8, 16, 32 (`CHANNELS`); RGB from -1 to 1, sides multiples of 32."""
+        fine, own = self.trunk.pyramid(images)
+        heat = self.heads.upside_down(fine)["heat"].float()
+        return heat, [f.flip(2, 3) for f in (torch.cat([own[0], fine.to(own[0].dtype)], 1), *own[1:])]
+
+
+class Context(nn.Module):
+    """Features of a wide view at stride 4: those of all strides, from coarse to fine.
+
+    Args:
+        channels: that come out; more where the stride is larger.
+        inputs: channels of the features of strides 4, 8, 16, 32.
+    """
+
+    def __init__(self, channels: int = 64, inputs: Sequence[int] = CHANNELS) -> None:
+        super().__init__()
+        widths = [channels, channels + channels // 2, 2 * channels, 2 * channels]
+        self.lateral = nn.ModuleList(nn.Conv2d(i, w, 1) for i, w in zip(inputs, widths, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(3))
+        self.mix = nn.ModuleList(Mix(w, w) for w in widths)
+        faster(self)
+
+    def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
+        """From features of strides 4, 8, 16, 32."""
+        x = self.mix[3](relu(self.lateral[3](features[3])))
+        for i in (2, 1, 0):
+            above = interpolate(self.down[i](x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.mix[i](relu(above + self.lateral[i](features[i])))
+        return x
+
+
+class JointsInContext(nn.Module):
+    """Joints' maps of all people, and features for whatever else a system reads.
+
+    Args:
+        joints: how many maps.
+        channels: of the features.
+        frozen, pretrained: see `PhotoMoveNet`; of another light model the context is taken over too.
+    """
+
+    def __init__(self, joints: int, channels: int = 64, frozen: int = 0, pretrained: str | Path | None = None) -> None:
+        super().__init__()
+        self.photo = PhotoMoveNet(joints, frozen, pretrained)
+        self.context = Context(channels)
+        self.change = nn.Conv2d(channels, joints, 1)
+        nn.init.normal_(self.change.weight, std=0.01)
+        faster(self.change)
+        if pretrained is not None and not _published(pretrained):
+            take_over(self, pretrained, ("context.", "change."))
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c h w"]]:
+        """Logits of the joints' maps and the features, both at stride 4."""
+        logits, branches = self.photo(images)
+        x = self.context(branches)
+        return logits + self.change(x).float(), x
+
+
+def _published(path: str | Path) -> bool:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights to start from")
+    with safe_open(str(path), "pt") as file:
+        return any(name.startswith("StatefulPartitionedCall") for name in file.keys())  # noqa: SIM118
+
+
+def take_over(module: nn.Module, path: str | Path, parts: Sequence[str]) -> None:
+    """Fill those tensors of a module whose names begin with one of `parts` from a file that has them under any prefix.
+
+    Raises:
+        ValueError: the file has none of them.
+    """
+    own, taken = module.state_dict(), {}
+    with safe_open(str(path), "pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            for part in parts:
+                short = name[name.find(part) :] if part in name else ""
+                if short in own and tuple(file.get_slice(name).get_shape()) == tuple(own[short].shape):
+                    taken[short] = file.get_tensor(name).to(own[short].dtype)
+    if not taken:
+        raise ValueError(f"{path}: has no {' or '.join(p.rstrip('.') for p in parts)} of a light model on MoveNet's trunk to start from")
+    module.load_state_dict(taken, strict=False)
