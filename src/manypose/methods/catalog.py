@@ -61,6 +61,11 @@ def _multiposenet(trunk: str, published: str) -> ModelSpec:
 
 MODELS: dict[str, ModelSpec] = {
     "swahr-w18-small": _swahr("hrnet_w18_small", 256, True),
+    "swahr-mobile": ModelSpec(
+        "manypose.methods.swahr:SWAHR",
+        {"trunk": "movenet", "size": 448, "dilation": [1, 1]},
+        "HigherHRNet's heads + SWAHR on MoveNet's trunk, bottom-up, 448 px",
+    ),
     "swahr-w32": _swahr("hrnet_w32", 512, True, "AP 68.9 COCO val2017, one scale, flip (SWAHR, Table 3)"),
     "swahr-w48": _swahr("hrnet_w48", 640, True, "AP 70.2 COCO test-dev2017, one scale, flip (SWAHR, Table 1)"),
     "higherhrnet-w32": _swahr("hrnet_w32", 512, False, "AP 67.1 COCO val2017, one scale, flip (SWAHR, Table 3)"),
@@ -176,8 +181,29 @@ MODELS: dict[str, ModelSpec] = {
         },
         "MultiPoseNet, light ResNet-18, bottom-up, 384 px",
     ),
+    "multiposenet-mobile": ModelSpec(
+        "manypose.methods.multiposenet:MultiPoseNet",
+        {
+            "trunk": "movenet",
+            "size": 448,
+            "width": 64,
+            "features": 32,
+            "smooth": 64,
+            "norm": True,
+            "sigma": 1.5,
+            "mask_weight": 0.25,
+            "prn": {"kind": "AttentionPRN"},
+            "grouping": {"threshold": 0.3},
+        },
+        "MultiPoseNet on MoveNet's trunk, bottom-up, 448 px",
+    ),
     "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
     "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
+    "simple-mobile": ModelSpec(
+        "manypose.methods.simple:SIMPLE",
+        {"trunk": "movenet", "size": 448, "channels": 32, "inner": 24},
+        "SIMPLE on MoveNet's trunk, bottom-up with boxes, 448 px",
+    ),
     "simple-small": ModelSpec(
         "manypose.methods.simple:SIMPLE",
         {"trunk": "hrnet_w18_small", "size": 192, "channels": 32, "inner": 32},

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
@@ -26,6 +27,7 @@ from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
+from manypose.nn.movenet_photo import PhotoMoveNet, faster, movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
 from manypose.poses.poses import Poses
@@ -40,7 +42,7 @@ class MultiPoseNet(nn.Module):
     """Keypoints, person mask and person boxes in one pass, and the Pose Residual Network that puts people together.
 
     Args:
-        trunk: any ResNet of timm.
+        trunk: any ResNet of timm, or ``movenet``: MoveNet's, whose own maps of the joints are added to the last maps.
         size: the short side of the input it is tested at, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
         pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`).
@@ -60,13 +62,14 @@ class MultiPoseNet(nn.Module):
         prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps), AttentionPRN or UCR
             (Eq. 2); None: there is none, and each box takes the highest candidate of each joint ("Max").
         grouping: arguments of `decode.decode`.
+        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
 
     Raises:
         ValueError: a choice that there is not.
     """
 
     stride = 32
-    training_only: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ("frozen",)
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class MultiPoseNet(nn.Module):
         mask_weight: float = 1.0,
         prn: dict[str, Any] | None = None,
         grouping: dict[str, Any] | None = None,
+        frozen: int = 0,
     ) -> None:
         super().__init__()
         if step not in STEPS:
@@ -96,14 +100,22 @@ class MultiPoseNet(nn.Module):
         self.size, self.step, self.grouping = size, step, grouping or {}
         self.fields = {"heat": Field((*self.skeleton.mirror, len(self.skeleton))), "boxes": Field(None, "boxes")}
         self._sigma, self._mask_weight, self._output_stride, self._anchor_scale = sigma, mask_weight, output_stride, anchor_scale
-        self.backbone: Any = resnet(trunk, pretrained, output_stride, None if channels is None else tuple(channels))  # type: ignore[arg-type]
-        c = self.backbone.feature_info.channels()
+        self.backbone: Any
+        self.pixels: Any
+        if trunk == "movenet":
+            self.backbone, self.pixels = PhotoMoveNet(len(self.skeleton), frozen, pretrained or None), movenet_pixels  # type: ignore[arg-type]
+            c = list(self.backbone.channels)
+        else:
+            self.backbone = resnet(trunk, pretrained, output_stride, None if channels is None else tuple(channels))  # type: ignore[arg-type]
+            c, self.pixels = self.backbone.feature_info.channels(), ImageNetInput()
         self.keypoints = KeypointSubnet(c, len(self.skeleton) + 1, width, features, smooth, concat, intermediate, norm)
         self.persons = PersonSubnet(c[1:], width, norm)
         self.prn = None if prn is None else prn_network(self.skeleton, **prn)
         for part in self._frozen():
             part.requires_grad_(False)
-        self.pixels = ImageNetInput()
+        if trunk == "movenet":
+            for part in (self.keypoints, self.persons):
+                faster(part)
 
     def _frozen(self) -> list[nn.Module]:
         own: list[nn.Module] = [] if self.prn is None else [self.prn]  # is trained on annotations, without photos
@@ -117,7 +129,7 @@ class MultiPoseNet(nn.Module):
         return self
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """See `ImageNetInput`."""
+        """See `ImageNetInput`; for MoveNet's trunk RGB from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
@@ -125,8 +137,12 @@ class MultiPoseNet(nn.Module):
 
         While one step is trained, what the others learn is not computed.
         """
-        trunk = self.backbone(images)
+        trunk, known = self.backbone(images), None
+        if isinstance(self.backbone, PhotoMoveNet):
+            known, trunk = trunk
         out = {} if self.training and self.step == "persons" else self.keypoints(trunk)
+        if known is not None and "heat" in out:
+            out["heat"] = out["heat"] + pad(known.sigmoid(), (0, 0, 0, 0, 0, 1)).to(out["heat"].dtype)  # the person mask has no start
         return out if self.training and self.step == "keypoints" else {**out, **self.persons(trunk[1:])}
 
     forward = network

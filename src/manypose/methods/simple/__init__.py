@@ -46,8 +46,10 @@ from manypose.methods.simple.distillation import Mimic
 from manypose.methods.simple.grouping import GroupingCNN
 from manypose.methods.simple.grouping_file import load_grouping
 from manypose.methods.simple.loss import simple_loss
+from manypose.methods.simple.mobile import MobileStudent
 from manypose.methods.simple.network import Student
 from manypose.methods.simple.targets import targets
+from manypose.nn.movenet_photo import movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import anchors, likeliest, person_targets
 from manypose.poses.boxes import counted, person_boxes
@@ -61,10 +63,11 @@ class SIMPLE(nn.Module):
     """The student: pose maps and people's boxes from one HRNet, and the CNN that groups; or one of the paper's ablations.
 
     Args:
-        trunk: any HRNet of timm.
+        trunk: any HRNet of timm, or ``movenet``: the light student of `mobile`, which finds people by points.
         size: the short side of the input it is tested at, in pixels (Section 6.1: 512).
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights, as published.
+        pretrained: start the trunk from ImageNet weights, as published; of ``movenet`` the file to start from
+            (`manypose.nn.movenet_photo.PhotoMoveNet`).
         detector: ``points`` (Table 2 c); ``regression``, by anchors as in MultiPoseNet (b); ``none``, which needs ``ae`` (a).
         grouping: ``cnn`` (Section 4.2); ``max``: each box takes the highest points in it; ``ae``: associative embedding, without boxes.
         channels: to which F_shared is reduced before each point's branch, or width of the regression; None keeps all 15 C.
@@ -81,20 +84,21 @@ class SIMPLE(nn.Module):
         boxes: arguments of `boxes_of_points`.
         people: arguments of `decode.decode`, or with ``ae`` of `manypose.nn.associative_embedding.decode.decode`.
         mimic: arguments of `Mimic`: learn from a top-down teacher too (Section 5). Weights files do not keep it.
+        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
 
     Raises:
         ValueError: detector and grouping do not fit together.
     """
 
     stride = 32
-    training_only: tuple[str, ...] = ("mimic",)
+    training_only: tuple[str, ...] = ("mimic", "frozen")
 
     def __init__(
         self,
         trunk: str = "hrnet_w32",
         size: int = 512,
         skeleton: Skeleton | str = COCO,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         detector: Literal["points", "regression", "none"] = "points",
         grouping: Literal["cnn", "max", "ae"] = "cnn",
         channels: int | None = 256,
@@ -112,6 +116,7 @@ class SIMPLE(nn.Module):
         boxes: dict[str, Any] | None = None,
         people: dict[str, Any] | None = None,
         mimic: dict[str, Any] | None = None,
+        frozen: int = 0,
     ) -> None:
         super().__init__()
         if (detector == "none") != (grouping == "ae"):
@@ -127,13 +132,21 @@ class SIMPLE(nn.Module):
         self.fields = {"pose": Field(mirror), **other}
         self._loss = {"alpha": alpha, "group": group, "push": push, "pull": pull}
         self._supervision, self._boxes, self._people = supervision or {}, boxes or {}, people or {}
-        self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, pretrained)
+        self.pixels: Any
+        if trunk == "movenet":
+            if detector != "points":
+                raise ValueError("trunk movenet finds people by points: set detector: points")
+            start = pretrained if isinstance(pretrained, str) else None
+            self.net: nn.Module = MobileStudent(k, 64, channels or 32, inner, corner_tags, features, frozen, start)
+            self.pixels = movenet_pixels
+        else:
+            self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, bool(pretrained))
+            self.pixels = ImageNetInput()
         self.grouping = _grouping(k, **(cnn or {})) if grouping == "cnn" else None
         self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
-        self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation."""
+        """RGB less ImageNet's mean, over its deviation; for MoveNet's trunk from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:

@@ -12,7 +12,7 @@ from manypose.methods.simple.corner_pooling import POINTS, Point, PointPool
 from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 from manypose.nn.retinanet import PersonSubnet
 
-__all__ = ["Fuse", "Student", "concatenated"]
+__all__ = ["Fuse", "PointBranch", "Student", "concatenated"]
 
 RARE = -2.19  # a point map starts at sigmoid(-2.19) = 0.1 everywhere, as CenterNet's
 
@@ -95,7 +95,7 @@ class Student(nn.Module):
         points = detector == "points"
         self.persons = PersonSubnet(widths[1:], channels or 256, norm=True) if detector == "regression" else None
         self.fuse = Fuse(widths, c) if points and channels is not None else None
-        self.points = nn.ModuleDict({p: _PointBranch(c, p, inner, corner_tags and p != "centre") for p in POINTS} if points else {})
+        self.points = nn.ModuleDict({p: PointBranch(c, p, inner, corner_tags and p != "centre") for p in POINTS} if points else {})
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """All at 1/4: ``pose`` (b, k, h, w); for each point p ``p`` (b, 1, h, w) before the sigmoid and ``p_offset`` (b, 2, h, w) in cells,
@@ -118,7 +118,7 @@ class Student(nn.Module):
         return out
 
 
-class _PointBranch(nn.Module):
+class PointBranch(nn.Module):
     """Pooling, then a head of two convolutions for the map, the offsets and perhaps tags, as CenterNet has them."""
 
     def __init__(self, channels: int, point: Point, inner: int, tag: bool) -> None:

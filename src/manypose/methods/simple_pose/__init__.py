@@ -75,7 +75,7 @@ class SimplePose(nn.Module):
     """
 
     stride = 64
-    training_only: tuple[str, ...] = ("frozen", "pretrained")
+    training_only: tuple[str, ...] = ("frozen",)
 
     def __init__(
         self,

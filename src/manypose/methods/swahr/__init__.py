@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
 from manypose.methods.swahr.loss import swahr_loss
+from manypose.methods.swahr.mobile import MobileHigher
 from manypose.methods.swahr.network import HigherHRNet, read
 from manypose.methods.swahr.targets import shift as targets_shift
 from manypose.methods.swahr.targets import targets
 from manypose.nn.associative_embedding.decode import PUBLISHED, decode
+from manypose.nn.movenet_photo import movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -38,11 +40,11 @@ class SWAHR(nn.Module):
     """HigherHRNet with scale- and weight-adaptive heat map regression; the plain HigherHRNet without a scale branch.
 
     Args:
-        trunk: any HRNet of timm.
+        trunk: any HRNet of timm, or ``movenet``: the light network of `mobile`.
         size: the short side of the input it is tested at, in pixels.
         scale_branch: predict scale maps.
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights.
+        pretrained: start the trunk from ImageNet weights; of ``movenet`` the file to start from (`manypose.nn.movenet_photo.PhotoMoveNet`).
         scale_adaptive: SAHR. Default: where there is a scale branch.
         weight_adaptive: WAHR. Default: where there is a scale branch.
         lambda_: factor of the regulariser (Table 5); ``inf``: no deviation changes, which is the baseline.
@@ -59,13 +61,14 @@ class SWAHR(nn.Module):
         pull: factor of the loss that keeps a person's tags together.
         embedding: form of the push loss.
         grouping: arguments of `manypose.nn.associative_embedding.decode.decode`, or ``published``: all as the authors have them.
+        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
 
     Raises:
         ValueError: the loss asks for scale maps that the network does not have, or the reverse.
     """
 
     stride = 32  # of the coarsest branch: all the network needs
-    training_only: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ("frozen",)
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class SWAHR(nn.Module):
         size: int = 512,
         scale_branch: bool = True,
         skeleton: Skeleton | str = COCO,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         scale_adaptive: bool | None = None,
         weight_adaptive: bool | None = None,
         lambda_: float | str = 1.0,
@@ -90,6 +93,7 @@ class SWAHR(nn.Module):
         pull: float = 1e-3,
         embedding: Literal["exp", "max"] = "exp",
         grouping: dict[str, Any] | Literal["published"] | None = None,
+        frozen: int = 0,
     ) -> None:
         super().__init__()
         scale_adaptive = scale_branch if scale_adaptive is None else scale_adaptive
@@ -111,11 +115,17 @@ class SWAHR(nn.Module):
             "scale_adaptive": scale_adaptive, "weight_adaptive": weight_adaptive, "lambda_": float(lambda_), "gamma": gamma,
             "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
         }  # fmt: skip
-        self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, pretrained, dilation)
-        self.pixels = ImageNetInput()
+        self.pixels: Any
+        if trunk == "movenet":
+            start = pretrained if isinstance(pretrained, str) else None
+            self.net: nn.Module = MobileHigher(len(self.skeleton), scale_branch, dilation, frozen=frozen, pretrained=start)
+            self.pixels = movenet_pixels
+        else:
+            self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, bool(pretrained), dilation)
+            self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation."""
+        """RGB less ImageNet's mean, over its deviation; for MoveNet's trunk from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from manypose.methods.method import Maps
 from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 
-__all__ = ["HigherHRNet", "read"]
+__all__ = ["HigherHRNet", "enlarge", "initialise", "read", "scale_head"]
 
 
 class HigherHRNet(nn.Module):
@@ -40,11 +40,11 @@ class HigherHRNet(nn.Module):
         c = hrnet_width(parts)
         self.joints = joints
         self.final_layers = nn.ModuleList([nn.Conv2d(c, 2 * joints, 1), nn.Conv2d(c, joints, 1)])
-        self.deconv_layers = nn.ModuleList([_enlarge(c + 2 * joints, c, dilation)])
-        self.conv_scale_layers = nn.ModuleList([_scale_head(c, joints), _scale_head(c, joints)]) if scale_branch else None
+        self.deconv_layers = nn.ModuleList([enlarge(c + 2 * joints, c, dilation)])
+        self.conv_scale_layers = nn.ModuleList([scale_head(c, joints), scale_head(c, joints)]) if scale_branch else None
         for module in (self.final_layers, self.deconv_layers, self.conv_scale_layers):
             if module is not None:
-                module.apply(_initialise)
+                module.apply(initialise)
         for module in (self.conv_scale_layers or nn.Module()).modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 nn.init.zeros_(module.weight)  # the scale starts at s = 1 everywhere
@@ -69,16 +69,19 @@ def read(outputs: Maps, heat_maps: Literal["both", "half"] = "both") -> Maps:
     return {"heat": (heat + fine) / 2 if heat_maps == "both" else fine, "tag": tag}
 
 
-def _enlarge(c_in: int, c: int, dilation: Sequence[int]) -> nn.Sequential:
+def enlarge(c_in: int, c: int, dilation: Sequence[int]) -> nn.Sequential:
+    """The deconvolution to 1/2 and its residual blocks (HigherHRNet)."""
     up = nn.Sequential(nn.ConvTranspose2d(c_in, c, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(inplace=True))
     return nn.Sequential(up, *(nn.Sequential(BasicBlock(c, c, dilation=d)) for d in dilation))
 
 
-def _scale_head(c: int, k: int) -> nn.Sequential:
+def scale_head(c: int, k: int) -> nn.Sequential:
+    """A scale branch (Figure 4)."""
     return nn.Sequential(nn.Conv2d(c, k, 1), nn.BatchNorm2d(k), nn.ReLU(inplace=True), nn.Conv2d(k, k, 9, padding=4, groups=k))
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Start a head's layer as published; for `nn.Module.apply`."""
     # As published, for the heads. The trunk keeps timm's Kaiming initialisation: the authors always start it from ImageNet weights, and
     # N(0, 0.001) throughout is next to BN's eps where few channels meet, which matters when training from nothing.
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

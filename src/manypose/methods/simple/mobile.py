@@ -1,0 +1,53 @@
+"""A light student for SIMPLE: MoveNet's trunk and joints' maps, and the points of people's boxes from features of all its strides."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from manypose.methods.method import Maps
+from manypose.methods.simple.corner_pooling import POINTS
+from manypose.methods.simple.network import PointBranch
+from manypose.nn.movenet_photo import JointsInContext, faster
+
+__all__ = ["MobileStudent"]
+
+
+class MobileStudent(nn.Module):
+    """Pose maps and points at 1/4, as `network.Student` gives them; pose maps from 0 to 1.
+
+    Args:
+        joints: how many.
+        channels: of the features.
+        pooled: of those that the points' branches read.
+        inner: channels of the pooled branches.
+        corner_tags: tags of the two corners, as CenterNet's.
+        features: give ``features`` too, what the pose maps are changed by.
+        frozen, pretrained: see `manypose.nn.movenet_photo.PhotoMoveNet`.
+    """
+
+    def __init__(
+        self,
+        joints: int = 17,
+        channels: int = 64,
+        pooled: int = 32,
+        inner: int = 24,
+        corner_tags: bool = False,
+        features: bool = False,
+        frozen: int = 0,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.base = JointsInContext(joints, channels, frozen, pretrained)
+        self.points = nn.ModuleDict({p: PointBranch(pooled, p, inner, corner_tags and p != "centre") for p in POINTS})
+        self.reduce = nn.Conv2d(channels, pooled, 1)
+        faster(self.points)
+        faster(self.reduce)
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        """See `network.Student.forward`."""
+        logits, x = self.base(images)
+        out: Maps = {"pose": logits.sigmoid()} | ({"features": x} if self.features else {})
+        x = self.reduce(x)
+        for point, branch in self.points.items():
+            out |= {point + end: maps for end, maps in branch(x).items()}
+        return out
