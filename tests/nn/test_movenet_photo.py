@@ -39,7 +39,7 @@ def test_other_joints_start_from_the_trunk_alone():
 @pytest.mark.parametrize("name", LIGHT)
 def test_a_light_model_takes_over_anothers_trunk_and_context(name, tmp_path):
     torch.manual_seed(0)
-    file = save(build("simple-pose-mobile"), tmp_path / "first.safetensors", "simple-pose-mobile")
+    file = save(build("simple-pose-mobile"), tmp_path / "first.safetensors", name="simple-pose-mobile")
     first = build("simple-pose-mobile").state_dict()
     from safetensors.torch import load_file
 

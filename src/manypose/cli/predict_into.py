@@ -24,7 +24,8 @@ from manypose.cli.progress import Finished, Progress, begin, stamp
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, read_ahead
-from manypose.inference.pipeline import detect, pose, tracked
+from manypose.inference.pipeline import tracked
+from manypose.inference.turned import find_people
 from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.io.files import write_json
@@ -324,8 +325,9 @@ class _Run:
 
     def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:
         items = read_ahead(items, self.options.batch_size)
-        items = items if self.detector is None else detect(self.detector, items, self.options, look_ahead)
-        results = pose(self.model.method, items, self.options, look_ahead)
+        still = look_ahead is None and tracker is None
+        options = replace(self.options, turned=self.options.turned and still)
+        results = find_people(self.model.method, self.detector, items, options, look_ahead)
         for result in results if tracker is None else tracked(results, tracker(), self.options):
             self.outcome.skipped.update(result.skipped)
             yield result

@@ -17,7 +17,8 @@ from manypose.evaluation.benchmark import Benchmark, EvalImage
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, read_ahead, with_boxes
-from manypose.inference.pipeline import Detector, detect, pose, tracked
+from manypose.inference.pipeline import Detector, detect, tracked
+from manypose.inference.turned import find_people
 from manypose.methods.method import Method, PersonDetector
 from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 from manypose.poses.poses import Poses
@@ -114,8 +115,8 @@ def predicted(
     """
     out = Predicted()
     photos: Iterable[PhotoInput] = read_ahead(_photos(images, boxes), options.batch_size)
-    photos = photos if detector is None else detect(detector, photos, options)
-    pairs: Iterable[tuple[EvalImage, Result]] = zip(images, pose(model.method, photos, options), strict=True)
+    still = replace(options, turned=options.turned and tracking is None)
+    pairs: Iterable[tuple[EvalImage, Result]] = zip(images, find_people(model.method, detector, photos, still), strict=True)
     if tracking is not None:
         videos = groupby(pairs, key=lambda pair: pair[0].sequence)
         pairs = (pair for _, video in videos for pair in _followed(video, model.tracker(tracking), options))

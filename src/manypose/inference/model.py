@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, overload
@@ -15,7 +15,8 @@ from manypose.inference.detectors import Detector, find_detector
 from manypose.inference.inputs import inputs
 from manypose.inference.options import PredictOptions, changed
 from manypose.inference.photos import Result, read_ahead
-from manypose.inference.pipeline import detect, device_of, look_into_boxes, pose, tracked
+from manypose.inference.pipeline import device_of, look_into_boxes, tracked
+from manypose.inference.turned import find_people
 from manypose.methods.catalog import MODELS
 from manypose.methods.method import Method, TopDownMethod, module_of
 from manypose.nn.device import choose_device
@@ -149,8 +150,8 @@ class Model:
             raise ValueError("people are tracked through a video or several photos, not one; give a Tracker to go on frame by frame")
         look_ahead = options.batch_size if kind == "stream" else None
         photos = photos if kind == "one" else read_ahead(photos, options.batch_size)
-        photos = photos if finder is None else detect(finder, photos, options, look_ahead)
-        results = pose(self.method, photos, options, look_ahead)
+        still = kind != "stream" and track is False
+        results = find_people(self.method, finder, photos, replace(options, turned=options.turned and still), look_ahead)
         if track is not False:
             results = tracked(results, self.tracker() if track is True else track, options)
         people = (_poses(result) for result in results)

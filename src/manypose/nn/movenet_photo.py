@@ -47,6 +47,7 @@ class Mix(nn.Module):
         self.conv = nn.Conv2d(inner, outer, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
+        """From c to c2 channels."""
         y = relu(self.conv(x))
         return x + y if x.shape[1] == y.shape[1] else y
 

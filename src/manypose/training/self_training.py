@@ -25,8 +25,10 @@ from manypose.data.photos import read_rgb
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions, changed
 from manypose.inference.photos import PhotoInput, read_ahead
-from manypose.inference.pipeline import detect, pose
+from manypose.inference.pipeline import Detector
+from manypose.inference.turned import find_people
 from manypose.io.files import write_text
+from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
@@ -170,19 +172,19 @@ def _looks(
         """The photos in the pixels that their annotations count."""
         return ((path, read_rgb(path, size=(image["height"], image["width"]))) for path, image in zip(paths, todo, strict=True))
 
-    def people(items: Iterable[PhotoInput]) -> Iterator[tuple[Poses, np.ndarray]]:
-        for result in pose(teacher.method, items, options):
+    def people(items: Iterable[PhotoInput], finder: Method | Detector | None = None) -> Iterator[tuple[Poses, np.ndarray]]:
+        for result in find_people(teacher.method, finder, items, options):
             if result.poses is None:
                 raise result.error or RuntimeError(f"{result.item.name}: no result")
             yield result.poses, box_rows(result.poses) if result.item.boxes is None else result.item.boxes
 
     whole = (PhotoInput(rgb, keep=False, name=str(path)) for path, rgb in photos())
     finder = teacher.finder(detector)
-    whole = read_ahead(whole, options.batch_size) if finder is None else detect(finder, read_ahead(whole, options.batch_size), options)
+    found = people(read_ahead(whole, options.batch_size), finder)
     if not missing.any():
-        return people(whole), repeat(None, len(todo))
+        return found, repeat(None, len(todo))
     if not teacher.needs_boxes:
-        return people(whole), (poses for poses, _ in people(PhotoInput(rgb, keep=False, name=str(p)) for p, rgb in photos()))
+        return found, (poses for poses, _ in people(PhotoInput(rgb, keep=False, name=str(p)) for p, rgb in photos()))
     own = ([corners(r) for r in rows[image["id"]] if usable(r)] for image in todo)
     known = (PhotoInput(rgb, with_scores(b), keep=False, name=str(p)) for (p, rgb), b in zip(photos(), own, strict=True))
-    return people(whole), (poses for poses, _ in people(known))
+    return found, (poses for poses, _ in people(known))

@@ -128,6 +128,7 @@ class PointBranch(nn.Module):
         self.tag = _head(channels, 1) if tag else None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Maps:
+        """Under the empty name the map (b, 1, h, w) before the sigmoid, ``_offset`` (b, 2, h, w) and perhaps ``_tag`` (b, 1, h, w)."""
         x = self.pool(x)
         out = {"": self.heat(x), "_offset": self.offset(x)}
         return out if self.tag is None else {**out, "_tag": self.tag(x)}

@@ -1,0 +1,54 @@
+"""Photos that lie on a side: people are found in them as in the upright ones, and a photo with a sure person is looked at once."""
+
+import numpy as np
+import pytest
+
+import manypose
+from manypose.inference.turned import back
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_places_in_a_turned_copy_go_back_to_where_they_were(quarters):
+    photo = np.arange(35).reshape(5, 7)
+    copy = np.rot90(photo, quarters)
+    y, x = np.indices(copy.shape)
+    places = back(np.stack([x, y], -1).reshape(-1, 2), quarters, (5, 7))
+    assert np.array_equal(photo[places[:, 1], places[:, 0]], copy.reshape(-1))
+
+
+@pytest.fixture(scope="module")
+def upright():
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    return astronaut, manypose.load("fast").predict(astronaut)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_that_lies_on_its_side_has_the_same_people(upright, quarters):
+    photo, expected = upright
+    model = manypose.load("fast")
+    lying = np.ascontiguousarray(np.rot90(photo, quarters))
+    found = model.predict(lying)
+    assert len(found) == len(expected) == 1
+    # `back` of the other way round: from the upright photo to the lying one
+    there = back(expected.keypoints[0], 4 - quarters, lying.shape[:2])
+    seen = expected.keypoint_scores[0] > 0.3
+    np.testing.assert_allclose(found.keypoints[0][seen], there[seen], atol=2)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=0.05)
+    corners = back(expected.boxes.reshape(-1, 2, 2), 4 - quarters, lying.shape[:2])
+    np.testing.assert_allclose(found.boxes, np.concatenate([corners.min(1), corners.max(1)], 1), atol=4)
+    once = model.predict(lying, turned=False)
+    assert not len(once) or once.scores.max() < found.scores.max()
+
+
+def test_a_sure_person_is_not_looked_for_again(upright, monkeypatch):
+    photo, expected = upright
+    assert expected.scores.max() > 0.4
+    monkeypatch.setattr(np, "rot90", lambda *_: pytest.fail("turned a photo that has a sure person"))
+    assert len(manypose.load("fast").predict(photo)) == 1
+
+
+def test_a_stream_is_not_turned(monkeypatch):
+    model = manypose.load("fast")
+    blank = np.zeros((64, 64, 3), np.uint8)
+    monkeypatch.setattr(np, "rot90", lambda *_: pytest.fail("turned a frame of a stream"))
+    assert [len(p) for p in model.predict(iter([blank]))] == [0]
