@@ -12,8 +12,8 @@ def test_places_in_a_turned_copy_go_back_to_where_they_were(quarters):
     photo = np.arange(35).reshape(5, 7)
     copy = np.rot90(photo, quarters)
     y, x = np.indices(copy.shape)
-    places = back(np.stack([x, y], -1).reshape(-1, 2), quarters, (5, 7))
-    assert np.array_equal(photo[places[:, 1], places[:, 0]], copy.reshape(-1))
+    places = back(np.stack([x, y], -1).reshape(-1, 2).astype(float), quarters, (5, 7))
+    assert np.array_equal(photo[tuple(places.astype(int)[:, ::-1].T)], copy.reshape(-1))
 
 
 @pytest.fixture(scope="module")
