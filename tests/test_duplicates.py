@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LINES = 10
 """Lines of consecutive statements that two places must not share."""
+NESTED = ("body", "handlers", "orelse", "finalbody")
 
 
 def shape(node: ast.AST) -> str:
@@ -21,7 +22,7 @@ def shape(node: ast.AST) -> str:
         return ast.unparse(node)
     parts = []
     for field, value in ast.iter_fields(node):
-        if field in ("body", "orelse", "finalbody", "handlers", "ctx", "returns", "annotation", "type_comment"):
+        if field in ("ctx", "returns", "annotation") or (field in NESTED and isinstance(value, list)):
             continue
         values = value if isinstance(value, list) else [value]
         parts += [shape(v) for v in values if isinstance(v, ast.AST)]
@@ -30,7 +31,7 @@ def shape(node: ast.AST) -> str:
 
 def lines_of(node: ast.stmt) -> int:
     """Lines of a statement without the statements in it."""
-    inner = [n.lineno for n in ast.walk(node) if isinstance(n, ast.stmt) and n is not node]
+    inner = [child.lineno for field in NESTED for child in getattr(node, field, [])]
     return (min(inner) if inner else (node.end_lineno or node.lineno) + 1) - node.lineno
 
 
@@ -41,7 +42,7 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         if docstring or isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
         yield node
-        for field in ("body", "handlers", "orelse", "finalbody"):
+        for field in NESTED:
             for child in getattr(node, field, []):
                 yield from statements(child.body if isinstance(child, ast.ExceptHandler) else [child])
 
