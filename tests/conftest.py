@@ -15,14 +15,17 @@ import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from prn_crowd import crowd  # noqa: E402
 
-from manypose.methods.multiposenet.prn_data import read_people  # noqa: E402
-
 torch.set_num_threads(1)
 
-# The same examples in every run; MANYPOSE_EXAMPLES=1000 searches further, with new ones each time.
+# The same examples in every run, fewer in the daily suite; MANYPOSE_EXAMPLES=1000 searches further, with new ones each time.
 _more = os.environ.get("MANYPOSE_EXAMPLES")
-settings.register_profile("manypose", deadline=None, max_examples=int(_more or 40), derandomize=_more is None, print_blob=True)
-settings.load_profile("manypose")
+for _profile, _examples in (("whole", 40), ("daily", 15)):
+    settings.register_profile(_profile, deadline=None, max_examples=int(_more or _examples), derandomize=_more is None, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of examples of property tests by the marks that are asked for."""
+    settings.load_profile("daily" if "not slow" in config.option.markexpr else "whole")
 
 
 @pytest.fixture
@@ -44,6 +47,8 @@ def archive(tmp_path_factory):
 @pytest.fixture(scope="session")
 def people(archive):
     """The people of `archive`."""
+    from manypose.methods.multiposenet.prn_data import read_people
+
     return read_people(archive)
 
 
