@@ -118,7 +118,7 @@ def test_joints_that_nobody_in_the_file_has_are_added(folder):
 
 
 def test_what_cannot_be_done_is_one_clear_error(folder, capsys):
-    with pytest.raises(ValueError, match="everybody is annotated"):
+    with pytest.raises(ValueError, match="all people are annotated"):
         run(folder, file(row(HERE, BOX), complete=True))
     with pytest.raises(ValueError, match="annotation 7 has 6 numbers"):
         run(folder, file({**row(HERE, BOX), "keypoints": [1, 2, 2] * 2}))

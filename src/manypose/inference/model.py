@@ -190,7 +190,7 @@ class Model:
         top_down = self.needs_boxes
         if boxes and not top_down:
             raise ValueError(
-                "this model finds everybody in the photo by itself and takes no boxes; leave them out or choose a top-down model"
+                "this model finds all people in the photo by itself and takes no boxes; leave them out or choose a top-down model"
             )
         if top_down and not (boxes or self.detector):
             raise ValueError(

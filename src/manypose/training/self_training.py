@@ -123,7 +123,7 @@ def labelled(
         rows[row["image_id"]].append(dict(row))
     todo = [image for image in given["images"] if image.get("all_persons_labelled") is False]
     if not todo:
-        raise ValueError('everybody is annotated: no photo of the file has "all_persons_labelled": false')
+        raise ValueError('all people are annotated: no photo of the file has "all_persons_labelled": false')
     missing = _never_annotated(given["annotations"], teacher.skeleton)
     category = next((c["id"] for c in given["categories"] if c.get("name", "person") == "person"), 1)
     number = max((r["id"] for r in given["annotations"] if isinstance(r.get("id"), int)), default=0)

@@ -113,5 +113,5 @@ def test_people_are_cut_out_of_photos_and_pasted_the_same_each_time(photos):
 
 
 def test_nobody_to_cut_out_is_an_error(photos):
-    with pytest.raises(ValueError, match="nobody in it has a segmentation"):
+    with pytest.raises(ValueError, match="no person in it has a segmentation"):
         cutouts(photos, smallest=10_000)

@@ -60,7 +60,7 @@ def test_an_epoch_can_be_entered_anywhere():
 def test_people_with_too_few_joints_are_left_out():
     data = [people(0, 2), people(1, 2, labelled=2)]
     assert len(EachPerson(data, least=3)) == 2  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="nobody in the 2 photos has 18 labelled joints"):
+    with pytest.raises(ValueError, match="no person in the 2 photos has 18 labelled joints"):
         EachPerson(data, least=18)  # pyright: ignore[reportArgumentType]
 
 

@@ -94,7 +94,7 @@ def test_joined_examples_keep_their_rois():
 def test_nobody_to_learn_from_is_one_clear_error():
     image = scene(1, 1)
     image.keypoints[..., 2] = 0
-    with pytest.raises(ValueError, match="nobody in the annotations"):
+    with pytest.raises(ValueError, match="no person in the annotations"):
         drawn_examples([image], cnn(), PLAIN, 4, np.random.default_rng(0))
 
 

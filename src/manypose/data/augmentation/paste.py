@@ -56,7 +56,7 @@ def cutouts(photos: Photos, smallest: int = 48, joints: int = 8, inside: float =
             cut = None if image is None else _cut(image, plane, photo.keypoints[n], inside)
             found += [] if cut is None else [cut]
     if not found:
-        raise ValueError(f"{photos.report.name}: nobody in it has a segmentation and {joints} joints on a box of {smallest} pixels")
+        raise ValueError(f"{photos.report.name}: no person in it has a segmentation and {joints} joints on a box of {smallest} pixels")
     return found
 
 

@@ -44,7 +44,7 @@ class EachPerson:
             people = (self.dataset[i].keypoints for i in range(len(self.dataset)))
         self.index = [(i, int(j)) for i, k in enumerate(people) for j in np.flatnonzero((k[..., 2] > 0).sum(1) >= self.least)]
         if not self.index:
-            raise ValueError(f"nobody in the {len(self.dataset)} photos has {self.least} labelled joints")
+            raise ValueError(f"no person in the {len(self.dataset)} photos has {self.least} labelled joints")
 
     def __len__(self) -> int:
         return len(self.index)

@@ -16,7 +16,7 @@ BOX_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"
 def box_ap(truth: Truth, results: Results) -> dict[str, float]:
     """Average precision and recall over IoU 0.50, 0.55 … 0.95 of person boxes.
 
-    Everybody with a box counts, with and without labelled joints; a result inside a crowd's box is ignored. Small is below 32² square
+    All people with a box count, with and without labelled joints; a result inside a crowd's box is ignored. Small is below 32² square
     pixels, medium up to 96², large above. The 1, 10 and 100 best results of an image count. NaN where no person is annotated.
 
     >>> from manypose.evaluation.metrics.annotations import read_results, read_truth

@@ -35,5 +35,5 @@ def drawn_examples(
             parts.append(examples)
             count += len(examples.rois)
         elif tries > 1000 and not parts:
-            raise ValueError("nobody in the annotations has joints to learn from")
+            raise ValueError("no person in the annotations has joints to learn from")
     return Examples.joined(parts)
