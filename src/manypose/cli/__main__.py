@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -50,6 +51,9 @@ VERBS: dict[str, tuple[str, str]] = {
 
 FROM_CONFIG = ("train", "grouping train")
 """The verbs that a config file describes."""
+
+SERVE = Parameter("serve", "with analyze: show the photos, worst first, with truth and result on a page", kind="bool", default=False)
+"""An option of ``evaluate``, which stands below the service and so cannot have it itself."""
 
 QUIET = Parameter("quiet", kind="bool", default=False)
 VERBOSE = Parameter("verbose", kind="bool", default=False)
@@ -88,6 +92,7 @@ def _run(argv: list[str]) -> int:
     rest, prog = argv[len(name.split()) :], f"manypose {name}"
     config = name in FROM_CONFIG
     verb = read_verb(VERBS[name][0], flatten=not config)
+    verb = replace(verb, parameters=(*verb.parameters, SERVE)) if name == "evaluate" else verb
     if any(word in ("-h", "--help") for word in rest):
         print(page(verb, prog, config), end="")
         return 0
@@ -99,11 +104,16 @@ def _run(argv: list[str]) -> int:
     quiet, verbose = (dict(words).get(name, "false").lower() == "true" for name in ("quiet", "verbose"))
     _say(quiet, verbose)
     words = [(name, value) for name, value in words if verb.find(name.split(".")[0]) or name not in ("quiet", "verbose")]
+    serving = name == "evaluate" and dict(words).get("serve", "false").lower() == "true"
+    if serving and dict(words).get("analyze", "false").lower() != "true":
+        return _fail("--serve shows the error analysis: ask for it too (--analyze)", 2)
+    words = [(option, value) for option, value in words if name != "evaluate" or option != "serve"]
     function = _load(name)
     words = expanded(words) if name == "train" else words
     given = configured(function, words, prog) if config else arguments(function, verb, words)
     with open(os.devnull, "w") if quiet else nullcontext(sys.stdout) as out, redirect_stdout(out):
         code = function(**given)
+        code = import_module("manypose.serve.show_errors").show(code) if serving else code
     return code if isinstance(code, int) else getattr(code, "exit_code", 0)
 
 

@@ -5,7 +5,8 @@ time it takes and nothing else.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ class Evaluation:
         more: further entries of the JSON; ``failed`` are photos that could not be read.
         text: further lines for print.
         analysis: of the errors, where asked for and this is the first process.
+        files: the photos by image id, where the errors were analysed.
     """
 
     figures: dict[str, float]
@@ -47,6 +49,7 @@ class Evaluation:
     more: dict[str, Any]
     text: str = ""
     analysis: Analysis | None = None
+    files: Mapping[int, Path] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -226,9 +229,9 @@ def _finish(chosen: Benchmark, score: Score, how: str, json: Path | None, report
         page = report or (json.with_suffix(".html") if json is not None else Path("evaluation.html"))
         from manypose.evaluation.error_analysis.worst import worst_photos
 
-        pictures = worst_photos(score.analysis, {s.id: s.path for s in chosen.shots})
-        write_text(page, html(score.analysis, done.figures, protocol, done.notes, pictures))
-        done = replace(done, more={**more, "report": str(page)})
+        files = {s.id: s.path for s in chosen.shots}
+        write_text(page, html(score.analysis, done.figures, protocol, done.notes, worst_photos(score.analysis, files)))
+        done = replace(done, more={**more, "report": str(page)}, files=files)
         if not quiet:
             print(f"\n{table(score.analysis)}\n\nreport: {page}")
     if json is not None:

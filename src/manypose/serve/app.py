@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import anyio
 import numpy as np
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from jaxtyping import UInt8
 from prometheus_client import generate_latest
@@ -32,10 +33,27 @@ from manypose.serve.limits import Limits, Refused
 from manypose.serve.requests import OPTIONS, Photo, Query, Video, asked, decode, fetched, label, parameters, sent
 from manypose.serve.video_jobs import Job, VideoJobs
 
-__all__ = ["service"]
+__all__ = ["ErrorView", "service"]
 
 _PAGE = Path(__file__).with_name("page.html")
 _PATHS = ("/", "/predict", "/video", "/models", "/health", "/metrics", "/openapi.json", "/analysis")
+
+
+@runtime_checkable
+class ErrorView(Protocol):
+    """An error analysis for the page; `manypose.serve.analysis_view.AnalysisView` is one."""
+
+    def summary(self) -> dict[str, Any]:
+        """All photos with their errors."""
+        ...
+
+    def photo_people(self, image: int) -> dict[str, Any]:
+        """A photo's annotated people and results."""
+        ...
+
+    def jpeg(self, image: int) -> bytes:
+        """A photo."""
+        ...
 
 
 class _Service:
@@ -153,6 +171,7 @@ def service(
     url_hosts: Sequence[str] = (),
     jobs: Path = Path("manypose-jobs"),
     grace: float = 30.0,
+    analysis: ErrorView | None = None,
 ) -> Guard:
     """The service as an ASGI application.
 
@@ -165,6 +184,7 @@ def service(
         url_hosts: hosts from which photos are fetched by address; empty: none are.
         jobs: the folder of videos.
         grace: for how many seconds a running video is waited for at the end.
+        analysis: an error analysis that the page shows.
     """
     metrics = Metrics()
     state = _Service(models, options, limits, url_hosts, jobs, metrics)
@@ -178,7 +198,8 @@ def service(
     app = FastAPI(title="manypose", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     _photo_addresses(app, state)
     _video_addresses(app, state)
-    _about_addresses(app, state, metrics)
+    _about_addresses(app, state, metrics, analysis is not None)
+    _analysis_addresses(app, analysis)
     _errors(app)
     return Guard(app, token, hosts, limits, metrics, _PATHS)
 
@@ -223,7 +244,7 @@ def _video_addresses(app: FastAPI, state: _Service) -> None:
         return FileResponse(path, media_type=media_type, filename=f"{stem}_poses.{path.suffix[1:]}")
 
 
-def _about_addresses(app: FastAPI, state: _Service, metrics: Metrics) -> None:
+def _about_addresses(app: FastAPI, state: _Service, metrics: Metrics, analysed: bool) -> None:
     content = _PAGE.read_text(encoding="utf-8")
     parts = {tag: re.findall(rf"<{tag}>(.*?)</{tag}>", content, re.DOTALL) for tag in ("script", "style")}
     hashes = {tag: " ".join(f"'sha256-{_sha256(part)}'" for part in some) for tag, some in parts.items()}
@@ -241,9 +262,8 @@ def _about_addresses(app: FastAPI, state: _Service, metrics: Metrics) -> None:
         """The models that are loaded, the first of them the default, and the options' defaults."""
         defaults = {name: getattr(state.options, name) for name in OPTIONS}
         limits = {name: getattr(state.limits, name) for name in ("max_megabytes", "max_video_megabytes", "max_megapixels", "max_photos")}
-        return JSONResponse(
-            {"models": [_about(name, model) for name, model in state.models.items()], "options": defaults, "limits": limits}
-        )
+        loaded = [_about(name, model) for name, model in state.models.items()]
+        return JSONResponse({"models": loaded, "options": defaults, "limits": limits, "analysis": analysed})
 
     @app.get("/health")
     async def health() -> Response:
@@ -260,12 +280,38 @@ def _about_addresses(app: FastAPI, state: _Service, metrics: Metrics) -> None:
         return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+def _analysis_addresses(app: FastAPI, view: ErrorView | None) -> None:
+    @app.get("/analysis")
+    async def summary() -> Response:
+        """An evaluation's photos with their errors."""
+        return JSONResponse(await run_sync(_there(view).summary))
+
+    @app.get("/analysis/{image}")
+    async def people(image: int) -> Response:
+        """A photo's annotated people and results."""
+        return JSONResponse(_there(view).photo_people(image))
+
+    @app.get("/analysis/{image}/photo")
+    async def photo(image: int) -> Response:
+        """The photo."""
+        return Response(await run_sync(_there(view).jpeg, image), media_type="image/jpeg")
+
+
+def _there(view: ErrorView | None) -> ErrorView:
+    if view is None:
+        raise Refused(404, "this service shows no error analysis; manypose evaluate --analyze --serve does")
+    return view
+
+
 def _errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Any) -> Response:
         return refusal(error.status, str(error), error.retry)
 
     async def said(request: Request, error: Any) -> Response:
         return refusal(error.status_code, f"{error.detail}")
+
+    async def wrong(request: Request, error: Any) -> Response:
+        return refusal(422, "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors()))
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=400)
@@ -275,6 +321,7 @@ def _errors(app: FastAPI) -> None:
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(HTTPException, said)
+    app.add_exception_handler(RequestValidationError, wrong)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, failed)
 

@@ -14,9 +14,10 @@ from manypose.evaluation.error_analysis.errors import KINDS, Diagnosis, diagnose
 from manypose.evaluation.metrics.annotations import Results, Truth
 from manypose.evaluation.metrics.matching import Pairs, pair_up
 
-__all__ = ["Analysis", "Group", "analyse"]
+__all__ = ["CROWDING", "SIZES", "Analysis", "Group", "analyse", "crowding", "overlapping", "sizes"]
 
 SIZES = (("small (< 32²)", 0.0), ("medium (32² – 64²)", 32.0**2), ("large (64² – 96²)", 64.0**2), ("extra large (> 96²)", 96.0**2))
+CROWDING = ("no overlap", "1 or 2 overlap", "3 or more overlap")
 OVERLAP = 0.1
 """IoU of boxes from which two people overlap (as in the paper's benchmarks)."""
 
@@ -181,14 +182,23 @@ def overlapping(truth: Truth) -> Int[np.ndarray, " n"]:
     return counts
 
 
+def sizes(truth: Truth) -> Int[np.ndarray, " n"]:
+    """For each person the place in `SIZES`."""
+    return np.searchsorted([low for _, low in SIZES], truth.areas, side="right") - 1
+
+
+def crowding(near: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """For each person the place in `CROWDING`, by how many others overlap (`overlapping`)."""
+    return np.searchsorted([1, 3], near, side="right")
+
+
 def _groups(truth: Truth, found: Diagnosis, oks: Float[np.ndarray, " n"]) -> dict[str, list[Group]]:
-    size = np.searchsorted([low for _, low in SIZES], truth.areas, side="right") - 1
-    near, labelled = overlapping(truth), (truth.keypoints[..., 2] > 0).sum(1)
+    size, crowd, labelled = sizes(truth), crowding(overlapping(truth)), (truth.keypoints[..., 2] > 0).sum(1)
     k = len(truth.skeleton)
     ranges = [(low, min(high, k)) for low, high in ((1, 5), (6, 10), (11, 15), (16, 10**9)) if low <= k]
     chosen = {
         "size": [(name, size == i) for i, (name, _) in enumerate(SIZES)],
-        "crowding": [("no overlap", near == 0), ("1 or 2 overlap", (near == 1) | (near == 2)), ("3 or more overlap", near >= 3)],
+        "crowding": [(name, crowd == i) for i, name in enumerate(CROWDING)],
         "labelled joints": [
             (f"{low} – {high}" if low < high else f"{low}", (labelled >= low) & (labelled <= high)) for low, high in ranges
         ],
