@@ -16,6 +16,8 @@ from manypose.cli.signature import read_verb
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
+SHELL = ("", "bash", "console", "sh")
+
 
 def blocks(path: Path) -> list[tuple[str, str]]:
     """The language and content of each block of a page."""
@@ -26,14 +28,14 @@ def commands() -> list:
     """Every line ``manypose VERB …``, without its comment; placeholders such as ``VERB`` or ``…`` are no commands."""
     found = []
     for path in PAGES:
-        for language, content in blocks(path):
-            if language in ("", "bash", "console", "sh"):
-                for line in content.replace("\\\n", " ").splitlines():
-                    words = shlex.split(line.removeprefix("$ "), comments=True)
-                    at = next((i for i, w in enumerate(words) if w.endswith("manypose")), None)
-                    if at is not None and words[at + 1 :] and not {"VERB", "…"} & set(words):
-                        words = words[at + 1 :]
-                        found.append(pytest.param(words[: words.index("&&")] if "&&" in words else words, id=f"{path.stem}: {' '.join(words)[:60]}"))
+        lines = [line for language, content in blocks(path) if language in SHELL for line in content.replace("\\\n", " ").splitlines()]
+        for line in lines:
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            at = next((i for i, word in enumerate(words) if word.endswith("manypose")), None)
+            words = [] if at is None or {"VERB", "…"} & set(words) else words[at + 1 :]
+            words = words[: words.index("&&")] if "&&" in words else words
+            if words:
+                found.append(pytest.param(words, id=f"{path.stem}: {' '.join(words)[:60]}"))
     return found
 
 
@@ -68,6 +70,11 @@ def test_links_lead_to_files_and_headings(path: Path):
             place = (path.parent / file).resolve() if file else path
             assert place.exists(), f"{path.name}: {target}"
             if heading and place.suffix == ".md":
-                titles = re.findall(r"^#+ (.*)$", place.read_text(encoding="utf-8"), re.M)
-                slugs = {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", re.sub(r"`|\[|\]\([^)]*\)", "", t)).strip().lower()) for t in titles}
-                assert heading in slugs, f"{path.name}: {target}"
+                assert heading in slugs(place), f"{path.name}: {target}"
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    plain = [re.sub(r"[^\w\s-]", "", re.sub(r"\]\([^)]*\)", "", title)) for title in titles]
+    return {re.sub(r"[-\s]+", "-", title.strip().lower()) for title in plain}

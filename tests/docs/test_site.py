@@ -1,5 +1,6 @@
 """The documentation site builds without a warning, and every page is reachable."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -35,3 +36,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
     done = subprocess.run([program, "build", "--strict", "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8").count("doc-heading") > 20
+
+
+def test_the_architecture_names_every_folder():
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8").partition("## The contract")[0]
+    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
+    assert sorted(named) == sorted(p.name for p in (REPOSITORY / "src/manypose").iterdir() if p.is_dir() and p.name != "__pycache__")
