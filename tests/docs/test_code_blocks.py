@@ -12,6 +12,7 @@ from shared import REPOSITORY
 
 from manypose.cli.__main__ import QUIET, SERVE, VERBOSE, VERBS
 from manypose.cli.arguments import CONFIG_OPTIONS, sort_words
+from manypose.cli.own_data import SHORTHANDS
 from manypose.cli.signature import read_verb
 
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -46,7 +47,7 @@ def test_a_command_has_only_options_that_there_are(words: list[str]):
     name = max((v for v in VERBS if words[: len(v.split())] == v.split()), key=len, default=None)
     assert name is not None, f"no verb {words[0]}"
     verb = read_verb(VERBS[name][0], flatten=name not in ("train", "grouping train"))
-    sort_words(verb, words[len(name.split()) :], (QUIET, VERBOSE, SERVE, *CONFIG_OPTIONS))
+    sort_words(verb, words[len(name.split()) :], (QUIET, VERBOSE, SERVE, *CONFIG_OPTIONS, *SHORTHANDS))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
