@@ -1,5 +1,6 @@
 """Shape and type annotations of the whole package are checked while tests run (jaxtyping + beartype)."""
 
+import importlib.util
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +15,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from prn_crowd import crowd  # noqa: E402
+from shared import REPOSITORY  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -50,6 +52,17 @@ def people(archive):
     from manypose.methods.multiposenet.prn_data import read_people
 
     return read_people(archive)
+
+
+@pytest.fixture(scope="session")
+def own_data():
+    """Writes the data set of docs/own-data.md into a folder: ``own_data(folder)``."""
+    spec = importlib.util.spec_from_file_location("own_data", REPOSITORY / "examples/own_data.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
 
 
 SLOW = ("benchmarks/", "docs/test_site", "export/", "parity/", "tools/", "test_configs", "test_examples", "test_bad_inputs")

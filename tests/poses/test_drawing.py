@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manypose.io import photos
-from manypose.poses.drawing import LEFT, MIDDLE, RIGHT, draw, joint_colour, limb_colour, line_width
+from manypose.poses.drawing import LEFT, MIDDLE, RIGHT, draw, joint_colour, limb_colour, line_width, person_colour
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, CROWDPOSE, MPII, Skeleton
 
@@ -126,3 +126,36 @@ def test_poses_draw_themselves(tmp_path):
     assert np.array_equal(drawn, draw(grey(), poses))
     with_photo = Poses(poses.skeleton, poses.keypoints, poses.keypoint_scores, poses.scores, photo=grey())
     assert np.array_equal(with_photo.draw(boxes=True), draw(grey(), poses, boxes=True))
+
+
+def colours_of(picture: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(int(v) for v in c) for c in np.unique(picture.reshape(-1, 3), axis=0)}
+
+
+@pytest.mark.usefixtures("untyped")
+def test_issue_17_line_7_a_colour_a_person_or_an_id():
+    two = person(at=(0, 0)), person(at=(100, 0))
+    both = Poses(COCO, *(np.concatenate([getattr(p, n) for p in two]) for n in ("keypoints", "keypoint_scores", "scores")))
+    photo = grey(120, 220)
+    by_person = draw(photo, both, colour_by="person", alpha=1)
+    assert {person_colour(0), person_colour(1)} <= colours_of(by_person)
+    assert LEFT not in colours_of(by_person)
+    assert person_colour(0) in colours_of(by_person[:, :100])
+    assert person_colour(0) not in colours_of(by_person[:, 105:])
+    tracked = Poses(COCO, both.keypoints, both.keypoint_scores, both.scores, ids=np.array([7, 3]))
+    by_id = draw(photo, tracked, colour_by="id", ids=False, alpha=1)
+    assert person_colour(7) in colours_of(by_id[:, :100])
+    assert np.array_equal(draw(photo, both, colour_by="id", alpha=1), by_person)
+    with pytest.raises(ValueError, match="colour_by is side, person or id"):
+        draw(photo, both, colour_by="hair")  # type: ignore[arg-type]
+
+
+def test_colours_of_neighbours_are_far_apart():
+    shown = np.array([person_colour(i) for i in range(8)], int)
+    apart = np.abs(shown[:, None] - shown[None]).max(2)
+    assert apart[~np.eye(8, dtype=bool)].min() >= 70
+
+
+def test_scores_are_written_on_request():
+    plain, scored = draw(grey(), person()), draw(grey(), person(), scores=True)
+    assert (plain != scored).any(2).sum() > 20

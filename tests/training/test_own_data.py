@@ -1,12 +1,10 @@
 """``train --data my.yaml``: a whole training on a data set of one's own, from one line."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import yaml
-from shared import REPOSITORY
 
 import manypose
 from manypose.cli.__main__ import main
@@ -18,15 +16,10 @@ SMALL = ["--epochs", "1", "--batch-size", "2", "--data.length", "4", "--device",
 
 
 @pytest.fixture(scope="module")
-def busts(tmp_path_factory) -> Path:
+def busts(tmp_path_factory, own_data) -> Path:
     """The data set of docs/own-data.md: three photos, five joints."""
-    spec = importlib.util.spec_from_file_location("own_data", REPOSITORY / "examples/own_data.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("busts")
-    module.main(folder)
+    own_data(folder)
     return folder
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from manypose.cli.moving import Moving
 from manypose.io import photos as media
 
 __all__ = ["Named", "named"]
@@ -25,7 +26,7 @@ class Named:
         name: what result files call it: its path from the folder that all have in common, with slashes.
         stem: what files about it are called, without a suffix.
         image_id: its number in the COCO file; of a video not used.
-        video: whether it is one.
+        moving: how its frames are read; None of a photo.
         root: the folder that `name` begins at.
     """
 
@@ -33,20 +34,26 @@ class Named:
     name: str
     stem: str
     image_id: int
-    video: bool
+    moving: Moving | None
     root: Path
 
+    @property
+    def video(self) -> bool:
+        """Whether it is a video."""
+        return self.moving is not None
 
-def named(paths: Sequence[Path]) -> list[Named]:
-    """A name, a stem and an image id for each path, no two alike. A photo whose name is a number, as COCO's are, has that id."""
-    folders = {p.parent for p in paths}
+
+def named(sources: Sequence[Path | Moving]) -> list[Named]:
+    """A name, a stem and an image id for each source, no two alike. A photo whose name is a number, as COCO's are, has that id."""
+    paths = [s.path if isinstance(s, Moving) else s for s in sources]
+    folders = {p.parent for p, s in zip(paths, sources, strict=True) if not isinstance(s, Moving) or s.file is not None}
     common = None if len(folders) < 2 else _common([f.absolute() for f in folders])
     numbers = Counter(int(p.stem) for p in paths if _is_number(p.stem))
     free = (n for n in count(1) if n not in numbers)
     taken: set[str] = set()
     next_suffix: Counter[str] = Counter()
     found = []
-    for path in paths:
+    for path, source in zip(paths, sources, strict=True):
         base = _stem(path.stem)
         stem = base
         while stem.casefold() in taken:
@@ -54,10 +61,10 @@ def named(paths: Sequence[Path]) -> list[Named]:
             stem = f"{base}-{next_suffix[base] + 1}"
         taken.add(stem.casefold())
         own = _is_number(path.stem) and numbers[int(path.stem)] == 1
-        name = path.name if common is None else path.absolute().relative_to(common).as_posix()
-        found.append(
-            Named(path, _printable(name), stem, int(path.stem) if own else next(free), media.is_video(path), common or path.parent)
-        )
+        here = common is not None and path.parent in folders
+        name = path.absolute().relative_to(common).as_posix() if common is not None and here else path.name
+        moving = source if isinstance(source, Moving) else Moving(path, path) if media.is_video(path) else None
+        found.append(Named(path, _printable(name), stem, int(path.stem) if own else next(free), moving, common or path.parent))
     return found
 
 

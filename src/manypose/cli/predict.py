@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+from manypose.cli.extras import Window
+from manypose.cli.moving import local
 from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, counted, known_by, predict_to
 from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
@@ -36,14 +38,20 @@ def predict(
     redetector: str | None = None,
     redetector_weights: Path | None = None,
     part: Part = Part(),  # noqa: B008 - frozen
+    fps: float | None = None,
     no_pictures: bool = False,
     draw_boxes: bool = False,
+    draw_scores: bool = False,
+    colour_by: Literal["side", "person", "id"] = "side",
+    save_crops: bool = False,
+    show: bool = False,
     device: str = "auto",
 ) -> int:
     """Find the people in photos and videos; write drawn pictures and result files.
 
     Args:
-        sources: photos, videos, folders, or patterns such as 'photos/*.jpg'.
+        sources: photos, videos, folders, or patterns such as 'photos/*.jpg'; addresses of photos (http) or streams (rtsp); - for standard
+            input; the number of a camera, such as 0. Ctrl-C ends a camera or stream.
         example: look at the photo of an astronaut that scikit-image brings (extra 'demo').
         model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
         weights: a file for a named model: .safetensors, or a published .pth.
@@ -60,8 +68,13 @@ def predict(
         redetector: a top-down model that looks for missed people where they should be by now; by default the model, where it is top-down.
         redetector_weights: a file for that model.
         part: which frames of videos are looked at.
+        fps: take the photos of a folder as the frames of a video with so many a second.
         no_pictures: write result files only.
         draw_boxes: draw people's boxes too.
+        draw_scores: write people's scores into the pictures.
+        colour_by: left and right in two colours (side), or a colour for each person or track id.
+        save_crops: write a picture of each person into the folder crops.
+        show: show each drawn picture in a window.
         device: auto, cpu, cuda or cuda:N.
 
     Returns:
@@ -83,22 +96,29 @@ def predict(
         "model": known_by(model), "weights": known_by(weights),
         "detector": known_by(detector), "detector weights": known_by(detector_weights),
         "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
+        "fps": fps,
     }  # fmt: skip
+    window = Window() if show else None
     began = perf_counter()
-    outcome = predict_to(
-        [*sources, *([example_photo()] if example else [])],
-        lambda: load(model, weights=weights, device=device),
-        out,
-        formats=format or ("coco",),
-        options=options,
-        boxes=boxes,
-        finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
-        tracker=tracker if track else None,
-        drawing=None if no_pictures else Drawing(draw_boxes, options.joint_threshold or 0.1),
-        part=part,
-        settings=settings,
-        overwrite=overwrite,
-    )
+    with local([*sources, *([str(example_photo())] if example else [])], fps) as found:
+        outcome = predict_to(
+            found,
+            lambda: load(model, weights=weights, device=device),
+            out,
+            formats=format or ("coco",),
+            options=options,
+            boxes=boxes,
+            finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
+            tracker=tracker if track else None,
+            drawing=None if no_pictures else Drawing(draw_boxes, options.joint_threshold or 0.1, colour_by, draw_scores),
+            part=part,
+            settings=settings,
+            overwrite=overwrite,
+            crops=save_crops,
+            show=None if window is None else window.show,
+        )
+    if window is not None:
+        window.close()
     print(_summary(outcome, out, perf_counter() - began))
     if outcome.skipped:
         warnings.warn(skipped_text(outcome.skipped), stacklevel=1)

@@ -5,12 +5,12 @@ were not finished.
 """
 
 import errno
+import logging
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from manypose import __version__
+from manypose.cli.extras import save_crops
+from manypose.cli.moving import Moving
+from manypose.cli.outcome import Drawing, Outcome, Part, counted, known_by
 from manypose.cli.output_names import Named, named
 from manypose.cli.progress import Finished, Progress, begin, stamp
 from manypose.inference.model import Model
@@ -43,80 +46,8 @@ NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR)
 """System errors about one output name; others, such as a full disk, end the run."""
 
 
-@dataclass
-class Outcome:
-    """What came of a run.
-
-    Args:
-        photos: photos and frames, those of an earlier run too.
-        people: people found in them.
-        empty: photos and frames without people.
-        resumed: photos and videos that an earlier run had finished.
-        written: result files.
-        drawn: drawn pictures and videos.
-        failed: one line for each photo or video that could not be used.
-        skipped: boxes that were left out, by reason.
-    """
-
-    photos: int = 0
-    people: int = 0
-    empty: int = 0
-    resumed: int = 0
-    written: list[Path] = field(default_factory=list)
-    drawn: list[Path] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How to draw.
-
-    Args:
-        boxes: draw people's boxes too.
-        joint_threshold: joints with a lower score are not drawn.
-    """
-
-    boxes: bool = False
-    joint_threshold: float = 0.1
-
-
-@dataclass(frozen=True)
-class Part:
-    """Which frames of a video are looked at.
-
-    Args:
-        every: look at one frame of so many. Raising it takes less time, and tracked people lose their ids sooner.
-        start: leave out the frames before this second.
-        end: leave out the frames from this second on.
-
-    Raises:
-        ValueError: a number makes no sense.
-    """
-
-    every: int = 1
-    start: float = 0.0
-    end: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every must be a whole number from 1 on, got {self.every}")
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"start must be 0 or more and end after it, got {self.start:g} and {self.end}")
-
-
-def known_by(name: str | Path | None) -> Any:
-    """What a file is known by in the settings of a run: its name, size and time."""
-    return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
-
-
-def counted(n: int, one: str, many: str = "") -> str:
-    """A number and its noun, such as 3 people."""
-    return f"{n} {one if n == 1 else many or one + 's'}"
-
-
 def predict_to(
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path | Moving | Exception],
     model: Model | Callable[[], Model],
     out: Path,
     *,
@@ -125,10 +56,12 @@ def predict_to(
     boxes: Path | None = None,
     finder: Callable[[], Any] | None = None,
     tracker: Callable[[Model], Callable[[], Tracker]] | None = None,
-    drawing: Drawing | None = Drawing(),
-    part: Part = Part(),
+    drawing: Drawing | None = Drawing(),  # noqa: B008 - frozen
+    part: Part = Part(),  # noqa: B008 - frozen
     settings: Mapping[str, Any] = {},
     overwrite: bool = False,
+    crops: bool = False,
+    show: Callable[[np.ndarray], None] | None = None,
     complain: Callable[[str], None] = lambda line: print(f"manypose: error: {line}", file=sys.stderr),
 ) -> Outcome:
     """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
@@ -137,7 +70,7 @@ def predict_to(
     results are on disk, a video when those of all its frames are; what an earlier run finished is not done again.
 
     Args:
-        sources: as `manypose.io.sources.sources` takes them.
+        sources: as `manypose.io.sources.sources` takes them, and videos of other places; errors stand for sources that could not be had.
         model: a model, or what gives one once everything else is known to be in order.
         out: the folder.
         formats: names in `manypose.poses.formats.result_files.FORMATS`.
@@ -149,6 +82,8 @@ def predict_to(
         part: which frames of videos.
         settings: what else the results depend on, as JSON values: an unfinished run with other ones is not gone on with.
         overwrite: begin anew.
+        crops: write each person into the folder ``crops``.
+        show: is given each drawn picture.
         complain: is told of each source that cannot be used.
 
     Raises:
@@ -178,6 +113,7 @@ def predict_to(
     settings = {
         **settings, "version": __version__, "options": asdict(replace(options, batch_size=1)), "boxes": known_by(boxes),
         "part": asdict(part), "drawing": None if drawing is None else asdict(drawing), "openpose": "openpose" in formats,
+        "crops": crops,
         "track": tracker is not None,
     }  # fmt: skip
     loaded = model if isinstance(model, Model) else None
@@ -195,7 +131,9 @@ def predict_to(
             loaded = loaded or (model if isinstance(model, Model) else model())
             loaded.check(options, known is not None or finder is not None)
             detector = None if known is not None else finder() if finder is not None else loaded.finder()
-            run = _Run(out, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail)
+            run = _Run(
+                out, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail, crops, show
+            )
             run.photos([n for n in todo if not n.video])
             for name in todo:
                 if name.video:
@@ -251,6 +189,8 @@ class _Run:
     tracker: Callable[[], Tracker] | None
     outcome: Outcome
     fail: Callable[[Exception], None]
+    crops: bool = False
+    show: Callable[[np.ndarray], None] | None = None
 
     def photos(self, names: Sequence[Named]) -> None:
         """The people of photos; with a tracker those of a folder are frames of one video."""
@@ -272,17 +212,18 @@ class _Run:
     def _photo(self, name: Named, result: Result) -> None:
         if result.poses is None or result.size is None:
             raise result.error or RuntimeError(f"{name.path}: no result")
-        drawn = ""
-        if self.drawing is not None and result.item.pixels is not None:
-            drawn = media.write(self.out / f"{name.stem}_poses.jpg", self._drawn(result)).name
+        picture, drawn = self._pictures(result, name.stem), ""
+        if picture is not None and self.drawing is not None:
+            drawn = media.write(self.out / f"{name.stem}_poses.jpg", picture).name
         start = self.progress.results.end
         self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses))
         self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn)
 
     def video(self, name: Named) -> None:
         """The people of each frame of a video, and the drawn one."""
+        assert name.moving is not None
         try:
-            self._frames(name)
+            self._frames(name, name.moving)
         except (ValueError, ImportError, FileNotFoundError) as e:
             self.fail(e)
         except OSError as e:
@@ -290,12 +231,12 @@ class _Run:
                 raise
             self.fail(e)
 
-    def _frames(self, name: Named) -> None:
-        about, part, results = video.about(name.path), self.part, self.progress.results
+    def _frames(self, name: Named, moving: Moving) -> None:
+        about, part, results = moving.about(), self.part, self.progress.results
         chosen: list[video.Frame] = []  # those whose results are still to come
 
         def items() -> Iterator[PhotoInput]:
-            for frame in video.read(name.path):
+            for frame in moving.read():
                 if frame.time >= part.start and frame.number % part.every == 0:
                     if part.end is not None and frame.time >= part.end:
                         return
@@ -304,9 +245,11 @@ class _Run:
 
         start, pictures, people, empty, first = results.end, 0, 0, 0, 0.0
         drawn = None if self.drawing is None else self.out / f"{name.stem}_poses.mp4"
-        whole = part == Part()
-        show_to = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, name.path if whole else None)
-        with _bar(about.count // part.every, "frames", name.name) as bar, show_to as show:
+        sound = moving.file if part == Part() else None
+        to_video = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, sound)
+        # Ctrl-C is how somebody ends a camera; what came before it is a whole video.
+        ends = suppress(KeyboardInterrupt) if moving.live else nullcontext()
+        with _bar(about.count // part.every, "frames", name.name) as bar, to_video as add, ends:
             for result in self._results(items(), self.options.batch_size, self.tracker):
                 if result.poses is None or result.size is None:
                     raise result.error or RuntimeError(f"{name.path}: no result")
@@ -316,12 +259,13 @@ class _Run:
                 image_id = next(self.progress.frame_ids)
                 results.add(Entry(f"{name.name}#{frame.number}", stem, image_id, result.size, result.poses, frame.number, frame.time))
                 pictures, people, empty = pictures + 1, people + len(result.poses), empty + (not len(result.poses))
-                if show is not None:
-                    show(self._drawn(result), frame.time - first)
+                picture = self._pictures(result, stem)
+                if add is not None and picture is not None:
+                    add(picture, frame.time - first)
                 bar.update()
         if not pictures:
             raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end}")
-        self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name)
+        self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name, moving.live)
 
     def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:
         items = read_ahead(items, self.options.batch_size)
@@ -332,24 +276,37 @@ class _Run:
             self.outcome.skipped.update(result.skipped)
             yield result
 
-    def _drawn(self, result: Result) -> np.ndarray:
-        assert self.drawing is not None
-        assert result.poses is not None
-        assert result.item.pixels is not None
-        return draw(result.item.pixels, result.poses, boxes=self.drawing.boxes, joint_threshold=self.drawing.joint_threshold)
+    def _pictures(self, result: Result, stem: str) -> np.ndarray | None:
+        """The drawn picture, where one is to be written or shown; crops are written."""
+        pixels, poses, how = result.item.pixels, result.poses, self.drawing or Drawing()
+        if pixels is None or poses is None:
+            return None
+        if self.crops:
+            save_crops(self.out / "crops", stem, pixels, poses)
+        if self.drawing is None and self.show is None:
+            return None
+        picture = draw(pixels, poses, **asdict(how))
+        if self.show is not None:
+            self.show(picture)
+        return picture
 
-    def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str) -> None:
+    def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False) -> None:
         path = str(name.path.absolute())
-        finished = Finished(path, stamp(name.path), start, self.progress.results.end, pictures, people, empty, drawn)
+        seen = [-1, -1] if live else stamp(name.path)  # a camera is looked at anew the next time
+        finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn)
         self.progress.mark(finished)
         _count(self.outcome, finished, self.out)
 
 
-def _paths(sources: Sequence[str | Path], fail: Callable[[Exception], None]) -> list[Path]:
-    paths: dict[Path, None] = {}
+def _paths(sources: Sequence[str | Path | Moving | Exception], fail: Callable[[Exception], None]) -> list[Path | Moving]:
+    paths: dict[Path | Moving, None] = {}
     errors: list[Exception] = []
     skipped = 0
     for source in sources:
+        if isinstance(source, (Moving, Exception)):
+            errors += [source] if isinstance(source, Exception) else []
+            paths |= {source: None} if isinstance(source, Moving) else {}
+            continue
         try:
             found = find(source)
             paths.update(dict.fromkeys(found.paths))
@@ -370,5 +327,6 @@ def _line(error: Exception) -> str:
 
 
 def _bar(total: int, unit: str, name: str = "") -> tqdm:
-    """A bar with the rate and the time left, where somebody looks."""
-    return tqdm(total=total or None, desc=name or None, unit=f" {unit}", disable=(total == 1 and not name) or not sys.stderr.isatty())
+    """A bar with the rate and the time left, where somebody looks; none with ``--quiet``."""
+    wanted = sys.stderr.isatty() and logging.getLogger("manypose").isEnabledFor(logging.WARNING)
+    return tqdm(total=total or None, desc=name or None, unit=f" {unit}", disable=(total == 1 and not name) or not wanted)

@@ -1,6 +1,8 @@
-"""Drawing people: left green, right orange, torso and face blue; lines as wide as suits each person's size."""
+"""Drawing people: left green, right orange, torso and face blue, or a colour a person; lines as wide as suits each person's size."""
 
+import colorsys
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from manypose.poses.arrays import People, result_boxes
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["LEFT", "MIDDLE", "RIGHT", "draw", "joint_colour", "limb_colour", "line_width"]
+__all__ = ["LEFT", "MIDDLE", "RIGHT", "ColourBy", "draw", "joint_colour", "limb_colour", "line_width", "person_colour"]
 
 Colour = tuple[int, int, int]
+ColourBy = Literal["side", "person", "id"]
 
 LEFT: Colour = (0, 255, 0)
 RIGHT: Colour = (255, 128, 0)
@@ -31,6 +34,8 @@ def draw(
     joint_threshold: float = 0.1,
     boxes: bool = False,
     ids: bool = True,
+    scores: bool = False,
+    colour_by: ColourBy = "side",
     alpha: float = 0.9,
     width: float | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
@@ -42,20 +47,30 @@ def draw(
         joint_threshold: joints with a lower score, and their limbs, are not drawn.
         boxes: draw each person's box too.
         ids: write track ids, where people have them.
+        scores: write each person's score.
+        colour_by: left and right in two colours (``side``), or a colour for each person of the photo (``person``) or track id (``id``;
+            people without ids are coloured as persons).
         alpha: how opaque the drawing is, 0 … 1.
         width: of the lines, in pixels; default: `line_width` of each person.
     """
+    if colour_by not in ("side", "person", "id"):
+        raise ValueError(f"colour_by is side, person or id, got {colour_by!r}")
     picture = np.ascontiguousarray(photo).copy()
     around = result_boxes(poses)
     widths = [width if width is not None else line_width(box, photo.shape[:2]) for box in around]
+    numbers = poses.ids if colour_by == "id" and poses.ids is not None else range(len(poses))
+    colours = [None if colour_by == "side" else person_colour(int(n)) for n in numbers]
     # Large people first: those in front of or behind them stay visible.
     for i in sorted(range(len(poses)), key=lambda i: -widths[i]):
-        _person(picture, poses.skeleton, poses.keypoints[i], poses.keypoint_scores[i] > max(joint_threshold, 0), widths[i])
+        there = poses.keypoint_scores[i] > max(joint_threshold, 0)
+        _person(picture, poses.skeleton, poses.keypoints[i], there, widths[i], colours[i])
         if boxes:
-            _box(picture, around[i], widths[i])
-    if ids and poses.ids is not None:
-        drawn = [i for i, s in enumerate(poses.keypoint_scores) if boxes or (s > max(joint_threshold, 0)).any()]
-        _labels(picture, around[drawn], [str(poses.ids[i]) for i in drawn], [widths[i] for i in drawn])
+            _box(picture, around[i], widths[i], colours[i] or (255, 255, 255))
+    texts = [[str(n)] if ids else [] for n in poses.ids] if poses.ids is not None else [[] for _ in around]
+    texts = [" ".join([*t, *([f"{score:.2f}"] if scores else [])]) for t, score in zip(texts, poses.scores, strict=True)]
+    drawn = [i for i, s in enumerate(poses.keypoint_scores) if texts[i] and (boxes or (s > max(joint_threshold, 0)).any())]
+    if drawn:
+        _labels(picture, around[drawn], [texts[i] for i in drawn], [widths[i] for i in drawn])
     return picture if alpha >= 1 else cv2.addWeighted(picture, alpha, np.ascontiguousarray(photo), 1 - alpha, 0).astype(np.uint8)
 
 
@@ -63,6 +78,12 @@ def line_width(box: Float[np.ndarray, "4"], photo: tuple[int, int]) -> float:
     """Pixels that suit a person of this xyxy box in a photo of this (h, w): about 1.5 % of the person, within what the eye can follow."""
     person, picture = float(np.hypot(*(box[2:] - box[:2]))), max(photo)
     return float(np.clip(0.015 * person, max(1.0, 0.0016 * picture), max(1.5, 0.007 * picture)))
+
+
+def person_colour(number: int) -> Colour:
+    """A colour for a person or track id; of numbers in a row they are far apart, and the same number has the same one everywhere."""
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.61803398875 % 1.0, 0.75 if number // 8 % 2 else 1.0, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def joint_colour(skeleton: Skeleton, joint: int) -> Colour:
@@ -84,7 +105,14 @@ def _is(skeleton: Skeleton, joint: int, words: Sequence[str]) -> bool:
 # ── strokes; all coordinates are pixel centres, drawn to 1/16 px, antialiased ──
 
 
-def _person(picture: UInt8[np.ndarray, "H W 3"], skeleton: Skeleton, xy: Float[np.ndarray, "k 2"], there: np.ndarray, width: float) -> None:
+def _person(
+    picture: UInt8[np.ndarray, "H W 3"],
+    skeleton: Skeleton,
+    xy: Float[np.ndarray, "k 2"],
+    there: np.ndarray,
+    width: float,
+    colour: Colour | None,
+) -> None:
     limbs = [limb for limb in skeleton.limbs if there[list(limb)].all()]
     joints = [int(j) for j in np.flatnonzero(there)]
     # The face's points lie close together: finer strokes keep them apart.
@@ -93,9 +121,9 @@ def _person(picture: UInt8[np.ndarray, "H W 3"], skeleton: Skeleton, xy: Float[n
     for extra, outline in ((rim, True), (0.0, False)):
         for a, b in limbs:
             wide = width * max(fine[a], fine[b]) + 2 * extra
-            _line(picture, xy[a], xy[b], wide, _OUTLINE if outline else limb_colour(skeleton, (a, b)))
+            _line(picture, xy[a], xy[b], wide, _OUTLINE if outline else colour or limb_colour(skeleton, (a, b)))
         for j in joints:
-            _disc(picture, xy[j], 0.95 * width * fine[j] + extra, _OUTLINE if outline else joint_colour(skeleton, j))
+            _disc(picture, xy[j], 0.95 * width * fine[j] + extra, _OUTLINE if outline else colour or joint_colour(skeleton, j))
 
 
 def _line(picture: UInt8[np.ndarray, "H W 3"], a: Float[np.ndarray, "2"], b: Float[np.ndarray, "2"], width: float, colour: Colour) -> None:
@@ -115,12 +143,12 @@ def _fixed(points: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     return np.round(np.clip(np.asarray(points, np.float64), -30_000, 60_000) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _box(picture: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "4"], width: float) -> None:
+def _box(picture: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "4"], width: float, colour: Colour) -> None:
     x0, y0, x1, y1 = box
     corners = [np.array(c, np.float64) for c in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
     thin = max(1.0, 0.4 * width)
     for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
-        _line(picture, a, b, thin, (255, 255, 255))
+        _line(picture, a, b, thin, colour)
 
 
 def _labels(picture: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"], texts: Sequence[str], widths: Sequence[float]) -> None:

@@ -118,7 +118,7 @@ def lines_file(out: Path, formats: Sequence[str]) -> Path:
 
 def _rows(line: dict[str, Any]) -> list[tuple]:
     ((name, people),) = from_jsonl([json.dumps(line)])
-    return [(*row, line.get("frame", ""), line.get("time", "")) for row in to_csv_rows(people, name)]
+    return [(*row, line.get("frame", ""), line.get("time", "")) for row in to_csv_rows(people, name, empty=True)]
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> str:

@@ -21,8 +21,10 @@ _FORMULA = re.compile("'*[=+\\-@\t\r]")
 CSV_HEADER = ("image", "person", "joint", "x", "y", "score", "id")
 
 
-def to_csv_rows(poses: People, image: str = "") -> list[tuple]:
+def to_csv_rows(poses: People, image: str = "", empty: bool = False) -> list[tuple]:
     """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked.
+
+    With `empty` an image without people has one row with its name alone.
 
     An image name that a spreadsheet would take for a formula (it starts with ``=``, ``+``, ``-`` or ``@``) gets a ``'`` before it, which
     `from_csv` takes away.
@@ -33,7 +35,7 @@ def to_csv_rows(poses: People, image: str = "") -> list[tuple]:
         name = int(poses.ids[person]) if poses.ids is not None else ""
         joints = zip(poses.skeleton.joints, flat[::3], flat[1::3], flat[2::3], strict=True)
         rows += [(image, person, joint, x, y, s, name) for joint, x, y, s in joints if s > 0]
-    return rows
+    return rows or ([(image, *[""] * (len(CSV_HEADER) - 1))] if empty else [])
 
 
 def to_csv(images: Iterable[tuple[str, People]]) -> str:
@@ -42,7 +44,7 @@ def to_csv(images: Iterable[tuple[str, People]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_HEADER)
     for name, poses in images:
-        writer.writerows(to_csv_rows(poses, name))
+        writer.writerows(to_csv_rows(poses, name, empty=True))
     return out.getvalue()
 
 
@@ -58,7 +60,7 @@ def to_pandas(images: Iterable[tuple[str, People]]) -> Any:
 
 @reading("such a CSV file")
 def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, PoseArrays]:
-    """The people of each image of such a CSV file, which holds images with people only.
+    """The people of each image of such a CSV file; a row with a name alone is an image without people.
 
     A person's score, which the file lacks, is the mean of the found joints'.
 
@@ -73,6 +75,9 @@ def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, PoseA
         try:
             image, person, joint, *values = row
             image = image[1:] if image.startswith("'") and _FORMULA.match(image) else image
+            if not any((person, joint, *values[:3])):
+                images.setdefault(image, {})
+                continue
             x, y, s = (float(v) for v in values[:3])
             at = 3 * skeleton.index(joint)
         except ValueError as e:
@@ -86,7 +91,7 @@ def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton
     flat = [f for f, _ in people.values()]
     scores = [sum(f[2::3]) / max(1, sum(s > 0 for s in f[2::3])) for f in flat]
     ids = [i for _, i in people.values()]
-    return from_triples(skeleton, flat, scores, "CSV file", ids=np.array([int(i) for i in ids], np.int64) if all(ids) else None)
+    return from_triples(skeleton, flat, scores, "CSV file", ids=np.array([int(i) for i in ids], np.int64) if ids and all(ids) else None)
 
 
 # ── JSON Lines: one line an image ──
