@@ -75,6 +75,18 @@ def test_every_format_gives_the_figures_of_coco_s(found: dict[int, Poses], tmp_p
     assert "3 of 4 files belong to 3 photos, by file name" in done.notes[0]
 
 
+def test_issue_17_line_10_detectron2s_file(found: dict[int, Poses], tmp_path: Path) -> None:
+    """``coco_instances_results.json``: COCO results with a box and a heat map's score for each joint; people of any order and score."""
+    rows = [row for image, poses in found.items() for row in poses.to_coco(image)]
+    (tmp_path / "r.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "bbox"} for row in rows]))
+    plain = evaluate(annotations=tmp_path / "a.json", results=tmp_path / "r.json", quiet=True)
+    theirs = [{**row, "keypoints": [5.0 * v if i % 3 == 2 else v for i, v in enumerate(row["keypoints"])]} for row in reversed(rows)]
+    (tmp_path / "coco_instances_results.json").write_text(json.dumps(theirs))
+    done = evaluate(annotations=tmp_path / "a.json", results=tmp_path / "coco_instances_results.json", box_ap=True, quiet=True)
+    assert done.figures["AP"] == pytest.approx(plain.figures["AP"], abs=0.02)  # sizes come from boxes, where results have some
+    assert done.figures["box AP"] > 0
+
+
 def test_folders_that_cannot_be_read(found: dict[int, Poses], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

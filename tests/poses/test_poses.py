@@ -321,3 +321,13 @@ def test_a_table_has_a_row_for_each_joint():
     assert table["id"].unique().tolist() == [3, 8]
     assert people(1).to_pandas()["id"].isna().all()
     assert len(Poses.empty(COCO).to_pandas()) == 0
+
+
+def test_issue_17_line_2_show_opens_the_drawn_picture(monkeypatch):
+    photo = np.full((60, 80, 3), 90, np.uint8)
+    poses = Poses(COCO, np.full((1, 17, 2), 30, np.float32), np.ones((1, 17), np.float32), np.ones(1, np.float32), photo=photo)
+    shown: list[np.ndarray] = []
+    monkeypatch.setattr("PIL.Image.Image.show", lambda image: shown.append(np.asarray(image)))
+    poses.show(boxes=True)
+    assert np.array_equal(shown[0], poses.draw(boxes=True))
+    assert not np.array_equal(shown[0], photo)

@@ -163,3 +163,18 @@ def test_the_command_writes_a_file_that_trainings_read(tmp_path, capsys):
     assert "in 1 photos" in capsys.readouterr().out
     assert json.loads(out.read_text())["annotations"][0] == people
     assert len(coco(tmp_path, out)) == 1
+
+    # issue 17, line 10: missing photos as `evaluate` treats them
+    gone = {**image, "id": 4, "file_name": "gone.png"}
+    both = {
+        "images": [image, gone],
+        "annotations": [people, {**people, "id": 8, "image_id": 4}],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    source.write_text(json.dumps(both))
+    assert main(words) == 1
+    assert "1 of the 2 photos" in (said := capsys.readouterr().err)
+    assert "gone.png; fetch them, or label those there are (--photos present)" in said
+    assert main([*words, "--photos", "present"]) == 0
+    assert [i["file_name"] for i in json.loads(out.read_text())["images"]] == ["a.png"]
+    assert {a["image_id"] for a in json.loads(out.read_text())["annotations"]} == {3}

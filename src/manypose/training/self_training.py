@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -55,6 +55,7 @@ def label(
     model: str | None = None,
     weights: Path | None = None,
     detector: str | None = None,
+    photos: Literal["all", "present"] = "all",
     min_score: float = 0.15,
     ignore_score: float = 0.1,
     joint_threshold: float = 0.3,
@@ -76,6 +77,7 @@ def label(
         model: the teacher: a model's name or a .safetensors file; by default the one that comes with the package.
         weights: a file for a named model.
         detector: the person detector of a top-down teacher; by default the one that belongs to it.
+        photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
         min_score: score from which a detected person is annotated; raising it adds fewer people.
         ignore_score: score from which a detected person below `min_score`, or with too few joints, becomes a region without a loss;
             raising it leaves more of the photo to be learnt as background.
@@ -98,6 +100,7 @@ def label(
     if out.resolve() == annotations.resolve():
         raise ValueError(f"{out}: is the file that is read; give another for the new one")
     given = load_json(annotations, ("images", "annotations", "categories"))
+    given = _with_photos(given, images, annotations, photos)
     teacher = load(model, weights=weights, device=device)
     # A person's score is no higher than the box's.
     options = changed(
@@ -112,6 +115,23 @@ def label(
             f"{out}: in {count.photos} photos {count.people} people, {count.regions} regions without a loss, "
             f"{count.joints} joints of annotated people"
         )
+
+
+def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
+    """The content of an annotation file without photos that are to be looked at and are not in the folder."""
+    wanted = [image for image in given["images"] if image.get("all_persons_labelled") is False]
+    missing = [image for image in wanted if not (images / str(image.get("file_name"))).is_file()]
+    if missing and (photos == "all" or len(missing) == len(wanted)):
+        cure = (
+            "fetch them, or label those there are (--photos present)" if photos == "all" else "give the folder that holds them (--images)"
+        )
+        first = missing[0].get("file_name")
+        raise FileNotFoundError(
+            f"{images}: {len(missing)} of the {len(wanted)} photos of {annotations} are missing, the first is {first}; {cure}"
+        )
+    gone = {image["id"] for image in missing}
+    kept = {key: [row for row in given[key] if row[name] not in gone] for key, name in (("images", "id"), ("annotations", "image_id"))}
+    return {**given, **kept}
 
 
 def labelled(

@@ -1,0 +1,66 @@
+"""Whether arrays are perhaps BGR, as OpenCV has them, though they were given as RGB. Needs no PyTorch."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from manypose.inference.photos import Result
+from manypose.poses.poses import Poses
+
+__all__ = ["looks_swapped", "watched"]
+
+FACE = ("nose", "left_eye", "right_eye")
+CERTAIN = 0.3
+"""Score of a joint of the face that is taken to be there."""
+
+DIFFERENCE = 8
+"""Grey levels by which a face is redder than it is blue, or the other way round, to count."""
+
+PHOTOS = 16
+"""So many photos of a call are looked at."""
+
+
+def looks_swapped(photo: UInt8[np.ndarray, "H W 3"], poses: Poses) -> bool | None:
+    """Whether most faces of a photo are bluer than they are red, as skin is not; None where no face says either.
+
+    Args:
+        photo: RGB, as far as is known.
+        poses: its people, whose skeleton has nose and eyes.
+    """
+    if not set(FACE) <= set(poses.skeleton.joints):
+        return None
+    joints, votes = [poses.skeleton.index(j) for j in FACE], 0
+    for xy, scores in zip(poses.keypoints[:, joints], poses.keypoint_scores[:, joints], strict=True):
+        (x0, y0), (x1, y1) = np.floor(xy.min(0)).astype(int), np.ceil(xy.max(0)).astype(int) + 1
+        part = photo[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)].reshape(-1, 3).astype(int)
+        if scores.min() >= CERTAIN and len(part) >= 9:
+            redder = float(np.median(part[:, 0] - part[:, 2]))
+            votes += (redder < -DIFFERENCE) - (redder > DIFFERENCE)
+    return None if votes == 0 else votes > 0
+
+
+def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | None = None) -> Iterator[Result]:
+    """The same results; of arrays that are probably BGR one warning.
+
+    Args:
+        results: of arrays.
+        people_in: how many people are found in a picture; asked once with red and blue exchanged, where nobody was found.
+    """
+    left = PHOTOS
+    for result in results:
+        pixels, poses = result.item.pixels, result.poses
+        if left and pixels is not None and poses is not None:
+            left -= 1
+            swapped = looks_swapped(pixels, poses)
+            if not len(poses) and people_in is not None:
+                swapped, people_in = people_in(np.ascontiguousarray(pixels[..., ::-1])) > 0, None
+            if swapped:
+                left = 0
+                warnings.warn(
+                    "red and blue seem to have changed places in the given arrays: arrays are RGB here, and OpenCV's are BGR; give "
+                    'colour="bgr" for those (or colour="rgb", if they are RGB, and this warning stays away)',
+                    stacklevel=2,
+                )
+        yield result
