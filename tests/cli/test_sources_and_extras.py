@@ -143,7 +143,7 @@ def test_issue_17_line_7_a_photo_without_people_is_kept(tmp_path):
     assert outcome.empty == 1
     assert names_of(tmp_path / "out") == ["a.png", "b.png"]
     rows = list(csv.DictReader((tmp_path / "out/poses.csv").read_text().splitlines()))
-    assert [(r["image"], r["joint"]) for r in rows][:2] == [("a.png", ""), ("b.png", "head")]
+    assert [(r["image"], r["joint"]) for r in rows][:2] == [("a.png", ""), ("b.png", "left_wing")]
 
 
 def test_issue_17_line_7_crops(tmp_path):

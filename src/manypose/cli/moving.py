@@ -1,7 +1,7 @@
 """Sources of `manypose predict` that are no files: addresses, standard input, cameras, and folders of frames."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,11 +50,15 @@ class Moving:
         return video.About(Fraction(self.fps).limit_denominator(1000), (0, 0), 0 if isinstance(self.source, int) else len(self.source))
 
     def read(self) -> Iterator[video.Frame]:
-        """The frames in order.
+        """The frames in order. Ctrl-C ends what is live, so that the frames before it are still looked at.
 
         Raises:
             ValueError, OSError: it cannot be read, or breaks off.
         """
+        with suppress(KeyboardInterrupt) if self.live else nullcontext():
+            yield from self._frames()
+
+    def _frames(self) -> Iterator[video.Frame]:
         if isinstance(self.source, (Path, str)):
             yield from video.read(self.source)
         elif isinstance(self.source, int):

@@ -51,7 +51,7 @@ def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | 
     left = PHOTOS
     for result in results:
         pixels, poses = result.item.pixels, result.poses
-        if left and pixels is not None and poses is not None:
+        if left and isinstance(result.item.photo, np.ndarray) and pixels is not None and poses is not None:
             left -= 1
             swapped = looks_swapped(pixels, poses)
             if not len(poses) and people_in is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from manypose.inference.channel_order import watched
 from manypose.inference.detectors import Detector, find_detector
 from manypose.inference.inputs import inputs
 from manypose.inference.options import PredictOptions, changed
@@ -81,22 +82,22 @@ class Model:
     @overload
     def predict(
         self, source: Image.Image | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
-        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+        track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Poses: ...  # fmt: skip
     @overload
     def predict(
         self, source: str | Path | np.ndarray | torch.Tensor, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
-        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+        track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Any: ...  # fmt: skip
     @overload
     def predict(
         self, source: Sequence[Any], *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
-        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+        track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> list[Poses]: ...  # fmt: skip
     @overload
     def predict(
         self, source: Iterable[Any] | int, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
-        track: bool | Tracker = False, colour: Colour = "rgb", options: PredictOptions = ..., **changes: Any,
+        track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Iterator[Poses]: ...  # fmt: skip
     def predict(
         self,
@@ -105,7 +106,7 @@ class Model:
         boxes: Any = None,
         detector: "str | Model | Detector | None" = None,
         track: bool | Tracker = False,
-        colour: Colour = "rgb",
+        colour: Colour | None = None,
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
         **changes: Any,
     ) -> Any:
@@ -125,7 +126,8 @@ class Model:
             track: the photos are the frames of one video, in order: give people ids that they keep. True, or a
                 `manypose.tracking.tracker.Tracker`, which also says how, and which goes on where it was when it is given again. A
                 top-down model also looks at people whom a frame's boxes lack, where they should be by now.
-            colour: order of the channels of arrays and tensors, ``rgb``, or ``bgr`` as OpenCV has it.
+            colour: order of the channels of arrays and tensors, ``rgb``, or ``bgr`` as OpenCV has it. Arrays are taken as RGB where it is
+                not given, and a warning says so where faces in them look blue.
             options: how to predict.
             changes: options that differ from those, by name: ``flip=True``, ``threshold=0.3``; see
                 `manypose.inference.options.PredictOptions`.
@@ -145,13 +147,16 @@ class Model:
             raise ValueError("give boxes or a detector, not both")
         self.check(options, boxes is not None or detector is not None)
         finder = self.finder(detector) if boxes is None else None
-        kind, photos = inputs(source, boxes, colour)
+        kind, photos = inputs(source, boxes, colour or "rgb")
         if kind == "one" and track is True:
             raise ValueError("people are tracked through a video or several photos, not one; give a Tracker to go on frame by frame")
         look_ahead = options.batch_size if kind == "stream" else None
         photos = photos if kind == "one" else read_ahead(photos, options.batch_size)
         still = kind != "stream" and track is False
         results = find_people(self.method, finder, photos, replace(options, turned=options.turned and still), look_ahead)
+        if colour is None and not isinstance(source, (str, Path, int)):
+            again = partial(self.predict, options=options, detector=detector, colour="rgb")
+            results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None else None)
         if track is not False:
             results = tracked(results, self.tracker() if track is True else track, options)
         people = (_poses(result) for result in results)
