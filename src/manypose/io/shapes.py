@@ -1,0 +1,13 @@
+"""Arrays with shapes in their annotations (jaxtyping), in a form in which type checkers see complete types through them."""
+
+from typing import TYPE_CHECKING
+
+__all__ = ["Bool", "Float", "Int", "UInt8"]
+
+if TYPE_CHECKING:
+    from typing import Annotated as Bool
+    from typing import Annotated as Float
+    from typing import Annotated as Int
+    from typing import Annotated as UInt8
+else:
+    from jaxtyping import Bool, Float, Int, UInt8
