@@ -287,3 +287,16 @@ def test_without_pyav(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"manypose\[video\]"):
         list(videos.frames(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_reading_may_begin_anywhere(tmp_path, suffix):
+    path = make(tmp_path / f"a{suffix}", 40)
+    whole, ticks = list(videos.read(path)), videos.places(path)
+    assert len(ticks) == 40
+    for number in (1, 7, 24, 39):
+        part = list(videos.read(path, start=videos.Start(number, ticks[number], ticks[0])))
+        assert [f.number for f in part] == list(range(number, 40))
+        for a, b in zip(part, whole[number:], strict=True):
+            assert a.time == pytest.approx(b.time, abs=1e-6)
+            np.testing.assert_array_equal(a.pixels, b.pixels)

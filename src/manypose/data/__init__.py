@@ -1,6 +1,7 @@
 """Training data: data sets, augmentation, loading. Configs name these functions and classes by this package, so that files may move.
 
-Data sets (`Photos` of `Sample`s): `coco`, `crowdpose`, `ochuman`, `mpii`, `posetrack`, `lspet`, and `custom` for a data set of one's own.
+Data sets (`Photos` of `Sample`s): `coco`, `crowdpose`, `ochuman`, `mpii`, `posetrack`, `lspet`, and `custom` for a data set of one's own;
+`shards` reads any of them from WebDataset tar files that `write_shards` wrote.
 Augmentation: `Augment` (views for bottom-up methods), `EachPerson` and `PersonView` (crops for top-down methods), `Pasted`, `Colour`.
 Loading: `loader` mixes `Source`s into batches.
 """
@@ -15,11 +16,12 @@ from manypose.data.datasets.lspet import lspet
 from manypose.data.datasets.mpii import mpii
 from manypose.data.datasets.ochuman import ochuman
 from manypose.data.datasets.posetrack import posetrack
+from manypose.data.datasets.shards import Shards, shards, write_shards
 from manypose.data.loading import Loader, Source, loader
 from manypose.data.photos import Photo, Photos
 from manypose.data.sample import Batch, Sample, collate
 
 __all__ = [
-    "Augment", "Batch", "Colour", "EachPerson", "Loader", "Pasted", "PersonView", "Photo", "Photos", "Sample", "Source", "coco",
-    "collate", "crowdpose", "custom", "loader", "lspet", "mpii", "ochuman", "posetrack",
+    "Augment", "Batch", "Colour", "EachPerson", "Loader", "Pasted", "PersonView", "Photo", "Photos", "Sample", "Shards", "Source",
+    "coco", "collate", "crowdpose", "custom", "loader", "lspet", "mpii", "ochuman", "posetrack", "shards", "write_shards",
 ]  # fmt: skip

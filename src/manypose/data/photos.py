@@ -19,7 +19,7 @@ from manypose.data.sample import Sample
 from manypose.io.photos import check_size
 from manypose.poses.skeleton import Skeleton
 
-__all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "segmentation"]
+__all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "sample_of", "segmentation", "unread"]
 
 log = logging.getLogger(__name__)
 
@@ -222,15 +222,31 @@ class Photos(Dataset):
             raise IndexError(f"{self.report.name}: no photo {i}, there are {len(self)}")
         i %= len(self)
         photo, image = self.photos[i], self._images[i] if self._images is not None else self._read(i)
-        h, w = photo.size
         if image is None:
-            k = len(self.skeleton)
-            nobody = np.zeros((0, k, 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-            return Sample(self.skeleton, np.zeros((h, w, 3), np.uint8), *nobody, np.zeros((1, h, w), np.uint8), None, photo.image_id)
-        mask = loss_mask(photo, self.margin)[None]
-        if self.annotated is not None and not all(self.annotated):
-            mask = mask * np.array(self.annotated, np.uint8)[:, None, None]
-        return Sample(
-            self.skeleton, image, photo.keypoints.copy(), photo.boxes.copy(), photo.areas.copy(), mask,
-            segmentation(photo) if self.outlines else None, photo.image_id, unposed=photo.unposed.copy(),
-        )  # fmt: skip
+            return unread(photo, self.skeleton)
+        return sample_of(photo, image, self.skeleton, self.annotated, self.margin, self.outlines)
+
+
+def unread(photo: Photo, skeleton: Skeleton) -> Sample:
+    """The sample of a photo that cannot be decoded: black, with nobody, and without a loss."""
+    h, w = photo.size
+    nobody = np.zeros((0, len(skeleton), 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    return Sample(skeleton, np.zeros((h, w, 3), np.uint8), *nobody, np.zeros((1, h, w), np.uint8), None, photo.image_id)
+
+
+def sample_of(
+    photo: Photo,
+    image: UInt8[np.ndarray, "H W 3"],
+    skeleton: Skeleton,
+    annotated: tuple[bool, ...] | None = None,
+    margin: float = 0.15,
+    outlines: bool = True,
+) -> Sample:
+    """The sample of a decoded photo; arguments as in `Photos`."""
+    mask = loss_mask(photo, margin)[None]
+    if annotated is not None and not all(annotated):
+        mask = mask * np.array(annotated, np.uint8)[:, None, None]
+    return Sample(
+        skeleton, image, photo.keypoints.copy(), photo.boxes.copy(), photo.areas.copy(), mask,
+        segmentation(photo) if outlines else None, photo.image_id, unposed=photo.unposed.copy(),
+    )  # fmt: skip

@@ -5,10 +5,10 @@ Needs no PyTorch.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,7 +17,9 @@ from manypose.io import photos as media
 from manypose.poses.boxes import usable
 from manypose.poses.poses import Poses
 
-__all__ = ["PhotoInput", "Result", "decoded", "read_ahead", "with_boxes"]
+__all__ = ["PhotoInput", "Result", "ahead", "decoded", "read_ahead", "with_boxes"]
+
+S, T = TypeVar("S"), TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +86,21 @@ def with_boxes(item: PhotoInput, boxes: Float[np.ndarray, "n 5"]) -> PhotoInput:
 
 
 def read_ahead(items: Iterable[PhotoInput], depth: int) -> Iterator[PhotoInput]:
-    """The photos decoded, in order, by a few threads, at most `depth` of them ahead.
+    """The photos decoded, in order, by a few threads, at most `depth` of them ahead; see `ahead`."""
+    return ahead(decoded, items, depth, min(4, os.cpu_count() or 1))
 
-    Where `items` itself fails, those that came before are given first.
+
+def ahead(function: Callable[[S], T], items: Iterable[S], depth: int, threads: int) -> Iterator[T]:
+    """A function of each item, in order, computed by threads, at most `depth` of them ahead.
+
+    Where `items` itself fails, the results of those that came before are given first.
     """
-    futures: deque[Future[PhotoInput]] = deque()
+    futures: deque[Future[T]] = deque()
     failure: Exception | None = None
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
-                futures.append(pool.submit(decoded, item))
+                futures.append(pool.submit(function, item))
                 if len(futures) > depth:
                     yield futures.popleft().result()
         except Exception as e:

@@ -19,7 +19,7 @@ from manypose.io import hdr
 from manypose.io.files import atomic
 from manypose.io.photos import VIDEOS, check_size
 
-__all__ = ["About", "Frame", "about", "available", "frames", "read", "writer"]
+__all__ = ["About", "Frame", "Start", "about", "available", "frames", "places", "read", "writer"]
 
 TICKS = 90_000
 """Ticks a second of the times in written videos: those of 24, 25, 30 and 30000/1001 frames a second are whole numbers of it."""
@@ -53,6 +53,21 @@ class Frame:
     number: int
     time: float
     pixels: UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to begin to read a video.
+
+    Args:
+        number: of the frame.
+        tick: its presentation time in the stream's time base, as `places` gives it.
+        origin: that of the first frame.
+    """
+
+    number: int
+    tick: int
+    origin: int
 
 
 def available() -> None:
@@ -109,17 +124,34 @@ def about(path: str | Path, limit: int | None = None) -> About:
         return About(Fraction(fps), (stream.codec_context.height, stream.codec_context.width), stream.frames or 0)
 
 
+def places(path: str | Path) -> list[int]:
+    """The presentation times of all frames in the stream's time base, in order; nothing is decoded. Empty where the file lacks any.
+
+    Raises:
+        ImportError, FileNotFoundError, ValueError: as `read`.
+    """
+    av = _av()
+    container, stream = _open(path, None)
+    with container:
+        try:
+            ticks = [packet.pts for packet in container.demux(stream) if packet.size]
+        except av.error.FFmpegError as e:
+            raise ValueError(f"{path}: the video is damaged ({_line(e)})") from None
+    return [] if None in ticks else sorted(ticks)
+
+
 def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """The pictures of a video in order; see `read`."""
     return (frame.pixels for frame in read(path, limit))
 
 
-def read(path: str | Path, limit: int | None = None) -> Iterator[Frame]:
+def read(path: str | Path, limit: int | None = None, start: Start | None = None) -> Iterator[Frame]:
     """The frames of a video in order; only a few are in memory at any time.
 
     Args:
         path: anything FFmpeg reads, also an address such as ``rtsp://…``.
         limit: the most pixels a frame may have; default `media.max_pixels`.
+        start: the frame to begin with; the decoder begins at the key frame before it.
 
     Raises:
         ImportError: PyAV is not installed.
@@ -129,11 +161,11 @@ def read(path: str | Path, limit: int | None = None) -> Iterator[Frame]:
     av = _av()
     container, stream = _open(path, limit)
     rate = float(stream.average_rate or stream.guessed_rate or 25)
-    count, first = 0, None
+    count, first = (0, None) if start is None else (start.number, float(start.origin * stream.time_base))
     with container:
         stream.thread_type = "AUTO"
         try:
-            for frame in container.decode(stream):
+            for frame in container.decode(stream) if start is None else _from(container, stream, start.tick):
                 check_size(path, frame.width, frame.height, limit)
                 time = count / rate if frame.time is None else frame.time
                 first = time if first is None else first
@@ -143,6 +175,15 @@ def read(path: str | Path, limit: int | None = None) -> Iterator[Frame]:
             raise ValueError(f"{path}: the video is damaged after {count} frames ({_line(e)})") from None
     if not count:
         raise ValueError(f"{path}: a video without a single whole frame")
+
+
+def _from(container: Any, stream: Any, tick: int) -> Iterator[Any]:
+    """The frames from a presentation time on."""
+    container.seek(tick, stream=stream)
+    first = next(iter(container.decode(stream)), None)
+    # An index that is wrong leads behind the frame: then all frames before it are decoded.
+    container.seek(tick if first is not None and first.pts is not None and first.pts <= tick else 0, stream=stream)
+    return (frame for frame in container.decode(stream) if frame.pts is None or frame.pts >= tick)
 
 
 def _shown(frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,0 +1,99 @@
+"""``manypose cluster``: predict millions of photos and videos on many machines, look at what is done, and merge it."""
+
+from pathlib import Path
+from typing import Literal
+
+from manypose.cli.predict_into import known_by
+from manypose.inference.cluster.engine import Actors
+from manypose.inference.cluster.job import opened
+from manypose.inference.cluster.predict import predict_job
+from manypose.inference.cluster.report import merge as merge_job
+from manypose.inference.cluster.report import status as job_status
+from manypose.inference.cluster.rows import SUFFIXES
+from manypose.inference.cluster.sources import Cutting
+from manypose.inference.cluster.worker import Recipe
+from manypose.inference.options import PredictOptions
+from manypose.io.storage import Folder
+from manypose.tracking.tracker import TrackOptions
+
+__all__ = ["merge", "predict", "status"]
+
+
+def predict(
+    sources: list[str],
+    *,
+    out: str,
+    model: str | None = None,
+    weights: str | None = None,
+    detector: str | None = None,
+    detector_weights: str | None = None,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    track: bool = False,
+    tracking: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
+    format: Literal["parquet", "jsonl"] = "parquet",
+    cutting: Cutting = Cutting(),  # noqa: B008 - frozen
+    actors: Actors = Actors(),  # noqa: B008 - frozen
+    device: str = "auto",
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Find the people in millions of photos and videos, on one machine or many (Ray); each input is done exactly once.
+
+    Args:
+        sources: photos, videos, folders, patterns, lists of paths or addresses (.txt, .csv, .parquet), .parquet files with photos, and
+            .tar files of WebDataset; each is a path or an address such as s3://bucket/photos. Relative paths of a list begin at its folder.
+        out: the folder of the job, a path or an address that all machines reach; the same command goes on where it was stopped.
+        model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
+        weights: a file for a named model, at a path that all machines have.
+        detector: what finds the boxes for a top-down model, by name; by default the one that belongs to the model.
+        detector_weights: the detector's weights, where they are not to be fetched.
+        options: how to predict.
+        track: give people of videos ids that they keep from frame to frame.
+        tracking: how to track.
+        format: of the shards; parquet holds exact float32 numbers, jsonl the lines that plain prediction writes.
+        cutting: how inputs are cut into blocks.
+        actors: the workers.
+        device: auto, cpu or cuda; workers without a share of a graphics card use the cpu.
+        overwrite: begin anew where the folder holds a job.
+        retry_errors: do the blocks with errors once more.
+        quiet: no progress bar, and nothing printed.
+
+    Returns:
+        1 where not a single photo could be read, else 0.
+    """
+    suffix, where = SUFFIXES[format], device if actors.gpus or device != "auto" else "cpu"
+    followed = tracking if track else None
+    recipe = Recipe(model, weights, detector, detector_weights, options, followed, suffix=suffix, device=where)
+    known = [known_by(name) for name in (model, weights, detector, detector_weights)]
+    done = predict_job(sources, out, recipe, cutting, actors, known=known, overwrite=overwrite, retry_errors=retry_errors, quiet=quiet)
+    if not quiet:
+        before = f" ({done.resumed} were finished before)" if done.resumed else ""
+        print(f"{done.counts.people} people in {done.counts.rows} rows, {done.counts.errors} errors; {done.blocks} blocks{before} in {out}")
+    return int(0 < done.counts.rows == done.counts.errors)
+
+
+def status(job: str) -> int:
+    """Say what a job has done so far.
+
+    Args:
+        job: its folder.
+
+    Returns:
+        0 where it is finished, else 1.
+    """
+    found = job_status(opened(Folder(job)))
+    print(found)
+    return int(found.finished < found.blocks)
+
+
+def merge(job: str, *, out: Path = Path("manypose-out"), format: list[Literal["coco", "csv", "jsonl"]] | None = None) -> None:
+    """Write the shards of a finished job as the result files of plain prediction, such as one coco.json.
+
+    Args:
+        job: its folder.
+        out: the folder to write to.
+        format: result files to write; by default coco.
+    """
+    written, counts = merge_job(opened(Folder(job)), out, format or ("coco",))
+    print(f"{counts.people} people in {counts.rows - counts.errors} pictures, {counts.errors} errors; wrote {', '.join(map(str, written))}")

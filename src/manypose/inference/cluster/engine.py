@@ -1,0 +1,179 @@
+"""Ray Data deals a job's blocks out to actors, each with one model. Photos never pass through Ray: an actor reads them where they lie.
+
+What passes through Ray is a block's place in the plan and, back, its counts. So the driver's memory does not grow with the job, and the
+look-ahead of each actor (`items`) is the back-pressure: it fetches no faster than its network works.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from manypose.inference.cluster.job import Block, Job, read_block
+from manypose.inference.cluster.rows import Counts
+from manypose.io.storage import Folder
+
+__all__ = ["Actors", "Work", "do"]
+
+Work = Callable[[Block, "frozenset[int]", "Callable[[int], None] | None"], tuple[bytes, Counts]]
+"""From a block to its shard. Places in the block that are refused are an error unseen; the function is told each place that is begun."""
+
+MOST_TASKS = 20_000
+"""Tasks that the driver deals out; a task of a longer job holds several blocks. A task that is repeated does only what has no shard."""
+
+CAREFUL = 3
+"""The attempt from which a block is done photo by photo, to find out which one kills the worker."""
+
+
+@dataclass(frozen=True)
+class Actors:
+    """The workers.
+
+    Args:
+        workers: how many at most; by default as many as the cluster has room for.
+        cpus: processors of each, which its network uses.
+        gpus: graphics cards of each; a part, such as 0.25, shares one.
+        address: of a Ray cluster, such as ``auto`` or ``ray://head:10001``; by default ``RAY_ADDRESS``, else this machine alone.
+
+    Raises:
+        ValueError: a number makes no sense.
+    """
+
+    workers: int | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.workers is not None and self.workers < 1) or self.cpus < 0 or self.gpus < 0 or not (self.cpus or self.gpus):
+            raise ValueError(f"workers from 1 on and cpus or gpus above 0 are needed, got {self.workers}, {self.cpus:g} and {self.gpus:g}")
+
+
+class BlockActor:
+    """What Ray runs: one model, and blocks until there are no more."""
+
+    def __init__(self, job: Folder, suffix: str, make: Callable[[], Work], folders: Sequence[str], threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.job, self.suffix, self.work, self.folders = job, suffix, make(), folders
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The counts of some blocks, whose shards are written."""
+        done = [self._one(*map(int, place)) for place in zip(batch["number"], batch["start"], batch["stop"], strict=True)]
+        return {"number": batch["number"], **{name: [getattr(c, name) for c in done] for name in ("rows", "errors", "people")}}
+
+    def _one(self, number: int, start: int, stop: int) -> Counts:
+        block = read_block(self.job, start, stop)
+        shard = f"{self.folders[bool(block.get('track'))]}/{number:08d}{self.suffix}"
+        if self.job.has(shard):  # of a task that is repeated
+            return Counts()
+        refused, tell = self._attempt(f"attempts/{number:08d}.json")
+        content, counts = self.work(block, refused, tell)
+        self.job.write(shard, content)
+        self.job.remove(f"attempts/{number:08d}.json")
+        return counts
+
+    def _attempt(self, file: str) -> tuple[frozenset[int], Callable[[int], None] | None]:
+        """The places that killed the worker twice, and what tells where it is, where it died before."""
+        state = json.loads(self.job.read(file)) if self.job.has(file) else {"tries": 0, "deaths": [], "at": None}
+        state = {"tries": state["tries"] + 1, "deaths": state["deaths"] + [state["at"]] * (state["at"] is not None), "at": None}
+        self.job.write(file, json.dumps(state).encode())
+        if state["tries"] < CAREFUL:
+            return frozenset(), None
+        refused = frozenset(i for i in state["deaths"] if state["deaths"].count(i) > 1)
+        return refused, lambda place: self.job.write(file, json.dumps({**state, "at": place}).encode())
+
+
+def do(job: Job, make: Callable[[], Work], actors: Actors, quiet: bool = False) -> Counts:
+    """Do all blocks that have no shard yet; what was found in them.
+
+    Args:
+        job: what to do.
+        make: makes the worker of an actor; it is sent to other machines.
+        actors: how many, and where.
+        quiet: no progress bar.
+
+    Raises:
+        ImportError: Ray is not installed.
+        RuntimeError: the cluster cannot be reached, or a worker fails in a way that no other worker would mend.
+    """
+    finished = {*job.finished(), *job.finished("chunks")}
+    todo = [n for n in range(len(job)) if n not in finished]
+    total = Counts()
+    if not todo:
+        return total
+    with (
+        _cluster(actors) as ray,
+        tqdm(total=len(job), initial=len(finished), unit=" blocks", disable=quiet or not sys.stderr.isatty()) as bar,
+    ):
+        from ray.data import ActorPoolStrategy
+
+        most = actors.workers or _room(ray.cluster_resources(), actors)
+        places = [{"number": n, "start": int(job.places[n]), "stop": int(job.places[n + 1])} for n in todo]
+        data = ray.data.from_items(places, override_num_blocks=min(len(todo), MOST_TASKS)).map_batches(
+            BlockActor,
+            fn_constructor_args=(job.folder, job.suffix, make, ("shards", "chunks"), max(1, int(actors.cpus))),
+            batch_size=1,
+            compute=ActorPoolStrategy(min_size=1, max_size=min(most, len(todo)), initial_size=min(most, len(todo))),
+            num_cpus=actors.cpus,
+            num_gpus=actors.gpus or None,
+        )
+        try:
+            for row in data.iter_rows():
+                total += Counts(row["rows"], row["errors"], row["people"])
+                bar.set_postfix(rows=total.rows, errors=total.errors)
+                bar.update()
+        except ray.exceptions.RayError as e:
+            raise RuntimeError(f"{job.folder.uri}: a worker failed; what is finished stays: {_reason(e)}") from e
+    return total
+
+
+def _room(there: Mapping[str, float], actors: Actors) -> int:
+    """Actors that a cluster has room for."""
+    by_cpu = there.get("CPU", 1) / actors.cpus if actors.cpus else float("inf")
+    by_gpu = there.get("GPU", 0) / actors.gpus if actors.gpus else float("inf")
+    return max(1, int(min(by_cpu, by_gpu)))
+
+
+def _reason(error: BaseException) -> str:
+    """The last line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+@contextmanager
+def _cluster(actors: Actors) -> Iterator[Any]:
+    """Ray, connected: to the cluster of the address, or to one on this machine that ends with the block."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports nothing to anybody unless asked to
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise ImportError("many machines need Ray: pip install 'manypose[cluster]'") from None
+    own = not ray.is_initialized()
+    address = actors.address or os.environ.get("RAY_ADDRESS")
+    if own:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        more: dict[str, Any] = {"address": address} if address else {
+            "include_dashboard": False, "object_store_memory": 200 * 2**20,
+            "num_cpus": max(os.cpu_count() or 1, int((actors.workers or 1) * actors.cpus)),
+        }  # fmt: skip
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **more)
+        except (ConnectionError, RuntimeError, ValueError) as e:
+            raise RuntimeError(f"no Ray cluster at {address or 'this machine'}: {_reason(e)}") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        if own:
+            ray.shutdown()

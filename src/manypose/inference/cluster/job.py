@@ -1,0 +1,121 @@
+"""A job: a folder with the plan of its blocks and a shard of results for each block that is finished.
+
+``job.json`` holds the settings, ``plan.jsonl`` a line for each block of inputs, ``shards/00000017.parquet`` the rows of block 17. A shard
+appears whole, so its name says that the block is finished: there is no second list that could say something else. Whatever is killed
+(a worker, the driver, a machine), the same command does the blocks that have no shard, and no others. The plan is made once; photos that
+come into a folder later belong to another job.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manypose.io.storage import Folder
+
+__all__ = ["Block", "Job", "begin", "opened"]
+
+Block = dict[str, Any]
+"""Inputs that one worker does in one go, as JSON values; see `manypose.inference.cluster.sources`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A job that was planned.
+
+    Args:
+        folder: where it lies.
+        settings: what the results depend on, as JSON values.
+        suffix: of the shards.
+        places: where each block's line begins in the plan, and where the last one ends.
+    """
+
+    folder: Folder
+    settings: dict[str, Any]
+    suffix: str
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.places) - 1
+
+    def shard(self, number: int, folder: str = "shards") -> str:
+        """The name of a block's results."""
+        return f"{folder}/{number:08d}{self.suffix}"
+
+    def block(self, number: int) -> Block:
+        """A block of the plan."""
+        return read_block(self.folder, int(self.places[number]), int(self.places[number + 1]))
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in order."""
+        with self.folder.open("plan.jsonl") as file:
+            yield from map(json.loads, file)
+
+    def finished(self, folder: str = "shards") -> dict[int, int]:
+        """The finished blocks, with the sizes of their shards in bytes."""
+        ends = self.suffix
+        names = self.folder.names(folder).items()
+        found = {int(n.removesuffix(ends)): size for n, size in names if n.endswith(ends) and n.removesuffix(ends).isdecimal()}
+        return {n: found[n] for n in sorted(found) if n < len(self)}
+
+
+def read_block(folder: Folder, start: int, stop: int) -> Block:
+    """The block at a place of the plan."""
+    return json.loads(folder.read("plan.jsonl", start, stop))
+
+
+def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iterable[Block], overwrite: bool = False) -> Job:
+    """Plan a job, or go on with the one that lies in the folder.
+
+    Args:
+        folder: of the job.
+        settings: what the results depend on.
+        suffix: of the shards.
+        blocks: the inputs; they are only asked for where the job is new.
+        overwrite: begin anew.
+
+    Raises:
+        ValueError: a job with other settings lies there.
+    """
+    said = json.loads(json.dumps({**settings, "suffix": suffix}))
+    if not overwrite and folder.has("job.json"):
+        job = opened(folder)
+        other = sorted(k for k in {*said, *job.settings} if said.get(k) != job.settings.get(k))
+        if other:
+            raise ValueError(
+                f"{folder.uri}: holds a job with other settings ({', '.join(other)}); give the same ones to go on, another --out, "
+                "or --overwrite"
+            )
+        for name in folder.names("shards"):
+            if name.startswith("."):  # what a kill left half-written
+                folder.remove(f"shards/{name}")
+        return job
+    for name in ("job.json", "plan.jsonl", "shards", "chunks", "attempts"):
+        folder.remove(name)
+    places = [0]
+    with folder.open("plan.jsonl", "wb") as file:
+        for block in blocks:
+            line = json.dumps(block, ensure_ascii=False).encode() + b"\n"
+            file.write(line)
+            places.append(places[-1] + len(line))
+    folder.write("plan.places", np.array(places, np.int64).tobytes())
+    folder.write("job.json", json.dumps(said, indent=1, ensure_ascii=False).encode())  # last: it says that the plan is whole
+    return opened(folder)
+
+
+def opened(folder: Folder) -> Job:
+    """The job in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: its files are damaged.
+    """
+    if not folder.has("job.json"):
+        raise FileNotFoundError(f"{folder.uri}: no job here (job.json is absent); 'manypose cluster predict' makes one")
+    try:
+        settings = json.loads(folder.read("job.json"))
+        return Job(folder, settings, settings["suffix"], np.frombuffer(folder.read("plan.places"), np.int64))
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as e:
+        raise ValueError(f"{folder.uri}: job.json or plan.places is damaged ({e}); begin anew with --overwrite") from None

@@ -1,0 +1,78 @@
+"""``manypose cluster predict``: a job from its sources to its last shard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from manypose.inference.cluster.engine import Actors, do
+from manypose.inference.cluster.job import begin
+from manypose.inference.cluster.report import failures, totals
+from manypose.inference.cluster.rows import Counts
+from manypose.inference.cluster.sources import Cutting, blocks
+from manypose.inference.cluster.tracks import join_videos
+from manypose.inference.cluster.worker import PredictBlocks, Recipe
+from manypose.io.storage import Folder
+
+__all__ = ["Done", "predict_job"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job.
+
+    Args:
+        counts: of all its rows.
+        blocks: how many there are.
+        resumed: of them, how many were finished before.
+    """
+
+    counts: Counts
+    blocks: int
+    resumed: int
+
+
+def predict_job(
+    sources: Sequence[str],
+    out: str,
+    recipe: Recipe,
+    cutting: Cutting = Cutting(),  # noqa: B008 - frozen
+    actors: Actors = Actors(),  # noqa: B008 - frozen
+    *,
+    known: Any = None,
+    overwrite: bool = False,
+    retry_errors: bool = False,
+    quiet: bool = False,
+) -> Done:
+    """Predict sources into the folder of a job, or go on with it.
+
+    Args:
+        sources: see `manypose.inference.cluster.sources.blocks`.
+        out: the folder, a path or an address that all machines reach.
+        recipe: how.
+        cutting: into blocks.
+        actors: where.
+        known: what tells weights files of one name apart, for the settings.
+        overwrite: begin anew.
+        retry_errors: do the blocks that have rows with errors once more.
+        quiet: no progress bar.
+
+    Raises:
+        FileNotFoundError, ValueError: a source, model or option makes no sense, or a job with other settings lies there.
+        ImportError: the extra ``cluster`` is not installed.
+    """
+    if not sources:
+        raise ValueError("give photos, videos, folders, patterns, lists or tar files to look at")
+    recipe.loaded()  # what is wrong with it is said here, once, and not by a thousand workers
+    folder = Folder(out)
+    settings = {"sources": list(sources), "known": known, "recipe": asdict(recipe), "cutting": asdict(cutting)}
+    job = begin(folder, settings, recipe.suffix, blocks(sources, cutting, recipe.tracking is not None), overwrite)
+    if not len(job):
+        raise ValueError("the sources hold no photos or videos")
+    if retry_errors:
+        for number in failures(job):
+            folder.remove(job.shard(number))
+    resumed = len(job.finished())
+    do(job, partial(PredictBlocks, recipe), actors, quiet)
+    join_videos(job)
+    return Done(totals(job), len(job), resumed)

@@ -1,0 +1,142 @@
+"""What a job has done so far, and its shards as the result files that plain prediction writes."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from manypose.inference.cluster.job import Job
+from manypose.inference.cluster.rows import Counts, Row, read_counts, read_rows
+from manypose.poses.formats import to_jsonl
+from manypose.poses.formats.result_files import ResultFiles
+
+__all__ = ["Status", "failures", "merge", "rows_of", "status", "totals"]
+
+READERS = 16
+"""Shards whose footers are read at once."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a job has done.
+
+    Args:
+        blocks: how many there are.
+        finished: how many have their shard.
+        size: of the shards in bytes.
+        counts: of the rows in them.
+        dying: blocks that have killed a worker and are not finished.
+    """
+
+    blocks: int
+    finished: int
+    size: int
+    counts: Counts
+    dying: int
+
+    def __str__(self) -> str:
+        done = "finished" if self.finished == self.blocks else f"{self.blocks - self.finished} to do: the same command goes on"
+        rows = f"{self.counts.rows} rows, {self.counts.errors} of them errors, {self.counts.people} people, {self.size / 1e6:.1f} MB"
+        dying = f"\n{self.dying} unfinished blocks were begun before" if self.dying else ""
+        return f"{self.finished} of {self.blocks} blocks ({done})\n{rows}{dying}"
+
+
+def status(job: Job) -> Status:
+    """What a job has done; it may be running."""
+    sizes = job.finished()
+    return Status(len(job), len(sizes), sum(sizes.values()), totals(job), len(job.folder.names("attempts")))
+
+
+def totals(job: Job) -> Counts:
+    """The counts of all shards."""
+    total = Counts()
+    for counts in _counts(job).values():
+        total += counts
+    return total
+
+
+def failures(job: Job) -> list[int]:
+    """The finished blocks that have rows with errors."""
+    return [number for number, counts in _counts(job).items() if counts.errors]
+
+
+def _counts(job: Job) -> dict[int, Counts]:
+    def read(number: int) -> Counts:
+        with job.folder.open(job.shard(number)) as file:
+            return read_counts(file, job.suffix)
+
+    numbers = list(job.finished())
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(numbers, pool.map(read, numbers), strict=True))
+
+
+def rows_of(job: Job) -> Iterator[Row]:
+    """The rows of all finished blocks, in the plan's order, a shard at a time."""
+    for number in job.finished():
+        yield from read_rows(job.folder.read(job.shard(number)), job.suffix)
+
+
+def merge(job: Job, out: Path, formats: Sequence[str] = ("coco",)) -> tuple[list[Path], Counts]:
+    """Write the rows of a job as result files, such as one ``coco.json``, and the photos with an error to ``errors.txt``.
+
+    Names begin below the folder that all inputs have in common, and photos named by a number have it as image id, as in plain prediction.
+
+    Args:
+        job: the job; rows with errors have no people and are left out.
+        out: the folder.
+        formats: coco, csv, jsonl.
+
+    Raises:
+        ValueError: the job is not finished.
+        OSError: a file cannot be written.
+    """
+    left = len(job) - len(job.finished())
+    if left:
+        raise ValueError(f"{job.folder.uri}: {left} of {len(job)} blocks are not finished; the command that began the job goes on with it")
+    common, numbers, counts = _names(job)
+    ids = (n for n in count(1) if n not in numbers)
+    errors: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for row in rows_of(job):
+            if row.people is None:
+                errors.append(f"{row.uri}\t{row.error}\n")
+                continue
+            name, stem = row.uri[len(common) :], _stem(row.uri)
+            own = row.frame is None and numbers.get(_number(stem)) == 1
+            more = {} if row.frame is None else {"frame": row.frame, "time": row.time}
+            name = name if row.frame is None else f"{name}#{row.frame}"
+            yield to_jsonl(row.people, name, row.size, image_id=int(stem) if own else next(ids), **more) + "\n"
+
+    written = ResultFiles(out, formats, lines()).finish()
+    if errors:
+        path = out / "errors.txt"
+        path.write_text("".join(errors), encoding="utf-8")
+        written.append(path)
+    return written, counts
+
+
+def _names(job: Job) -> tuple[str, Counter[int | None], Counts]:
+    """What all addresses begin with, how often each number names a photo, and how many rows there are."""
+    common: str | None = None
+    numbers: Counter[int | None] = Counter()
+    counts = Counts()
+    for row in rows_of(job):
+        folder = row.uri.rpartition("/")[0] + "/" if "/" in row.uri else ""
+        common = folder if common is None else common
+        while not folder.startswith(common):
+            common = common.rstrip("/").rpartition("/")[0] + "/" if "/" in common.rstrip("/") else ""
+        if row.frame is None:
+            numbers[_number(_stem(row.uri))] += 1
+        counts += Counts.of([row])
+    return common or "", numbers, counts
+
+
+def _stem(uri: str) -> str:
+    return PurePosixPath(uri.partition("::")[0]).stem
+
+
+def _number(stem: str) -> int | None:
+    return int(stem) if stem.isascii() and stem.isdecimal() and len(stem) <= 18 else None

@@ -1,0 +1,112 @@
+"""What a worker does with a block: it finds the people of its photos, in batches across photos, as plain prediction does."""
+
+import tarfile
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from manypose.inference.cluster.items import Item, items
+from manypose.inference.cluster.job import Block
+from manypose.inference.cluster.rows import Counts, Row, to_shard
+from manypose.inference.detectors import find_detector
+from manypose.inference.model import Model, load
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import PhotoInput
+from manypose.inference.pipeline import detect, pose, tracked
+from manypose.tracking.tracker import TrackOptions
+
+__all__ = ["PredictBlocks", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker needs to know; names and files, so that it can be sent to other machines.
+
+    Args:
+        model, weights, detector, detector_weights: as `manypose.inference.model.load` and `find_detector` take them.
+        options: how to predict.
+        tracking: how to track the people of videos; None: not at all.
+        redetector, redetector_weights: a top-down model that looks for missed people again.
+        suffix: of the shards.
+        device: auto, cpu, cuda.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    detector: str | None = None
+    detector_weights: str | None = None
+    options: PredictOptions = PredictOptions()  # noqa: RUF009 - frozen
+    tracking: TrackOptions | None = None
+    redetector: str | None = None
+    redetector_weights: str | None = None
+    suffix: str = ".parquet"
+    device: str = "auto"
+
+    def loaded(self) -> Model:
+        """The model, checked.
+
+        Raises:
+            FileNotFoundError, ValueError: there is none, or options do not suit it.
+        """
+        model = load(self.model, weights=self.weights, device=self.device)
+        model.check(self.options, self.detector is not None)
+        return model
+
+
+class PredictBlocks:
+    """A worker with its model: from a block to a shard of rows.
+
+    Args:
+        recipe: what to predict with.
+        model: where it is loaded already.
+    """
+
+    def __init__(self, recipe: Recipe, model: Model | None = None) -> None:
+        self.recipe, self.model, device = recipe, model or recipe.loaded(), recipe.device
+        named = recipe.detector
+        self.finder = self.model.finder() if named is None else find_detector(named, weights=recipe.detector_weights, device=device)
+        again = recipe.redetector
+        self.second = None if again is None else load(again, weights=recipe.redetector_weights, device=device)
+
+    def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
+        """The shard of a block; see `rows`."""
+        rows = list(self.rows(block, refused, tell))
+        return to_shard(rows, self.model.skeleton, self.recipe.suffix), Counts.of(rows)
+
+    def rows(self, block: Block, refused: Container[int] = (), tell: Callable[[int], None] | None = None) -> Iterator[Row]:
+        """A row for each photo or frame of a block, in order; what cannot be read is a row with an error.
+
+        Args:
+            block: of a plan.
+            refused: places in the block that are an error unseen.
+            tell: called with the place of each photo before it is touched, and when it is finished the next one's: photo by photo, slowly.
+        """
+        options = self.recipe.options if tell is None else replace(self.recipe.options, batch_size=1)
+        depth = 2 * options.batch_size if tell is None else 0
+        given: list[Item] = []
+
+        def photos() -> Iterator[PhotoInput]:
+            found = items(block, depth, refused)
+            place = 0
+            while True:
+                if tell is not None:
+                    tell(place)
+                item = next(found, None)
+                if item is None:
+                    return
+                given.append(replace(item, photo=PhotoInput(None)))
+                yield item.photo
+                place += 1
+
+        look_ahead = None if tell is None else 0
+        found = photos() if self.finder is None else detect(self.finder, photos(), options, look_ahead)
+        results: Iterator[Any] = pose(self.model.method, found, options, look_ahead)
+        if block.get("track") and self.recipe.tracking is not None:
+            results = tracked(results, self.model.tracker(self.recipe.tracking, self.second), options)
+        try:
+            for result in results:
+                item = given.pop(0)
+                error = None if result.poses is not None else " ".join(str(result.error or "no result").split())
+                yield Row(item.uri, result.size, result.poses, error, item.frame, item.time)
+        except (OSError, ValueError, ImportError, tarfile.TarError) as e:  # pyarrow's errors are ValueErrors and OSErrors
+            yield Row(block.get("uri", "block"), error=" ".join(str(e).split()) or type(e).__name__)
