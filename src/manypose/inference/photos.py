@@ -19,7 +19,8 @@ from manypose.poses.poses import Poses
 
 __all__ = ["PhotoInput", "Result", "ahead", "decoded", "read_ahead", "with_boxes"]
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 import tarfile
 from collections.abc import Container, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,8 +115,8 @@ def _members(block: Block) -> Iterator[Item]:
 
 def _frames(block: Block) -> Iterator[Item]:
     start = videos.Start(block["lead"], block["tick"], block["origin"]) if "tick" in block else None
-    with local_copy(block["uri"]) as path, closing(videos.read(path, start=start)) as frames:
-        for frame in frames:
+    with local_copy(block["uri"]) as path:
+        for frame in videos.read(path, start=start):
             if block["stop"] is not None and frame.number >= block["stop"]:
                 return
             photo = PhotoInput(frame.pixels, keep=False, name=block["uri"], pixels=frame.pixels)
