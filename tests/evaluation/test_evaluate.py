@@ -462,3 +462,31 @@ def test_masks_are_measured_only_where_there_are_some(flies: Path, tmp_path: Pat
         run(tmp_path, Dots(), mask_iou=True)
     with pytest.raises(ValueError, match="mask_iou is for models"):
         evaluate(annotations=tmp_path / "people.json", results=flies / "people.json", mask_iou=True, quiet=True, images=flies)
+
+
+@pytest.mark.parametrize("boxes", [None, "annotated"])
+def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
+    pytest.importorskip("pyarrow", reason="the extra 'cluster' is not installed")
+    from manypose.evaluation.benchmark import BenchmarkSpec, find_benchmark
+    from manypose.evaluation.cluster import EvaluateBlocks, blocks_of, found_in
+    from manypose.evaluation.evaluate import finished, prepared
+    from manypose.inference.cluster.engine import BlockActor
+    from manypose.inference.cluster.job import begin
+    from manypose.inference.cluster.worker import PredictBlocks, Recipe
+    from manypose.inference.options import EVALUATION
+    from manypose.io.storage import Folder
+
+    model = Model(Blurred() if boxes is None else BoxDots())
+    yaml = str(flies / "flies.yaml")
+    one = evaluate(model=model, dataset=yaml, boxes=boxes, quiet=True)
+    chosen = find_benchmark(BenchmarkSpec(yaml, None, None, one_by_one=model.needs_boxes))
+    setup = prepared(model, model, chosen, EVALUATION, boxes, None, "none")
+    job = begin(Folder(str(tmp_path / "job")), {}, ".parquet", blocks_of(setup, 4))
+    assert len(job) == 4
+    worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None), "none")
+    actor = BlockActor(job.folder, job.suffix, lambda: worker, ("shards", "chunks"), 1)
+    for n in range(4):
+        actor({"number": [n], "start": [job.places[n]], "stop": [job.places[n + 1]]})
+    many = finished(setup, found_in(job), False, None, None, None, True)
+    assert many.to_json() == one.to_json()
+    assert 0.1 < many.figures["AP"] < 1.1

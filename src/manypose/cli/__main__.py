@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cluster predict": ("manypose.cli.cluster:predict", "find the people in millions of photos and videos, on many machines"),
     "cluster status": ("manypose.cli.cluster:status", "say what such a job has done so far"),
     "cluster merge": ("manypose.cli.cluster:merge", "write such a job's results as result files, such as coco.json"),
+    "cluster evaluate": ("manypose.evaluation.cluster:evaluate", "measure a model on a data set, on many machines"),
     "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),
     "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
     "serve": ("manypose.serve.command:serve", "serve photos and videos over HTTP, with a page that shows the people"),

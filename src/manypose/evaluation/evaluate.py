@@ -26,7 +26,7 @@ from manypose.io.printable import printable
 from manypose.poses.boxes import skipped_text
 from manypose.tracking.tracker import TrackOptions
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "Setup", "evaluate", "finished", "prepared"]
 
 
 @dataclass(frozen=True)
@@ -153,29 +153,85 @@ def evaluate(
         score = chosen.score_file(results)
         how = f"results of {results.name} as they are ({score.results} people)"
         return _finish(chosen, score, how, json, report, quiet)
-    if boxes is not None and detector is not None:
-        raise ValueError("give boxes or a detector, not both")
-    one.check(options, boxes is not None or detector is not None)
-    detector = detector or (one.detector if one.needs_boxes and boxes is None else None)
-    finder = None if not detector else find_detector(detector, weights=detector_weights, device=device)
-    tracking = None if no_track or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
-    given, note = boxes_of_photos(boxes, chosen.shots, chosen.root)
+    setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow)
+    finder = None if not setup.detector else find_detector(setup.detector, weights=detector_weights, device=device)
     with processes() as (rank, number):
         mine = predicted(
-            one, part(chosen.shots, rank, number), chosen, options, boxes=given, detector=finder, tracking=tracking, box_ap=box_ap,
-            quiet=quiet or rank > 0,
+            one, part(chosen.shots, rank, number), options, boxes=setup.given, detector=finder, tracking=setup.tracking, box_ap=box_ap,
+            quiet=quiet or rank > 0, pixels=chosen.pixels,
         )  # fmt: skip
         parts = gathered(mine, number)
-        done = None
-        if rank == 0:
-            found = together(parts)
-            if results_out is not None:
-                chosen.write(found.people, results_out)
-            whose = boxes or (detector and f"{Path(detector).stem} from score {options.detector_threshold:g}")
-            how = _how(one, options, model, whose, tracking, chosen.rounding)
-            done = _finish(chosen, _score(chosen, found, one, mask_iou, note), how, json, report, quiet)
+        done = finished(setup, together(parts), mask_iou, results_out, json, report, quiet) if rank == 0 else None
         result = from_first(None if done is None else replace(done, analysis=None), number)
     return done or result
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is evaluated and how, before any photo is read; `prepared` makes it.
+
+    Args:
+        model: ready to predict.
+        called: what it was named by.
+        chosen: the data set.
+        options: how to predict.
+        boxes: a boxes file or ``annotated``, where boxes are given.
+        given: the boxes themselves, by image.
+        note: on photos without boxes.
+        detector: the name of what finds the boxes, where they are found.
+        tracking: of videos; None: not at all.
+    """
+
+    model: Model
+    called: Any
+    chosen: Benchmark
+    options: PredictOptions
+    boxes: str | None
+    given: dict[int, Any] | None
+    note: str
+    detector: str | None
+    tracking: TrackOptions | None
+
+
+def prepared(
+    model: Model,
+    called: Any,
+    chosen: Benchmark,
+    options: PredictOptions,
+    boxes: str | None,
+    detector: str | None,
+    flow: Literal["dis", "farneback", "none"] | None,
+) -> Setup:
+    """The setup of an evaluation; a `flow` of None leaves people of videos without ids.
+
+    Raises:
+        ValueError: options do not suit one another.
+    """
+    if boxes is not None and detector is not None:
+        raise ValueError("give boxes or a detector, not both")
+    model.check(options, boxes is not None or detector is not None)
+    detector = detector or (model.detector if model.needs_boxes and boxes is None else None)
+    tracking = None if flow is None or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
+    given, note = boxes_of_photos(boxes, chosen.shots, chosen.root)
+    return Setup(model, called, chosen, options, boxes, given, note, detector, tracking)
+
+
+def finished(
+    setup: Setup, found: Predicted, mask_iou: bool, results_out: Path | None, json: Path | None, report: Path | None, quiet: bool
+) -> Evaluation:
+    """The figures of all people found, printed and written as `evaluate` says.
+
+    Raises:
+        ValueError: no photo can be read.
+    """
+    chosen = setup.chosen
+    if chosen.shots and not found.people:
+        raise ValueError(f"none of the {len(chosen.shots)} photos can be evaluated; the first: {found.failed[chosen.shots[0].id]}")
+    if results_out is not None:
+        chosen.write(found.people, results_out)
+    whose = setup.boxes or (setup.detector and f"{Path(setup.detector).stem} from score {setup.options.detector_threshold:g}")
+    how = _how(setup.model, setup.options, setup.called, whose, setup.tracking, chosen.rounding)
+    return _finish(chosen, _score(chosen, found, setup.model, mask_iou, setup.note), how, json, report, quiet)
 
 
 def _score(chosen: Benchmark, found: Predicted, model: Model, mask_iou: bool, note: str) -> Score:

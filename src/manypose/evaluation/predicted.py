@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from manypose.data.photos import read_rgb
-from manypose.evaluation.benchmark import Benchmark, EvalImage
+from manypose.evaluation.benchmark import EvalImage
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, read_ahead, with_boxes
@@ -94,24 +94,25 @@ def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path |
 
 
 def predicted(
-    model: Model, images: Sequence[EvalImage], benchmark: Benchmark, options: PredictOptions, *, boxes: dict[int, Boxes] | None = None,
+    model: Model, images: Sequence[EvalImage], options: PredictOptions, *, boxes: dict[int, Boxes] | None = None,
     detector: Method | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
+    pixels: Callable[[int, Poses], Any] | None = None,
 ) -> Predicted:  # fmt: skip
     """The people of the photos. A photo that cannot be read is noted and does not end the others.
 
     Args:
         model: any.
         images: the photos.
-        benchmark: measures masks, where it was asked to.
         options: how to predict.
         boxes: of each photo, for top-down models.
         detector: finds the boxes, where none are given.
         tracking: of videos' frames; None: people get no ids.
         box_ap: keep the detector's boxes.
         quiet: no progress bar.
+        pixels: measures the masks of a photo's people, where that was asked for.
 
     Raises:
-        ValueError: no photo can be read, or the model gives no masks where masks are measured.
+        ValueError: the model gives no masks where masks are measured.
     """
     out = Predicted()
     photos: Iterable[PhotoInput] = read_ahead(_photos(images, boxes), options.batch_size)
@@ -126,14 +127,12 @@ def predicted(
             if result.poses is None:
                 out.failed[image.id] = str(result.error)
                 continue
-            if benchmark.pixels is not None:
-                out.pixels[image.id] = benchmark.pixels(image.id, result.poses)
+            if pixels is not None:
+                out.pixels[image.id] = pixels(image.id, result.poses)
             if box_ap and result.item.boxes is not None:
                 out.detected[image.id] = result.item.boxes
             out.people[image.id] = replace(result.poses, photo=None, masks=None)
             out.skipped.update(result.skipped)
-    if images and not out.people:
-        raise ValueError(f"none of the {len(images)} photos can be evaluated; the first: {out.failed[images[0].id]}")
     if box_ap and not out.detected and isinstance(model.method, PersonDetector):
         # Without a step of its own, the boxes have been through the suppression of people: find all of them once more.
         every = detect(model.method, _photos(images, None), replace(options, detector_threshold=0.0))

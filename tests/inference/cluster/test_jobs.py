@@ -12,6 +12,7 @@ from manypose.inference.cluster.report import failures, merge, status
 from manypose.inference.cluster.sources import Cutting, blocks
 from manypose.inference.cluster.worker import Recipe
 from manypose.inference.model import Model
+from manypose.io import photos
 from manypose.io.storage import Folder
 from manypose.poses.formats import to_jsonl
 
@@ -27,6 +28,7 @@ def equal(row, people):
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 def test_rows_are_those_of_plain_prediction(tmp_path, suffix):
     paths = jobs.write_photos(tmp_path / "photos", 11)
+    photos.write(paths[3], np.full((64, 64, 3), 60, np.uint8))  # nobody
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff junk")
     recipe = Recipe(suffix=suffix)
     job = jobs.plan([tmp_path / "photos"], tmp_path / "job", Cutting(block_size=5), recipe)
@@ -42,7 +44,7 @@ def test_rows_are_those_of_plain_prediction(tmp_path, suffix):
             equal(row, people)
         else:
             assert to_jsonl(row.people, "", row.size) == to_jsonl(people, "", row.size)
-    assert str(status(job)).startswith("3 of 3 blocks (finished)\n12 rows, 1 of them errors, 11 people")
+    assert str(status(job)).startswith("3 of 3 blocks (finished)\n12 rows, 1 of them errors, 10 people")
     assert failures(job) == [2]
 
 
@@ -200,9 +202,8 @@ def test_merged_results_are_those_of_predict(tmp_path):
     with pytest.raises(ValueError, match="3 of 3 blocks are not finished"):
         merge(job, tmp_path / "merged")
     jobs.do(job, jobs.actor(job))
-    options = PredictOptions()
     predict_to(
-        sources, Model(Dots()), tmp_path / "plain", formats=("coco", "csv"), options=options, drawing=None, complain=lambda line: None
+        sources, Model(Dots()), tmp_path / "plain", formats=("coco", "csv"), drawing=None, complain=lambda line: None
     )
     written, counts = merge(job, tmp_path / "merged", ("coco", "csv"))
     assert (tmp_path / "merged" / "coco.json").read_bytes() == (tmp_path / "plain" / "coco.json").read_bytes()

@@ -122,7 +122,7 @@ def _record(row: Row) -> dict[str, Any]:
     p = row.people
     if p is None:
         return found
-    joints = np.concatenate([p.keypoints, p.keypoint_scores[..., None]], -1).reshape(len(p), -1)
+    joints = np.concatenate([p.keypoints, p.keypoint_scores[..., None]], -1).reshape(len(p), 3 * len(p.skeleton))
     columns: list[Any] = [c if c is None else c.tolist() for c in (p.scores, p.ids, p.boxes, p.detections, joints)]
     none = [None] * len(p)
     people = zip(*(none if c is None else c for c in columns), strict=True)
@@ -133,7 +133,7 @@ def _from_record(record: dict[str, Any], skeleton: Skeleton) -> Row:
     size = None if record["height"] is None else (record["height"], record["width"])
     people, rows = None, record["people"]
     if rows is not None:
-        column = {key: None if rows and rows[0][key] is None else [row[key] for row in rows] for key in ("id", "detection")}
+        column = {key: None if not rows or rows[0][key] is None else [row[key] for row in rows] for key in ("id", "detection")}
         joints = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), len(skeleton), 3)
         people = Poses(
             skeleton, joints[..., :2], joints[..., 2], np.array([row["score"] for row in rows], np.float32),

@@ -42,14 +42,14 @@ class Recipe:
     suffix: str = ".parquet"
     device: str = "auto"
 
-    def loaded(self) -> Model:
-        """The model, checked.
+    def loaded(self, boxes: bool = False) -> Model:
+        """The model, checked; `boxes` says that those of people will be given.
 
         Raises:
             FileNotFoundError, ValueError: there is none, or options do not suit it.
         """
         model = load(self.model, weights=self.weights, device=self.device)
-        model.check(self.options, self.detector is not None)
+        model.check(self.options, boxes or self.detector is not None)
         return model
 
 
@@ -59,12 +59,17 @@ class PredictBlocks:
     Args:
         recipe: what to predict with.
         model: where it is loaded already.
+        boxes: those of people are given with the photos.
     """
 
-    def __init__(self, recipe: Recipe, model: Model | None = None) -> None:
-        self.recipe, self.model, device = recipe, model or recipe.loaded(), recipe.device
-        named = recipe.detector
-        self.finder = self.model.finder() if named is None else find_detector(named, weights=recipe.detector_weights, device=device)
+    def __init__(self, recipe: Recipe, model: Model | None = None, boxes: bool = False) -> None:
+        self.recipe, self.model, device = recipe, model or recipe.loaded(boxes), recipe.device
+        if boxes:
+            self.finder = None
+        elif recipe.detector is None:
+            self.finder = self.model.finder()
+        else:
+            self.finder = find_detector(recipe.detector, weights=recipe.detector_weights, device=device)
         again = recipe.redetector
         self.second = None if again is None else load(again, weights=recipe.redetector_weights, device=device)
 
