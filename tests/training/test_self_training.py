@@ -178,3 +178,43 @@ def test_the_command_writes_a_file_that_trainings_read(tmp_path, capsys):
     assert main([*words, "--photos", "present"]) == 0
     assert [i["file_name"] for i in json.loads(out.read_text())["images"]] == ["a.png"]
     assert {a["image_id"] for a in json.loads(out.read_text())["annotations"]} == {3}
+
+
+def test_many_machines_write_the_file_of_one(folder):
+    from manypose.inference.cluster.engine import BlockActor
+    from manypose.inference.cluster.job import begin
+    from manypose.inference.cluster.worker import Recipe
+    from manypose.io.storage import Folder
+    from manypose.training.self_training import assembled
+    from manypose.training.self_training_cluster import LabelBlocks, blocks_of, found_in
+
+    given = file(row(HERE, BOX))
+    for i in range(4, 8):
+        media.write(folder / "photos" / f"{i}.png", picture())
+        given["images"].append({**given["images"][0], "id": i, "file_name": f"{i}.png", "all_persons_labelled": i == 6})
+        given["annotations"].append({**row(HERE, BOX), "id": i + 4, "image_id": i})
+    one, count = run(folder, given)
+    assert count == Labelled(photos=4, people=4)
+
+    def work(**more):
+        worker = LabelBlocks(Model(BoxDots()), Recipe(options=PredictOptions(threshold=0.05, detector_threshold=0.05)), RULES)
+        worker.detector = lambda photos: [[[*BOX, 0.95], [*OTHER, 0.9]]] * len(photos)
+        return worker
+
+    def many(name: str):
+        job = begin(Folder(str(folder / name)), {}, ".jsonl", blocks_of(given, folder / "photos", FLY, 3))
+        actor = BlockActor(job.folder, job.suffix, work, ("shards", "chunks"), 1)
+        for n in range(len(job)):
+            actor({"number": [n], "start": [job.places[n]], "stop": [job.places[n + 1]]})
+        return found_in(job)
+
+    done, errors = many("whole")
+    assert not errors
+    assert assembled(given, done) == (one, count)
+    (folder / "photos" / "5.png").write_bytes(b"junk")
+    done, errors = many("broken")
+    left, fewer = assembled(given, done)
+    assert (fewer.people, len(errors)) == (3, 1)
+    assert "5.png" in errors[0]
+    assert [i["all_persons_labelled"] for i in left["images"]] == [True, True, False, True, True]
+    assert [a for a in left["annotations"] if a["image_id"] == 5] == [a for a in given["annotations"] if a["image_id"] == 5]

@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cluster status": ("manypose.cli.cluster:status", "say what such a job has done so far"),
     "cluster merge": ("manypose.cli.cluster:merge", "write such a job's results as result files, such as coco.json"),
     "cluster evaluate": ("manypose.evaluation.cluster:evaluate", "measure a model on a data set, on many machines"),
+    "cluster label": ("manypose.training.self_training_cluster:label", "annotate the people that a data set leaves out, on many machines"),
     "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),
     "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
     "serve": ("manypose.serve.command:serve", "serve photos and videos over HTTP, with a page that shows the people"),

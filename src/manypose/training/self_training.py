@@ -34,7 +34,7 @@ from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.training.new_annotations import Row, Rules, add_joints, box_rows, corners, new_people, usable
 
-__all__ = ["Labelled", "label", "labelled"]
+__all__ = ["Labelled", "assembled", "completed", "label", "labelled", "rules_of", "to_label", "with_photos"]
 
 
 @dataclass
@@ -45,6 +45,11 @@ class Labelled:
     people: int = 0
     regions: int = 0
     joints: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"in {self.photos} photos {self.people} people, {self.regions} regions without a loss, {self.joints} joints of annotated people"
+        )
 
 
 def label(
@@ -92,32 +97,40 @@ def label(
     Raises:
         FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
     """
+    rules, options = rules_of(model, min_score, ignore_score, joint_threshold, joints, flip, mixed, batch_size)
+    if out.resolve() == annotations.resolve():
+        raise ValueError(f"{out}: is the file that is read; give another for the new one")
+    given = load_json(annotations, ("images", "annotations", "categories"))
+    given = with_photos(given, images, annotations, photos)
+    teacher = load(model, weights=weights, device=device)
+    teacher.check(options, detector is not None)
+    done, count = labelled(given, images, teacher, detector, options, rules, quiet)
+    write_text(out, json.dumps(done, allow_nan=False))
+    if not quiet:
+        print(f"{out}: {count}")
+
+
+def rules_of(
+    model: str | None, min_score: float, ignore_score: float, joint_threshold: float, joints: int, flip: bool, mixed: bool, batch_size: int
+) -> tuple[Rules, PredictOptions]:
+    """The thresholds of `label` and how its teacher predicts.
+
+    Raises:
+        ValueError: thresholds make no sense.
+    """
     if not 0 <= ignore_score <= min_score or joints < 1:
         raise ValueError(
             "label needs 0 <= ignore score <= min score and joints >= 1, "
             f"got ignore score {ignore_score}, min score {min_score}, joints {joints}"
         )
-    if out.resolve() == annotations.resolve():
-        raise ValueError(f"{out}: is the file that is read; give another for the new one")
-    given = load_json(annotations, ("images", "annotations", "categories"))
-    given = _with_photos(given, images, annotations, photos)
-    teacher = load(model, weights=weights, device=device)
     # A person's score is no higher than the box's.
     options = changed(
         PredictOptions(), flip=flip, batch_size=batch_size, mixed=mixed, threshold=ignore_score, detector_threshold=ignore_score
     )
-    rules = Rules(min_score, ignore_score, joint_threshold, joints, Path(model or "default").stem)
-    teacher.check(options, detector is not None)
-    done, count = labelled(given, images, teacher, detector, options, rules, quiet)
-    write_text(out, json.dumps(done, allow_nan=False))
-    if not quiet:
-        print(
-            f"{out}: in {count.photos} photos {count.people} people, {count.regions} regions without a loss, "
-            f"{count.joints} joints of annotated people"
-        )
+    return Rules(min_score, ignore_score, joint_threshold, joints, Path(model or "default").stem), options
 
 
-def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
+def with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
     """The content of an annotation file without photos that are to be looked at and are not in the folder."""
     wanted = [image for image in given["images"] if image.get("all_persons_labelled") is False]
     missing = [image for image in wanted if not (images / str(image.get("file_name"))).is_file()]
@@ -138,29 +151,76 @@ def labelled(
     given: Mapping[str, Any], images: Path, teacher: Model, detector: Any, options: PredictOptions, rules: Rules, quiet: bool = True
 ) -> tuple[dict[str, Any], Labelled]:
     """The content of an annotation file with what a teacher adds; see `label`."""
+    todo, rows, missing = to_label(given, teacher.skeleton)
+    done: dict[Any, tuple[list[Row], int]] = {}
+    with tqdm(total=len(todo), desc="labelling", unit=" photos", disable=quiet or not sys.stderr.isatty()) as bar:
+        found = completed(todo, rows, images, teacher, detector, options, rules, missing)
+        for image, result in zip(todo, found, strict=True):
+            done[image["id"]] = result
+            bar.update()
+    return assembled(given, done)
+
+
+def to_label(given: Mapping[str, Any], skeleton: Skeleton) -> tuple[list[Row], Mapping[Any, list[Row]], Bool[np.ndarray, " k"]]:
+    """The photos where people may lack annotations, all annotations by photo, and the joints that no person of the file has.
+
+    Raises:
+        ValueError: there is no such photo, or the file's people have other joints.
+    """
     rows: dict[Any, list[Row]] = defaultdict(list)
     for row in given["annotations"]:
-        rows[row["image_id"]].append(dict(row))
+        rows[row["image_id"]].append(row)
     todo = [image for image in given["images"] if image.get("all_persons_labelled") is False]
     if not todo:
         raise ValueError('all people are annotated: no photo of the file has "all_persons_labelled": false')
-    missing = _never_annotated(given["annotations"], teacher.skeleton)
-    category = next((c["id"] for c in given["categories"] if c.get("name", "person") == "person"), 1)
+    return todo, rows, _never_annotated(given["annotations"], skeleton)
+
+
+def completed(
+    todo: Sequence[Row],
+    rows: Mapping[Any, list[Row]],
+    images: Path,
+    teacher: Model,
+    detector: Any,
+    options: PredictOptions,
+    rules: Rules,
+    missing: Bool[np.ndarray, " k"],
+) -> Iterator[tuple[list[Row], int]]:
+    """The annotations of each photo with those that a teacher adds, which have no id yet, and how many joints it adds to the others.
+
+    Args:
+        todo: the photos.
+        rows: the annotations of each photo, by its id.
+        images: folder of the photos.
+        teacher, detector, options, rules: as in `labelled`.
+        missing: joints that no person of the file has.
+    """
+    for image, found, again in zip(todo, *_looks(todo, rows, images, teacher, detector, options, missing), strict=True):
+        mine = [dict(row) for row in rows[image["id"]]]
+        joints = add_joints(mine, again, missing, rules)
+        new = list(new_people(*found, mine, (image["height"], image["width"]), rules))
+        yield mine + [{"image_id": image["id"], "labelled_by": rules.by, **row} for row in new], joints
+
+
+def assembled(given: Mapping[str, Any], done: Mapping[Any, tuple[list[Row], int]]) -> tuple[dict[str, Any], Labelled]:
+    """The content of an annotation file with the photos that are completed; new annotations get their ids here."""
     number = max((r["id"] for r in given["annotations"] if isinstance(r.get("id"), int)), default=0)
-    count = Labelled(photos=len(todo))
-    bar = tqdm(total=len(todo), desc="labelling", unit=" photos", disable=quiet or not sys.stderr.isatty())
-    with bar:
-        for image, found, again in zip(todo, *_looks(todo, rows, images, teacher, detector, options, missing), strict=True):
-            mine = rows[image["id"]]
-            count.joints += add_joints(mine, again, missing, rules)
-            for row in new_people(*found, mine, (image["height"], image["width"]), rules):
+    category = next((c["id"] for c in given["categories"] if c.get("name", "person") == "person"), 1)
+    count = Labelled(photos=len(done), joints=sum(joints for _, joints in done.values()))
+    before: dict[Any, list[Row]] = defaultdict(list)
+    for row in given["annotations"]:
+        before[row["image_id"]].append(row)
+    annotations: dict[Any, list[Row]] = dict(before)
+    for image in given["images"]:
+        if image["id"] in done:
+            mine, old = done[image["id"]][0], len(before[image["id"]])
+            for i, row in enumerate(mine[old:], old):
                 number += 1
-                mine.append({"id": number, "image_id": image["id"], "category_id": category, "labelled_by": rules.by, **row})
+                mine[i] = {"id": number, "category_id": category, **row}
                 count.people, count.regions = count.people + (not row["iscrowd"]), count.regions + row["iscrowd"]
-            bar.update()
-    ids = {image["id"] for image in todo}
-    listed = [{**i, "all_persons_labelled": True} if i["id"] in ids else i for i in given["images"]]
-    return {**given, "images": listed, "annotations": [r for i in given["images"] for r in rows[i["id"]]]}, count
+            annotations[image["id"]] = mine
+    listed = [{**i, "all_persons_labelled": True} if i["id"] in done else i for i in given["images"]]
+    return {**given, "images": listed, "annotations": [r for i in given["images"] for r in annotations.get(i["id"], [])]}, count
 
 
 def _never_annotated(annotations: Sequence[Row], skeleton: Skeleton) -> Bool[np.ndarray, " k"]:

@@ -202,9 +202,7 @@ def test_merged_results_are_those_of_predict(tmp_path):
     with pytest.raises(ValueError, match="3 of 3 blocks are not finished"):
         merge(job, tmp_path / "merged")
     jobs.do(job, jobs.actor(job))
-    predict_to(
-        sources, Model(Dots()), tmp_path / "plain", formats=("coco", "csv"), drawing=None, complain=lambda line: None
-    )
+    predict_to(sources, Model(Dots()), tmp_path / "plain", formats=("coco", "csv"), drawing=None, complain=lambda line: None)
     written, counts = merge(job, tmp_path / "merged", ("coco", "csv"))
     assert (tmp_path / "merged" / "coco.json").read_bytes() == (tmp_path / "plain" / "coco.json").read_bytes()
     assert (tmp_path / "merged" / "poses.csv").read_bytes() == (tmp_path / "plain" / "poses.csv").read_bytes()

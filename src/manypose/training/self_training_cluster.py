@@ -1,0 +1,157 @@
+"""Labels for self-training on many machines: workers complete the photos of an annotation file, and one process writes the new file."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from manypose.data.datasets.coco_json import load_json
+from manypose.inference.cluster.engine import Actors, do
+from manypose.inference.cluster.job import Block, Job, begin
+from manypose.inference.cluster.rows import Counts
+from manypose.inference.cluster.worker import Recipe
+from manypose.inference.model import Model
+from manypose.io.files import write_text
+from manypose.io.storage import Folder
+from manypose.training.new_annotations import Row, Rules
+from manypose.training.self_training import assembled, completed, rules_of, to_label, with_photos
+
+__all__ = ["LabelBlocks", "blocks_of", "found_in", "label"]
+
+SUFFIX = ".jsonl"
+
+
+def label(
+    *,
+    job: str,
+    images: Path,
+    annotations: Path,
+    out: Path,
+    model: str | None = None,
+    weights: str | None = None,
+    detector: str | None = None,
+    photos: Literal["all", "present"] = "all",
+    min_score: float = 0.15,
+    ignore_score: float = 0.1,
+    joint_threshold: float = 0.3,
+    joints: int = 5,
+    flip: bool = False,
+    mixed: bool = False,
+    batch_size: int = 8,
+    block_size: int = 256,
+    actors: Actors = Actors(),  # noqa: B008 - frozen
+    device: str = "cpu",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Annotate the people whom an annotation file leaves out with a model, on many machines (Ray), to train on them.
+
+    Args:
+        job: the folder of the job, a path or an address that all machines reach; the same command goes on where it was stopped.
+        images: folder of the photos, at a path that all machines have.
+        annotations: a file of COCO's format; only the machine that gives the command needs it.
+        out: the new file; must be another.
+        model: the teacher: a model's name or a .safetensors file; by default the one that comes with the package.
+        weights: a file for a named model.
+        detector: the person detector of a top-down teacher; by default the one that belongs to it.
+        photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
+        min_score: score from which a detected person is annotated; raising it adds fewer people.
+        ignore_score: score from which a fainter person becomes a region without a loss; raising it leaves more to be learnt as background.
+        joint_threshold: joints with a lower score are left out.
+        joints: number of joints that a person needs to be annotated.
+        flip: predict on the mirrored photo too and average.
+        mixed: half precision on the network.
+        batch_size: views that go through the network at once.
+        block_size: photos of a block, which is repeated where a worker dies.
+        actors: the workers.
+        device: auto, cpu or cuda.
+        overwrite: begin anew where the folder holds a job.
+        quiet: no progress bar, and nothing printed.
+
+    Raises:
+        FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
+        ImportError: the extra ``cluster`` is not installed.
+    """
+    rules, options = rules_of(model, min_score, ignore_score, joint_threshold, joints, flip, mixed, batch_size)
+    if out.resolve() == annotations.resolve():
+        raise ValueError(f"{out}: is the file that is read; give another for the new one")
+    if block_size < 1:
+        raise ValueError(f"a block has at least one photo, got block size {block_size}")
+    given = load_json(annotations, ("images", "annotations", "categories"))
+    given = with_photos(given, images, annotations, photos)
+    recipe = Recipe(model, weights, detector, options=options, suffix=SUFFIX, device=device)
+    skeleton = recipe.loaded().skeleton
+    settings = {"recipe": asdict(recipe), "rules": asdict(rules), "annotations": str(annotations), "blocks": block_size}
+    planned = begin(Folder(job), settings, SUFFIX, blocks_of(given, images.absolute(), skeleton, block_size), overwrite)
+    do(planned, partial(_worker, recipe, rules), actors, quiet)
+    done, errors = found_in(planned)
+    content, count = assembled(given, done)
+    write_text(out, json.dumps(content, allow_nan=False))
+    if not quiet:
+        print(
+            f"{out}: {count}" + (f"; {len(errors)} photos could not be read and stay as they were, such as {errors[0]}" if errors else "")
+        )
+
+
+def _worker(recipe: Recipe, rules: Rules) -> "LabelBlocks":
+    return LabelBlocks(recipe.loaded(), recipe, rules)
+
+
+def blocks_of(given: dict[str, Any], images: Path, skeleton: Any, size: int) -> Iterator[Block]:
+    """The photos to label with their annotations, so that no worker reads the whole file."""
+    todo, rows, missing = to_label(given, skeleton)
+    for first in range(0, len(todo), size):
+        some = todo[first : first + size]
+        mine = [row for image in some for row in rows.get(image["id"], ())]
+        yield {"kind": "label", "folder": str(images), "images": some, "annotations": mine, "missing": missing.tolist()}
+
+
+class LabelBlocks:
+    """A worker: from a block of photos with annotations to a line of JSON for each photo."""
+
+    def __init__(self, teacher: Model, recipe: Recipe, rules: Rules) -> None:
+        self.teacher, self.rules = teacher, rules
+        self.options, self.detector = recipe.options, teacher.finder(recipe.detector)
+
+    def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
+        """The lines of a block; a photo that cannot be read is a line with an error, and keeps its annotations."""
+        del refused, tell
+        try:
+            lines = list(self._lines(block, block["images"]))
+        except (OSError, ValueError):  # one of them: photo by photo
+            lines = []
+            for image in block["images"]:
+                try:
+                    lines += self._lines(block, [image])
+                except (OSError, ValueError) as e:
+                    lines.append({"image_id": image["id"], "error": str(e)})
+        people = sum(row.get("labelled_by") == self.rules.by for line in lines for row in line.get("annotations", ()))
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+        return text.encode(), Counts(len(lines), sum("error" in line for line in lines), people)
+
+    def _lines(self, block: Block, images: Sequence[Row]) -> Iterator[dict[str, Any]]:
+        rows: dict[Any, list[Row]] = defaultdict(list)
+        for row in block["annotations"]:
+            rows[row["image_id"]].append(row)
+        missing = np.array(block["missing"], bool)
+        found = completed(images, rows, Path(block["folder"]), self.teacher, self.detector, self.options, self.rules, missing)
+        for image, (mine, joints) in zip(images, found, strict=True):
+            yield {"image_id": image["id"], "annotations": mine, "joints": joints}
+
+
+def found_in(job: Job) -> tuple[dict[Any, tuple[list[Row], int]], list[str]]:
+    """The photos that were completed, and the errors of the others."""
+    done: dict[Any, tuple[list[Row], int]] = {}
+    errors: list[str] = []
+    for number in job.finished():
+        for line in map(json.loads, job.folder.read(job.shard(number)).splitlines()):
+            if "error" in line:
+                errors.append(line["error"])
+            else:
+                done[line["image_id"]] = line["annotations"], line["joints"]
+    return done, errors
