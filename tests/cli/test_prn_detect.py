@@ -18,7 +18,7 @@ def annotated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     shutil.copy(REPOSITORY / "docs" / "example.jpg", folder / "000000000001.jpg")
     photo = read(folder / "000000000001.jpg")
-    poses = load("multiposenet-medium", device="cpu").predict(photo, threshold=0.02)
+    poses = load("multiposenet-mobile", device="cpu").predict(photo, threshold=0.02)
     keypoints = np.concatenate([poses.keypoints, 2 * (poses.keypoint_scores[..., None] > 0.2)], 2)
     boxes = np.concatenate([poses.boxes[:, :2], poses.boxes[:, 2:] - poses.boxes[:, :2]], 1)
     n, (h, w) = len(poses), photo.shape[:2]
@@ -31,7 +31,7 @@ def annotated(tmp_path_factory):
 
 def test_what_a_model_finds_is_matched_with_the_people_it_found(annotated, tmp_path):
     out = detect(
-        "multiposenet-medium", annotated, annotated / "people.npz", tmp_path / "found.npz", threshold=0.2, box_threshold=0.02, device="cpu"
+        "multiposenet-mobile", annotated, annotated / "people.npz", tmp_path / "found.npz", threshold=0.2, box_threshold=0.02, device="cpu"
     )
     truth, found = read_people(annotated / "people.npz"), read_people(out)
     assert len(found.image_ids) == 1  # the photo that is there
@@ -48,5 +48,5 @@ def test_what_cannot_be_used_is_one_clear_error(annotated, tmp_path):
     with pytest.raises(ValueError, match="mspn-small: is no MultiPoseNet"):
         detect("mspn-small", annotated, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     with pytest.raises(FileNotFoundError, match=r"has none of the photos of .*people\.npz, such as 0000"):
-        detect("multiposenet-medium", tmp_path, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
+        detect("multiposenet-mobile", tmp_path, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     assert not (tmp_path / "found.npz").exists()

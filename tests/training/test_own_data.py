@@ -72,7 +72,7 @@ def test_print_config_shows_all_defaults(busts, capsys):
 
 
 def test_a_bottom_up_model_sees_whole_photos(busts, capsys):
-    assert main(["train", "--data", str(busts / "busts.yaml"), "--model", "multiposenet-medium", "--print-config"]) == 0
+    assert main(["train", "--data", str(busts / "busts.yaml"), "--model", "multiposenet-mobile", "--print-config"]) == 0
     loaded = yaml.safe_load(capsys.readouterr().out)["data"]["init_args"]
     assert loaded["sources"][0]["dataset"]["class_path"].endswith("custom")
     assert loaded["augment"]["class_path"].endswith("Augment")

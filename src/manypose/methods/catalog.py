@@ -88,13 +88,13 @@ MODELS: dict[str, ModelSpec] = {
             "hidden": True,
         },
         "MSPN, 2 light stages, top-down, 128 x 96 px a person",
-        detector="multiposenet-medium@256",
+        detector="nanodet-fast",
     ),
     "mspn-medium": ModelSpec(
         "manypose.methods.mspn:MSPN",
         {"stages": 2, "trunk": "light", "width": 128, "extend": [1.25, 1.25], "peak": 12.0, "hardest": None, "hidden": True},
         "MSPN, 2 stages of middle weight, top-down, 256 x 192 px a person",
-        detector="multiposenet-medium",
+        detector="nanodet",
     ),
     "mspn-mobile": ModelSpec(
         "manypose.methods.mspn.mobile:MobileMSPN",
@@ -185,7 +185,7 @@ MODELS: dict[str, ModelSpec] = {
         "manypose.methods.multiposenet:MultiPoseNet",
         {
             "trunk": "movenet",
-            "size": 448,
+            "size": 384,
             "width": 64,
             "features": 32,
             "smooth": 64,
@@ -195,7 +195,7 @@ MODELS: dict[str, ModelSpec] = {
             "prn": {"kind": "AttentionPRN"},
             "grouping": {"threshold": 0.3},
         },
-        "MultiPoseNet on MoveNet's trunk, bottom-up, 448 px",
+        "MultiPoseNet on MoveNet's trunk, bottom-up, 384 px",
     ),
     "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
     "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
