@@ -155,7 +155,7 @@ def test_a_model_with_a_detector_of_its_own_needs_no_boxes(monkeypatch):
     assert np.abs(model.predict(photo()).keypoints[0] - JOINTS).max() < 1.5
     assert len(model.predict(photo(), boxes=[[0, 0, 9, 9]])) == 0  # the user's boxes come first: nobody is there
     assert len(model.predict(photo(), detector=lambda photos: [np.zeros((0, 5)) for _ in photos])) == 0
-    with pytest.raises(ValueError, match="needs their boxes"):
+    with pytest.raises(ValueError, match="give the boxes"):
         Model(BoxDots()).predict(photo())
 
 
