@@ -30,8 +30,9 @@ def test_what_is_installed(capsys: pytest.CaptureFixture):
     assert said["manypose"].startswith(__version__)
     assert said["torch"] == torch.__version__
     assert said["[train]"] == said["[eval]"] == "installed"  # the tests need them
-    assert "works" in said["self-test"]
-    assert files.DEFAULT in said["self-test"]
+    for test in ("self-test", "graph-test"):
+        assert "works" in said[test]
+        assert files.DEFAULT in said[test]
 
 
 def test_a_missing_extra_is_named_with_its_cure(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
@@ -41,11 +42,11 @@ def test_a_missing_extra_is_named_with_its_cure(capsys: pytest.CaptureFixture, m
 
 
 def test_without_bundled_weights_the_network_is_tried_untrained(capsys: pytest.CaptureFixture, monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(files, "BUNDLED", tmp_path)
+    monkeypatch.setattr(doctor, "BUNDLED", tmp_path)
     assert run("doctor", "--device", "cpu") == 0
     said = capsys.readouterr().out
     assert "none come with this package" in said
-    assert "untrained on cpu: works" in said
+    assert "untrained on cpu by torch: works" in said
 
 
 def test_a_broken_model_fails(capsys: pytest.CaptureFixture, monkeypatch, tmp_path: Path):
@@ -60,7 +61,7 @@ def test_a_broken_model_fails(capsys: pytest.CaptureFixture, monkeypatch, tmp_pa
 def test_every_extra_is_checked():
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    checked = {name for name in project["optional-dependencies"] if name not in ("all", "dev", "demo")}
+    checked = {name for name in project["optional-dependencies"] if name not in ("all", "dev")}
     assert checked == set(doctor.EXTRAS)
     for extra, modules in doctor.EXTRAS.items():
         named = " ".join(project["optional-dependencies"][extra]).replace("-", "_")

@@ -1,15 +1,20 @@
 """Graphs give what PyTorch gives, at three photo sizes and batches of one and three; what cannot be exported is one clear error."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from manypose.export.onnx import Graph, export, read_about
+from manypose.export.onnx import Graph, export
 from manypose.methods.catalog import build
 from manypose.methods.method import TopDownMethod
+from manypose.weights.files import BUNDLED
+from manypose.weights.files import load as load_method
+from manypose.weights.graphs import read_about
 
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -86,3 +91,34 @@ def test_other_suffixes_and_missing_descriptions_are_one_error(tmp_path: Path):
     (tmp_path / "model.json").write_text("[]")
     with pytest.raises(ValueError, match="export the model anew"):
         read_about(tmp_path / "model.onnx")
+
+
+def outside(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors that a graph takes from a weights file: name, offset, length and shape."""
+    tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+    found = {t.name: ({e.key: e.value for e in t.external_data}, t.dims) for t in tensors if t.external_data}
+    return {name: (int(where["offset"]), int(where["length"]), *dims) for name, (where, dims) in found.items()}
+
+
+@pytest.mark.parametrize("name", ["mspn-mobile-fast", "nanodet-fast"])
+def test_the_graphs_of_the_package_are_what_export_writes(name: str, tmp_path: Path):
+    """`manypose export NAME --out src/manypose/weights/bundled/NAME.onnx --link …/WEIGHTS.safetensors` writes them anew."""
+    weights, stored = BUNDLED / f"{name.removesuffix('-fast')}.safetensors", BUNDLED / f"{name}.onnx"
+    shutil.copy(weights, tmp_path)
+    method = load_method(name, device="cpu")
+    fresh = export(method, tmp_path / stored.name, name=name, link=tmp_path / weights.name)
+    assert read_about(fresh) == read_about(stored)
+    assert outside(fresh) == outside(stored)
+    assert fresh.stat().st_size < 200_000
+    images = photos(2, sizes(method)[0])
+    a, b = (ort.InferenceSession(str(p)).run(None, {"images": images})[0] for p in (fresh, stored))
+    assert np.abs(a - b).max() < 1e-4
+
+
+def test_a_graph_refers_to_weights_beside_it_alone(tmp_path: Path):
+    with pytest.raises(ValueError, match="in its own folder"):
+        export(made("mspn-small"), tmp_path / "model.onnx", link=BUNDLED / "mspn-small.safetensors")
+    shutil.copy(BUNDLED / "mspn-small.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="another one than the method's"):
+        export(made("mspn-small"), tmp_path / "model.onnx", link=tmp_path / "mspn-small.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["mspn-small.safetensors"]

@@ -151,7 +151,7 @@ def test_the_command_line_takes_a_detector(untrained, tmp_path, capsys, monkeypa
 
 def test_a_model_with_a_detector_of_its_own_needs_no_boxes(monkeypatch):
     model = Model(BoxDots(), "finder")
-    monkeypatch.setattr(sys.modules["manypose.inference.model"], "_found", lambda name, device: whole if name == "finder" else None)
+    monkeypatch.setattr(sys.modules["manypose.inference.model"], "_found", lambda name, *_: whole if name == "finder" else None)
     assert np.abs(model.predict(photo()).keypoints[0] - JOINTS).max() < 1.5
     assert len(model.predict(photo(), boxes=[[0, 0, 9, 9]])) == 0  # the user's boxes come first: nobody is there
     assert len(model.predict(photo(), detector=lambda photos: [np.zeros((0, 5)) for _ in photos])) == 0

@@ -166,9 +166,18 @@ def test_published_sizes(model):
     assert sorted(s[2:] for s in model.method.seen[-3:]) == [(256, 384), (512, 768), (1024, 1536)]
 
 
-def test_mixed_precision_stays_close(model):
+def test_mixed_precision_stays_close(model, monkeypatch):
     photo, joints = example()
+    monkeypatch.setattr("manypose.nn.device.bf16_is_faster", lambda device: True)
     assert off(model.predict(photo, mixed=True), joints) < 0.8
+
+
+def test_mixed_precision_is_refused_where_it_is_slower(model, monkeypatch):
+    monkeypatch.setattr("manypose.nn.device.bf16_is_faster", lambda device: False)
+    with pytest.raises(ValueError, match="several times slower on this CPU"):
+        model.predict(example()[0], mixed=True)
+    with pytest.raises(ValueError, match="--runtime torch"):
+        manypose.load(device="cpu").predict(example()[0], mixed=True)
 
 
 # ── what comes out ──

@@ -11,7 +11,7 @@ from dots import BoxDots, Dots, photo_of
 import manypose
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
-from manypose.inference.photos import PhotoInput, read_ahead
+from manypose.inference.photos import AHEAD, PhotoInput, by_a_thread, read_ahead
 from manypose.inference.pipeline import detect, pose
 from manypose.io import photos as media
 
@@ -83,7 +83,7 @@ def test_a_stream_gives_results_within_three_batches(pattern, track):
     boxes = (PATTERNS[pattern](i) for i in range(120))
     late = [read - i - 1 for i, _ in enumerate(Model(BoxDots()).predict(frames(), boxes=boxes, track=track, batch_size=4))]
     assert len(late) == 120
-    assert max(late) <= 3 * 4
+    assert max(late) <= 3 * 4 + AHEAD
 
 
 def test_a_stream_of_changing_sizes_with_a_detector_is_bounded_too():
@@ -97,7 +97,7 @@ def test_a_stream_of_changing_sizes_with_a_detector_is_bounded_too():
 
     model = Model(BoxDots())
     late = [read - i - 1 for i, _ in enumerate(model.predict(frames(), detector=Model(Dots()), batch_size=4))]
-    assert max(late) <= 3 * 4
+    assert max(late) <= 3 * 4 + AHEAD
 
 
 @pytest.mark.parametrize("pattern", ["only in the first", "nobody", "every 50th"])
@@ -124,3 +124,26 @@ def test_the_two_steps_carry_the_photo_along():
     results = list(pose(BoxDots(), found, options))
     assert [r.item.pixels is f.pixels for r, f in zip(results, found, strict=True)] == [True] * 5
     assert all(np.abs(r.poses.keypoints[0] - JOINTS).max() < 1.5 for r in results if r.poses is not None)
+
+
+def test_a_step_runs_ahead_in_order_and_passes_its_failure_on():
+    made = []
+
+    def items():
+        for i in range(5):
+            made.append(i)
+            yield i
+        raise ValueError("no more")
+
+    for depth in (0, 1, 3, 9):
+        made.clear()
+        stream = by_a_thread(items(), depth)
+        for i in range(5):
+            assert next(stream) == i
+            assert len(made) <= i + 1 + depth
+        with pytest.raises(ValueError, match="no more"):
+            next(stream)
+    assert list(by_a_thread([], 3)) == []
+    stopped = by_a_thread(items(), 2)
+    assert next(stopped) == 0
+    stopped.close()  # no thread is left waiting

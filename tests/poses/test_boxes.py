@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torchvision.ops import nms
 
-from manypose.poses.boxes import match_boxes, read_boxes
+from manypose.poses.boxes import box_nms, match_boxes, read_boxes
 
 ONE, TWO = [[0, 0, 1, 1]], [[0, 0, 2, 2]]
 CAMERAS = [Path("photos/cam1/000001.jpg"), Path("photos/cam2/000001.jpg")]
@@ -45,3 +48,14 @@ def test_what_is_no_boxes_file_is_said(tmp_path: Path, rows: object):
     (tmp_path / "b.json").write_text(json.dumps(rows))
     with pytest.raises(ValueError, match=r"b\.json: not a boxes file"):
         read_boxes(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suppression_is_torchvisions(seed: int):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 60, (40, 2))
+    boxes = np.column_stack([corners, corners + rng.uniform(5, 50, (40, 2)), rng.permutation(40) / 40]).astype(np.float32)
+    for overlap in (0.1, 0.5, 0.9):
+        rows = torch.from_numpy(boxes)
+        assert box_nms(boxes, overlap).tolist() == nms(rows[:, :4], rows[:, 4], overlap).tolist()
+    assert box_nms(boxes[:0], 0.5).tolist() == []

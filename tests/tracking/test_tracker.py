@@ -224,6 +224,25 @@ def test_looking_again_ends_with_the_gap_and_leaves_the_detected_alone():
     assert out.ids.tolist() == [2]
 
 
+@pytest.mark.parametrize("finder", ["function", "method"])
+def test_between_the_detectors_frames_people_are_followed(finder: str):
+    joints = np.array([[40.0, 60.0], [110.0, 70.0], [75.0, 25.0]])
+    frames = [photo_of((120, 260), joints + np.array([4 * i, 0])) for i in range(9)]
+    asked, dots = [], Dots()
+
+    def boxes_of(photos):
+        asked.extend(photos)
+        return [p.boxes for p in Model(dots).predict(list(photos))]
+
+    detector = boxes_of if finder == "function" else Model(dots)
+    tracker = Tracker(replace(STILL, detect_every=4), LOOK)
+    found = Model(BoxDots()).predict(frames, detector=detector, track=tracker, detector_threshold=0.0, threshold=0.0)
+    assert sum(shape[0] for shape in dots.seen) == 3  # the detector saw frames 0, 4 and 8
+    assert finder == "method" or [any((a == f).all() for a in asked) for f in frames] == [i % 4 == 0 for i in range(9)]
+    assert [p.ids.tolist() for p in found] == [[1]] * 9
+    assert max(np.abs(p.keypoints[0] - joints - np.array([4 * i, 0])).max() for i, p in enumerate(found)) < 1.5
+
+
 # ── use ──
 
 
@@ -249,9 +268,13 @@ def test_bad_use(untyped):
         {"min_new_score": np.nan},
         {"nms": 2},
         {"box_margin": -1},
+        {"detect_every": 0},
+        {"detect_every": 32},
     ):
         with pytest.raises(ValueError, match=rf"{next(iter(options))}.*got"):
             TrackOptions(**options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="detect_every needs a top-down model"):
+        Tracker(TrackOptions(detect_every=2))
     with pytest.raises(ValueError, match="needs the frame's pixels"):
         Tracker().update(people((0, 0)))
     with pytest.raises(ValueError, match="looks at whole photos"):

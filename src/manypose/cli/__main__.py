@@ -25,6 +25,7 @@ from manypose.cli.arguments import CONFIG_OPTIONS, arguments, configured, hint, 
 from manypose.cli.help import page
 from manypose.cli.own_data import SHORTHANDS, expanded
 from manypose.cli.signature import Parameter, Verb, read_verb
+from manypose.io.extras import missing_extra
 
 __all__ = ["VERBS", "main"]
 
@@ -44,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("manypose.cli.models:models", "list the models, their size, cost and figures"),
     "bench decode": ("manypose.cli.bench:decode", "measure how long grouping takes, by the number of people"),
     "bench network": ("manypose.cli.bench:network", "measure how long a network takes, by the size of its input"),
+    "bench pipeline": ("manypose.cli.bench_pipeline:pipeline", "measure prediction from a photo's file to its people, by step"),
     "bench train": ("manypose.cli.bench:train", "measure how long a training step takes"),
     "prn train": ("manypose.training.prn:train", "train a Pose Residual Network on annotations alone"),
     "prn detect": ("manypose.cli.prn_detect:detect", "write a MultiPoseNet's detections on annotated photos, for prn train"),
@@ -171,6 +173,8 @@ def _failed(error: Exception) -> int:
     expected = (ValueError, OSError, ImportError, ArithmeticError, MemoryError)
     if isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, ImportError) and missing_extra(error):
+        said = missing_extra(error)
     elif type(error).__name__ == "OutOfMemoryError":
         said = "the device's memory is too small; give a smaller --batch-size or --device cpu"
     elif usage or isinstance(error, expected):

@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from manypose.methods.catalog import build
-from manypose.nn.device import choose_device
-from manypose.weights import files as weights
+from manypose.inference.model import load
+from manypose.io.extras import TORCH, torch_installed
+from manypose.weights.names import BUNDLED, DEFAULT
 
 __all__ = ["EXTRAS", "READERS", "data", "doctor"]
 
 EXTRAS = {
+    "torch": TORCH,
     "train": ("accelerate", "tensorboard", "pycocotools"),
     "eval": ("faster_coco_eval", "matplotlib", "jinja2"),
     "video": ("av",),
-    "export": ("onnx", "onnxscript", "onnxruntime"),
+    "export": ("onnx", "onnxscript"),
+    "openvino": ("openvino",),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "docs": ("material", "mkdocstrings"),
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),
@@ -51,18 +53,21 @@ def doctor(*, device: str = "auto") -> int:
     """
     print(f"manypose     {version('manypose')}, {Path(__file__).parent}")
     print(f"Python       {platform.python_version()}, {platform.platform()}")
-    print(f"torch        {torch.__version__}")
-    for package in ("torchvision", "timm", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
+    for package in ("torch", "torchvision", "timm", "onnxruntime", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
         print(f"{package.removesuffix('-python-headless'):<12} {_version(package)}")
-    gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-    print(f"GPUs         {gpus or 'none that PyTorch sees'}")
+    if torch_installed():
+        import torch
+
+        gpus = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        print(f"GPUs         {gpus or 'none that PyTorch sees'}")
     for extra, modules in EXTRAS.items():
         missing = [m for m in modules if find_spec(m) is None]
         cure = f"{', '.join(missing)} missing: pip install 'manypose[{extra}]'"
         print(f"{f'[{extra}]':<12} {cure if missing else 'installed'}")
-    bundled = sorted(p.stem for p in weights.BUNDLED.glob("*.safetensors"))
+    bundled = sorted(p.stem for p in BUNDLED.glob("*.safetensors"))
     print(f"weights      {', '.join(bundled) or 'none come with this package'}")
-    print(f"self-test    {_self_test(device)}")
+    print(f"graph-test   {_graph_test()}")
+    print(f"self-test    {_self_test(device) if torch_installed() else 'left out: without PyTorch the graph is what predicts'}")
     return 0
 
 
@@ -73,20 +78,37 @@ def _version(package: str) -> str:
         return "missing"
 
 
+def _picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+
+
+def _graph_test() -> str:
+    """The default model's people of a picture, as prediction without PyTorch gets them; an error passes through."""
+    model, began = load(runtime="onnx", device="cpu"), time.perf_counter()
+    if not np.isfinite(model.predict(_picture(), boxes=[[0, 0, 255, 255]], threshold=0.0).keypoints).all():
+        raise ValueError("graph-test: the outputs are not finite; reinstall onnxruntime")
+    return f"{DEFAULT} on cpu by onnxruntime: works, {1000 * (time.perf_counter() - began):.0f} ms"
+
+
 def _self_test(device: str) -> str:
-    """Maps and people of a picture, as prediction gets them; an error passes through."""
+    """Maps and people of a picture by PyTorch; an error passes through."""
+    import torch
+
+    from manypose.methods.catalog import build
+    from manypose.nn.device import choose_device
+    from manypose.weights.files import load as load_method
+
     target = choose_device(device)
-    bundled = (weights.BUNDLED / f"{weights.DEFAULT}.safetensors").is_file()
-    method: Any = weights.load(device=device) if bundled else build(weights.DEFAULT).to(target).eval()  # type: ignore[attr-defined]
-    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    bundled = (BUNDLED / f"{DEFAULT}.safetensors").is_file()
+    method: Any = load_method(device=device) if bundled else build(DEFAULT).to(target).eval()  # type: ignore[attr-defined]
     began = time.perf_counter()
     with torch.inference_mode():
-        outputs = method.readout(method.network(method.prepare(torch.from_numpy(picture).to(target))))
+        outputs = method.readout(method.network(method.prepare(torch.from_numpy(_picture()[None]).to(target))))
         poses = method.decode(outputs, (256, 256))[0]
     if not all(o.isfinite().all() for o in outputs.values()) or not np.isfinite(poses.keypoints).all():
         raise ValueError(f"self-test: the network's outputs on {target} are not finite; try --device cpu, or reinstall PyTorch")
     state = "" if bundled else ", untrained"
-    return f"{weights.DEFAULT}{state} on {target}: works, {1000 * (time.perf_counter() - began):.0f} ms"
+    return f"{DEFAULT}{state} on {target} by torch: works, {1000 * (time.perf_counter() - began):.0f} ms"
 
 
 def data(

@@ -13,6 +13,7 @@ def export(
     weights: Path | None = None,
     precision: Literal["float32", "float16", "int8"] = "float32",
     calibration: list[str] | None = None,
+    link: Path | None = None,
 ) -> None:
     """Write a model's network as an ONNX file, with a JSON file beside it that says how to use it.
 
@@ -22,6 +23,7 @@ def export(
         weights: a file for a named model: .safetensors, or a published .pth.
         precision: float16 halves the file; int8 quarters it and needs photos to calibrate on.
         calibration: for int8, photos or folders on which the ranges of activations are measured; 32 photos are enough.
+        link: the model's .safetensors file in the folder of the graph, which then refers to its tensors in place of storing them again.
     """
     from manypose.export.calibration import batches
     from manypose.export.onnx import export as write
@@ -29,5 +31,5 @@ def export(
 
     method = load(model, weights=weights, device="cpu")
     photos = batches(method, calibration) if calibration else ()
-    path = write(method, out, name=model, precision=precision, calibration=photos)
+    path = write(method, out, name=model, precision=precision, calibration=photos, link=link)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.with_suffix('.json').name}")

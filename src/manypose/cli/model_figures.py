@@ -11,7 +11,7 @@ from manypose.cli.models import FIGURES, Line
 from manypose.io.files import write_json
 from manypose.methods.catalog import MODELS, build
 from manypose.methods.method import TopDownMethod, module_of
-from manypose.weights.files import CHOICES
+from manypose.weights.names import CHOICES
 
 __all__ = ["count", "multiply_adds"]
 

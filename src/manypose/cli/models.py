@@ -10,6 +10,7 @@ from pathlib import Path
 
 from manypose.io.files import write_json
 from manypose.io.safetensors import read_about
+from manypose.weights.names import BUNDLED
 
 __all__ = ["COUNTING", "FIGURES", "Line", "models", "table", "text"]
 
@@ -22,7 +23,6 @@ COUNTING = (
 FIGURES = Path(__file__).with_name("model_figures.json")
 """The stored counts, one `Line` a model."""
 
-_BUNDLED = Path(__file__).parents[1] / "weights" / "bundled"
 _WIDTH = 100
 
 
@@ -60,7 +60,7 @@ class Line:
 def table() -> list[Line]:
     """All models."""
     stored = [Line(**{**row, "crop": row["crop"] and tuple(row["crop"])}) for row in json_reader.loads(FIGURES.read_text(encoding="utf-8"))]
-    return [_with_weights(line, _BUNDLED / f"{line.weights or line.name}.safetensors") for line in stored]
+    return [_with_weights(line, BUNDLED / f"{line.weights or line.name}.safetensors") for line in stored]
 
 
 def _with_weights(line: Line, weights: Path) -> Line:

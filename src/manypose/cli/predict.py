@@ -11,6 +11,7 @@ from manypose.cli.extras import Window
 from manypose.cli.moving import local
 from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, counted, known_by, predict_to
 from manypose.inference.detectors import find_detector
+from manypose.inference.loading import RuntimeName
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions
 from manypose.io.sources import example_photo
@@ -46,13 +47,14 @@ def predict(
     save_crops: bool = False,
     show: bool = False,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
 ) -> int:
     """Find the people in photos and videos; write drawn pictures and result files.
 
     Args:
         sources: photos, videos, folders, or patterns such as 'photos/*.jpg'; addresses of photos (http) or streams (rtsp); - for standard
             input; the number of a camera, such as 0. Ctrl-C ends a camera or stream.
-        example: look at the photo of an astronaut that scikit-image brings (extra 'demo').
+        example: look at the photo of an astronaut that comes with manypose.
         model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
         weights: a file for a named model: .safetensors, or a published .pth.
         out: the folder to write to; it is made where needed.
@@ -76,6 +78,7 @@ def predict(
         save_crops: write a picture of each person into the folder crops.
         show: show each drawn picture in a window.
         device: auto, cpu, cuda or cuda:N.
+        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
 
     Returns:
         1 where a source could not be used, else 0.
@@ -83,18 +86,19 @@ def predict(
     if not track and (redetector is not None or redetector_weights is not None):
         raise ValueError("a redetector is for tracking: ask for it (--track)")
     if not sources and not example:
-        raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with scikit-image")
+        raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with manypose")
     if detector is None and detector_weights is not None:
         raise ValueError("detector_weights are for a detector: name it (--detector NAME)")
 
     def tracker(of: Model) -> Callable[[], Tracker]:
-        second = None if redetector is None else load(redetector, weights=redetector_weights, device=device)
+        second = None if redetector is None else load(redetector, weights=redetector_weights, device=device, runtime=runtime)
         of.tracker(tracking, second)  # what is wrong with it is said once, not for each video
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {
         "model": known_by(model), "weights": known_by(weights),
         "detector": known_by(detector), "detector weights": known_by(detector_weights),
+        "runtime": runtime,
         "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
         "fps": fps,
     }  # fmt: skip
@@ -103,12 +107,12 @@ def predict(
     with local([*sources, *([str(example_photo())] if example else [])], fps) as found:
         outcome = predict_to(
             found,
-            lambda: load(model, weights=weights, device=device),
+            lambda: load(model, weights=weights, device=device, runtime=runtime),
             out,
             formats=format or ("coco",),
             options=options,
             boxes=boxes,
-            finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device),
+            finder=None if detector is None else lambda: find_detector(detector, weights=detector_weights, device=device, runtime=runtime),
             tracker=tracker if track else None,
             drawing=None if no_pictures else Drawing(draw_boxes, options.joint_threshold or 0.1, colour_by, draw_scores),
             part=part,

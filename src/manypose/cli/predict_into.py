@@ -116,10 +116,11 @@ def predict_to(
         "crops": crops,
         "track": tracker is not None,
     }  # fmt: skip
-    loaded = model if isinstance(model, Model) else None
-    if not out.exists():  # a model that cannot be loaded leaves no folder
+    loaded, detector = model if isinstance(model, Model) else None, None
+    if not out.exists():  # a model or detector that cannot be loaded leaves no folder
         loaded = model if isinstance(model, Model) else model()
         loaded.check(options, known is not None or finder is not None)
+        detector = None if finder is None else finder()
     progress = begin(out, formats, plan, settings, overwrite)
     outcome.resumed = len(progress.done)
     for finished in progress.done.values():
@@ -130,7 +131,8 @@ def predict_to(
         if todo:
             loaded = loaded or (model if isinstance(model, Model) else model())
             loaded.check(options, known is not None or finder is not None)
-            detector = None if known is not None else finder() if finder is not None else loaded.finder()
+            if known is None:
+                detector = detector or (loaded.finder() if finder is None else finder())
             run = _Run(
                 out, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail, crops, show
             )
@@ -271,8 +273,10 @@ class _Run:
         items = read_ahead(items, self.options.batch_size)
         still = look_ahead is None and tracker is None
         options = replace(self.options, turned=self.options.turned and still)
-        results = find_people(self.model.method, self.detector, items, options, look_ahead)
-        for result in results if tracker is None else tracked(results, tracker(), self.options):
+        follower = None if tracker is None else tracker()
+        every = 1 if follower is None else follower.options.detect_every
+        results = find_people(self.model.method, self.detector, items, options, look_ahead, every)
+        for result in results if follower is None else tracked(results, follower, self.options):
             self.outcome.skipped.update(result.skipped)
             yield result
 

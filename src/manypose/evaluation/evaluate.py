@@ -19,8 +19,10 @@ from manypose.evaluation.metrics.segmentation import person_iou
 from manypose.evaluation.predicted import Predicted, boxes_of_photos, part, predicted, together
 from manypose.evaluation.processes import from_first, gathered, processes
 from manypose.inference.detectors import find_detector
+from manypose.inference.loading import RuntimeName
 from manypose.inference.model import Model, load
 from manypose.inference.options import EVALUATION, PredictOptions, changed
+from manypose.inference.running import runner
 from manypose.io.files import write_json, write_text
 from manypose.io.printable import printable
 from manypose.poses.boxes import skipped_text
@@ -83,6 +85,7 @@ def evaluate(
     detector_weights: Path | None = None,
     options: PredictOptions = EVALUATION,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
     box_ap: bool = False,
     mask_iou: bool = False,
     analyze: bool = False,
@@ -114,6 +117,7 @@ def evaluate(
         detector_weights: the detector's weights, where they are not to be fetched.
         options: how to predict; evaluation's preset leaves out fewer people than prediction, since AP wants faint ones too.
         device: auto, cpu, cuda or cuda:N.
+        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
         box_ap: measure the people's boxes too.
         mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets of COCO's
             format with outlines, and models that give masks).
@@ -141,7 +145,7 @@ def evaluate(
         raise ValueError("mask_iou is for models: a result file of keypoints has no masks")
     if report is not None and not analyze:
         raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
-    one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device)
+    one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device, runtime=runtime)
     alone = one is not None and one.needs_boxes
     options = changed(options, **changes) if changes else options
     request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area)
@@ -154,7 +158,7 @@ def evaluate(
         how = f"results of {results.name} as they are ({score.results} people)"
         return _finish(chosen, score, how, json, report, quiet)
     setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow)
-    finder = None if not setup.detector else find_detector(setup.detector, weights=detector_weights, device=device)
+    finder = None if not setup.detector else find_detector(setup.detector, weights=detector_weights, device=device, runtime=runtime)
     with processes() as (rank, number):
         mine = predicted(
             one, part(chosen.shots, rank, number), options, boxes=setup.given, detector=finder, tracking=setup.tracking, box_ap=box_ap,
@@ -263,7 +267,7 @@ def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tr
     if model.needs_boxes:
         where = "annotated boxes" if boxes == "annotated" else f"boxes of {(boxes or '').rpartition('/')[2]}"
     else:
-        where = f"whole photos, no boxes, short side {options.size or model.method.size}"
+        where = f"whole photos, no boxes, short side {options.size or runner(model.method).size}"
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
     precision = ", half precision" if options.mixed else ""

@@ -18,8 +18,8 @@ from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, read_ahead, with_boxes
 from manypose.inference.pipeline import Detector, detect, tracked
+from manypose.inference.running import AnyModel, runner
 from manypose.inference.turned import find_people
-from manypose.methods.method import Method, PersonDetector
 from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 from manypose.poses.poses import Poses
 from manypose.tracking.tracker import Tracker, TrackOptions
@@ -95,7 +95,7 @@ def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path |
 
 def predicted(
     model: Model, images: Sequence[EvalImage], options: PredictOptions, *, boxes: dict[int, Boxes] | None = None,
-    detector: Method | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
+    detector: AnyModel | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
     pixels: Callable[[int, Poses], Any] | None = None,
 ) -> Predicted:  # fmt: skip
     """The people of the photos. A photo that cannot be read is noted and does not end the others.
@@ -133,7 +133,7 @@ def predicted(
                 out.detected[image.id] = result.item.boxes
             out.people[image.id] = replace(result.poses, photo=None, masks=None)
             out.skipped.update(result.skipped)
-    if box_ap and not out.detected and isinstance(model.method, PersonDetector):
+    if box_ap and not out.detected and runner(model.method).finds_boxes:
         # Without a step of its own, the boxes have been through the suppression of people: find all of them once more.
         every = detect(model.method, _photos(images, None), replace(options, detector_threshold=0.0))
         found = zip(images, every, strict=True)

@@ -5,9 +5,9 @@ file beside the graph says what a program needs to use it: skeleton, sizes, outp
 """
 
 import json
+import struct
 import warnings
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +16,24 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from manypose.inference.graph_method import about
 from manypose.io.files import atomic, write_json
 from manypose.methods.method import Maps, Method, TopDownMethod
+from manypose.methods.mspn import MSPN
+from manypose.methods.mspn.decode import COUNTS
+from manypose.methods.mspn.mobile import MobileMSPN
+from manypose.methods.mspn.targets import FIRST_CELL
 from manypose.methods.multiposenet import MultiPoseNet
+from manypose.methods.nanodet import NanoDet
 from manypose.methods.simple import SIMPLE
 
-__all__ = ["Graph", "about", "export"]
+__all__ = ["Graph", "export"]
 
 LARGEST = 256
 """The most cells of `Method.stride` a side of the input may have in a graph of a bottom-up model."""
+
+LINKED = 64
+"""Smaller tensors are stored in the graph in any case."""
 
 OPSET = 20
 
@@ -61,6 +70,7 @@ def export(
     name: str = "",
     precision: Literal["float32", "float16", "int8"] = "float32",
     calibration: Iterable[UInt8[np.ndarray, "b H W 3"]] = (),
+    link: str | Path | None = None,
 ) -> Path:
     """Write a method's network as ``.onnx``, and a JSON file of the same name beside it.
 
@@ -71,9 +81,11 @@ def export(
         precision: ``float16`` stores weights in half precision and computes in single precision at the graph's ends; ``int8`` quantises
             weights and activations, with ranges measured on `calibration`.
         calibration: batches of photos or crops as the network sees them, for ``int8``.
+        link: the ``.safetensors`` file of the method in the same folder: the graph refers to its tensors in place of storing them again.
 
     Raises:
-        ValueError: the suffix is not ``.onnx``; int8 without calibration batches; the network cannot be traced.
+        ValueError: the file of `link` lies elsewhere or holds other weights; the suffix is not ``.onnx``; int8 without calibration batches;
+            the network cannot be traced.
         ImportError: onnx or onnxscript is not installed (extra ``export``).
         OSError: the file cannot be written.
     """
@@ -85,6 +97,8 @@ def export(
         raise ValueError("int8 needs photos to measure the ranges of activations on: give some (--calibration PHOTOS)")
     if isinstance(method, SIMPLE):
         raise ValueError("SIMPLE cannot be written as ONNX yet: its corner pooling takes the size of the traced photo for a constant")
+    if link is not None and (Path(link).parent.resolve() != out.parent.resolve() or precision != "float32"):
+        raise ValueError(f"{out}: a graph refers to weights in its own folder, as they are stored there; {link} does not suit it")
     _needs("onnx", "onnxscript")
     graph = Graph(method, "network" if isinstance(method, MultiPoseNet) else "readout").eval()
     with atomic(out) as temporary:
@@ -93,28 +107,25 @@ def export(
             _halved(temporary)
         elif precision == "int8":
             _quantised(temporary, batches)
-    write_json(out.with_suffix(".json"), {**about(method, name), "outputs_of": graph.part, "precision": precision})
+        _stripped(temporary)
+        if link is not None:
+            _linked(temporary, Path(link))
+    described = {**about(method, name), "outputs_of": graph.part, "precision": precision, "decoding": _decoding(method)}
+    write_json(out.with_suffix(".json"), described)
     return out
 
 
-def about(method: Method, name: str = "") -> dict[str, Any]:
-    """What the JSON file beside a graph says."""
-    top_down = isinstance(method, TopDownMethod)
-    return {
-        "model": name,
-        "manypose": version("manypose"),
-        "kind": "top-down" if top_down else "bottom-up",
-        "input": {
-            "name": "images",
-            "layout": "batch, height, width, RGB",
-            "type": "uint8",
-            "size": list(method.input_size) if top_down else None,
-            "short_side": None if top_down else method.size,
-            "multiple_of": method.stride,
-        },
-        "outputs": {n: {"mirror": f.mirror, "merge": f.merge, "scales": f.scales, "shift": f.shift} for n, f in method.fields.items()},
-        "skeleton": method.skeleton.to_mapping(),
-    }
+def _decoding(method: Method) -> dict[str, Any] | None:
+    """What decoding without PyTorch needs to know; None where it needs PyTorch."""
+    if isinstance(method, NanoDet):
+        return {"overlap": method.overlap, "threshold": method.threshold, "most": method.most}
+    if isinstance(method, MobileMSPN):
+        extend, deviation = method.extend, method.post_filter
+    elif isinstance(method, MSPN) and method.decoding == "gaussian" and method.first_cell == FIRST_CELL["ours"]:
+        extend, deviation = method.views.extend, 1.0 if method.post_filter is None else method.post_filter
+    else:
+        return None
+    return {"extend": extend, "post_filter": deviation, "least": COUNTS, "person_nms_oks": method.person_nms_oks}
 
 
 def _trace(graph: Graph) -> Any:
@@ -163,6 +174,55 @@ def _halved(path: Path) -> None:
     onnx.save(model, str(path))
 
 
+def _stripped(path: Path) -> None:
+    """Leave out what only says where in the Python source a node came from."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
+    onnx.save(model, str(path))
+
+
+def _linked(path: Path, weights: Path) -> None:
+    """Let the graph's tensors be those of a safetensors file: ONNX's external data, by offset and length; halves are cast."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(path))
+    content = weights.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    kinds = {"F16": (TensorProto.FLOAT16, np.float16), "F32": (TensorProto.FLOAT, np.float32)}
+    casts = []
+    for tensor in model.graph.initializer:
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        entry = header.get(name.removeprefix("method."))
+        if values.size < LINKED or entry is None or entry["dtype"] not in kinds:
+            continue
+        kind, dtype = kinds[entry["dtype"]]
+        start, end = (8 + length + offset for offset in entry["data_offsets"])
+        if not np.array_equal(np.frombuffer(content[start:end], dtype).reshape(entry["shape"]).astype(np.float32), values):
+            raise ValueError(f"{weights}: its tensor {name} is another one than the method's")
+        tensor.Clear()
+        tensor.name, tensor.data_type, tensor.data_location = name, kind, TensorProto.EXTERNAL
+        tensor.dims.extend(entry["shape"])
+        for key, value in (("location", weights.name), ("offset", start), ("length", end - start)):
+            tensor.external_data.add(key=key, value=str(value))
+        if kind == TensorProto.FLOAT16:
+            tensor.name = f"{name}_half"
+            casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}_cast", to=TensorProto.FLOAT))
+    stored = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if stored > 100 * LINKED:
+        raise ValueError(f"{weights}: lacks {stored} bytes of the graph's weights")
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path.write_bytes(model.SerializeToString())
+
+
 def _quantised(path: Path, batches: list[UInt8[np.ndarray, "b H W 3"]]) -> None:
     """Static quantisation: weights and activations as int8, with ranges measured on batches."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -187,21 +247,3 @@ def _needs(*packages: str) -> None:
     missing = [p for p in packages if find_spec(p) is None]
     if missing:
         raise ImportError(f"export needs {' and '.join(missing)}: pip install 'manypose[export]'")
-
-
-def read_about(path: str | Path) -> dict[str, Any]:
-    """The JSON file beside a graph.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is not one that `export` writes.
-    """
-    path = Path(path).with_suffix(".json")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; it lies beside the .onnx file that manypose export wrote")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["input"], content["outputs"], content["skeleton"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: not the description that manypose export writes; export the model anew") from None
-    return content

@@ -1,18 +1,22 @@
 """Person detectors for top-down methods, by name: torchvision's, and the models of this package."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
+from manypose.inference.graph_models import DetectorGraph
+from manypose.inference.loading import RuntimeName, load_any
 from manypose.inference.pipeline import Detector
+from manypose.inference.running import AnyModel, Graphs, runner
+from manypose.io.extras import need_torch
 from manypose.methods.catalog import MODELS
-from manypose.methods.method import Method, TopDownMethod
-from manypose.nn import checkpoint_files
-from manypose.nn.device import choose_device
-from manypose.weights import files as weights_files
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Detector", "find_detector", "torchvision_names"]
 
@@ -27,7 +31,9 @@ def torchvision_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models.detection)
 
 
-def find_detector(name: str, *, weights: str | Path | None = None, device: str = "auto") -> Detector | Method:
+def find_detector(
+    name: str, *, weights: str | Path | None = None, device: str = "auto", runtime: RuntimeName = "auto"
+) -> Detector | AnyModel:
     """A detector by name, with its weights.
 
     Args:
@@ -36,21 +42,30 @@ def find_detector(name: str, *, weights: str | Path | None = None, device: str =
             may have one of COCO's categories after it, ``fasterrcnn_resnet50_fpn_v2:dog``, for models of other skeletons.
         weights: its weights, where they are not to be fetched: ``.pth`` of torchvision, or as `manypose.load` takes them.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        runtime: of a model of this package, see `manypose.inference.model.load`.
 
     Raises:
         FileNotFoundError, ValueError: no such detector, file or device, or weights that do not fit.
         ConnectionError: the weights must be fetched and cannot be; the message says from where and what to do.
     """
     name, side = _with_size(name)
-    if name in MODELS or name.endswith(".safetensors"):
-        method = weights_files.load(name, weights=weights, device=device)
-        if isinstance(method, TopDownMethod):
+    if name in MODELS or name.endswith((".safetensors", ".onnx")):
+        method = load_any(name, weights=weights, device=device, runtime=runtime)
+        if runner(method).top_down:
             raise ValueError(f"the model {name!r} needs boxes itself; a detector sees whole photos")
-        method.size = side or method.size
+        if side is None:
+            return method
+        if isinstance(method, DetectorGraph):
+            return replace(method, size=side)
+        assert not isinstance(method, Graphs)
+        method.size = side
         return method
     if side is not None:
         raise ValueError(f"{name}@{side}: a size can be chosen for models of this package only")
     name, _, category = name.partition(":")
+    need_torch(f"the detector {name}")
+    from manypose.nn.device import choose_device
+
     if name not in torchvision_names():
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
         raise ValueError(f"no detector {name!r}; there are {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
@@ -84,7 +99,7 @@ def _label(name: str, category: str) -> int:
     return names.index(category)
 
 
-def _fetched(name: str) -> torch.nn.Module:
+def _fetched(name: str) -> "torch.nn.Module":
     import torchvision
 
     chosen = torchvision.models.get_model_weights(name).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
@@ -97,8 +112,10 @@ def _fetched(name: str) -> torch.nn.Module:
         ) from None
 
 
-def _filled(name: str, path: str | Path) -> torch.nn.Module:
+def _filled(name: str, path: str | Path) -> "torch.nn.Module":
     import torchvision
+
+    from manypose.nn import checkpoint_files
 
     state = checkpoint_files.read_checkpoint(path, ("model",))
     network = torchvision.models.get_model(name, weights=None, weights_backbone=None)
@@ -108,7 +125,9 @@ def _filled(name: str, path: str | Path) -> torch.nn.Module:
     return network
 
 
-def _detecting(network: torch.nn.Module, device: torch.device, label: int) -> Detector:
+def _detecting(network: "torch.nn.Module", device: "torch.device", label: int) -> Detector:
+    import torch
+
     def detect(photos: Sequence[UInt8[np.ndarray, "_h _w 3"]]) -> list[Float[np.ndarray, "n 5"]]:
         with torch.inference_mode():
             found = network([torch.from_numpy(p).to(device).permute(2, 0, 1).float() / 255 for p in photos])

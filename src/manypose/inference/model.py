@@ -5,27 +5,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 import numpy as np
-import torch
 from PIL import Image
 
 from manypose.inference.channel_order import watched
 from manypose.inference.detectors import Detector, find_detector
 from manypose.inference.inputs import inputs
+from manypose.inference.loading import RuntimeName, load_any
 from manypose.inference.options import PredictOptions, changed
 from manypose.inference.photos import Result, read_ahead
-from manypose.inference.pipeline import device_of, look_into_boxes, tracked
+from manypose.inference.pipeline import look_into_boxes, tracked
+from manypose.inference.running import AnyModel, Graphs, runner
 from manypose.inference.turned import find_people
 from manypose.methods.catalog import MODELS
-from manypose.methods.method import Method, TopDownMethod, module_of
-from manypose.nn.device import choose_device
+from manypose.methods.method import TopDownMethod, module_of
 from manypose.poses.boxes import skipped_text
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.tracking.tracker import Tracker, TrackOptions
-from manypose.weights import files as weights_files
+from manypose.weights.graphs import read_about
+from manypose.weights.names import line_of
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Model", "load", "predict"]
 
@@ -37,22 +41,28 @@ class Model:
     """A method that is ready to predict.
 
     Args:
-        method: any `Method` with its weights.
+        method: any `Method` with its weights, or a model of a graph (`manypose.inference.graph_models`).
         detector: the model of this package that finds the people where neither boxes nor a detector are given; empty: they must be given.
         name: what it was loaded by.
     """
 
-    method: Method
+    method: AnyModel
     detector: str = ""
     name: str = ""
 
     def __post_init__(self) -> None:
-        module_of(self.method).to(memory_format=torch.channels_last)
+        if not isinstance(self.method, Graphs):
+            import torch
+
+            import manypose.inference.eager  # noqa: F401 - with the model, not with the first photo
+
+            module_of(self.method).to(memory_format=torch.channels_last)
 
     def __repr__(self) -> str:
         name = self.name or type(self.method).__name__
         finder = f", people found by {self.detector}" if self.detector else ", needs boxes" if self.needs_boxes else ""
-        return f"Model({name}, {len(self.skeleton)} joints of skeleton {self.skeleton.name!r}{finder}, on {self.device})"
+        where = f"{self.device}" if self.runtime == "torch" else f"{self.device} by {self.runtime}"
+        return f"Model({name}, {len(self.skeleton)} joints of skeleton {self.skeleton.name!r}{finder}, on {where})"
 
     @property
     def skeleton(self) -> Skeleton:
@@ -60,21 +70,38 @@ class Model:
         return self.method.skeleton
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
+    def runtime(self) -> RuntimeName:
+        """What runs its network: ``torch``, or ``onnx`` or ``openvino`` for a model of a graph."""
+        return self.method.runtime if isinstance(self.method, Graphs) else "torch"
+
+    @property
+    def device(self) -> "torch.device | str":
+        """Where it computes; of a graph the device's name."""
+        if isinstance(self.method, Graphs):
+            return self.method.device
+        from manypose.inference.eager import device_of
+
         return device_of(self.method)
 
     @property
     def needs_boxes(self) -> bool:
         """Whether it looks at one person at a time and may be given their boxes."""
-        return isinstance(self.method, TopDownMethod)
+        return self.method.top_down if isinstance(self.method, Graphs) else isinstance(self.method, TopDownMethod)
 
     def to(self, device: str) -> "Model":
         """The same model, moved to ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
 
         Raises:
-            ValueError: there is no such device.
+            ValueError: there is no such device, or a graph is to move.
         """
+        if isinstance(self.method, Graphs):
+            if device not in ("auto", self.method.device):
+                raise ValueError(
+                    f"a graph stays where it was loaded; load it there: load({self.name!r}, device={device!r}, runtime='torch')"
+                )
+            return self
+        from manypose.nn.device import choose_device
+
         module_of(self.method).to(choose_device(device))
         return self
 
@@ -86,7 +113,7 @@ class Model:
     ) -> Poses: ...  # fmt: skip
     @overload
     def predict(
-        self, source: str | Path | np.ndarray | torch.Tensor, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        self, source: "str | Path | np.ndarray | torch.Tensor", *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
         track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Any: ...  # fmt: skip
     @overload
@@ -134,7 +161,8 @@ class Model:
 
         Returns:
             `Poses` for one photo; a list of `Poses` in the photos' order for several; a generator of `Poses`, computed as it is read, for
-            a stream: at most 3 batches after their frame (24 frames, or 1 s at 25 frames a second, with the default ``batch_size``).
+            a stream: at most 3 batches and 2 frames after their frame (26 frames, or 1 s at 25 frames a second, with the default
+            ``batch_size``).
             All in photo pixels, photos upright.
 
         Raises:
@@ -153,12 +181,13 @@ class Model:
         look_ahead = options.batch_size if kind == "stream" else None
         photos = photos if kind == "one" else read_ahead(photos, options.batch_size)
         still = kind != "stream" and track is False
-        results = find_people(self.method, finder, photos, replace(options, turned=options.turned and still), look_ahead)
+        tracker = None if track is False else self.tracker() if track is True else track
+        every = 1 if tracker is None else tracker.options.detect_every
+        results = find_people(self.method, finder, photos, replace(options, turned=options.turned and still), look_ahead, every)
         if colour is None and not isinstance(source, (str, Path, int)):
             again = partial(self.predict, options=options, detector=detector, colour="rgb")
             results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None else None)
-        if track is not False:
-            results = tracked(results, self.tracker() if track is True else track, options)
+        results = results if tracker is None else tracked(results, tracker, options)
         people = (_poses(result) for result in results)
         return next(people) if kind == "one" else list(people) if kind == "several" else people
 
@@ -169,13 +198,13 @@ class Model:
             ValueError: `redetector` is no top-down model.
         """
         method = self.method if redetector is None else redetector.method
-        if isinstance(method, TopDownMethod):
+        if runner(method).top_down:
             return Tracker(options, partial(look_into_boxes, method))
         if redetector is not None:
             raise ValueError("only a top-down model can look at people again in boxes; the one given looks at whole photos")
         return Tracker(options)
 
-    def finder(self, detector: "str | Model | Detector | None" = None) -> Method | Detector | None:
+    def finder(self, detector: "str | Model | Detector | None" = None) -> AnyModel | Detector | None:
         """What finds the boxes: `detector`, or this model's own one where it needs boxes; None for a model that needs none.
 
         Raises:
@@ -183,16 +212,28 @@ class Model:
         """
         detector = self.detector or None if detector is None else detector  # a model that needs no boxes has none
         if isinstance(detector, str):
-            return _found(detector, str(self.device))
+            # Not OpenVINO: it shrinks the detector's second view without averaging, which moves boxes by a third of a pixel.
+            return _found(detector, str(self.device), "torch" if self.runtime == "torch" else "auto")
         if isinstance(detector, Model):
             if detector.needs_boxes:
                 raise ValueError("the detector needs boxes itself; a detector sees whole photos")
             return detector.method
         return detector
 
+    def _check_mixed(self) -> None:
+        if isinstance(self.method, Graphs):
+            raise ValueError("mixed precision is PyTorch's: ask for it (runtime='torch', --runtime torch), or leave it out")
+        from manypose.inference.eager import device_of
+        from manypose.nn.device import bf16_is_faster
+
+        if device_of(self.method).type == "cpu" and not bf16_is_faster(device_of(self.method)):
+            raise ValueError("mixed precision is several times slower on this CPU, which emulates it: leave it out")
+
     def check(self, options: PredictOptions, boxes: bool) -> None:
         """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""
         top_down = self.needs_boxes
+        if options.mixed:
+            self._check_mixed()
         if boxes and not top_down:
             raise ValueError(
                 "this model finds all people in the photo by itself and takes no boxes; leave them out or choose a top-down model"
@@ -208,21 +249,33 @@ class Model:
             raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
 
 
-def load(name: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Model:
+def load(
+    name: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    runtime: RuntimeName = "auto",
+    **overrides: Any,
+) -> Model:
     """A model ready to predict.
 
     Args:
-        name: a model's name, ``default`` or ``fast`` for two that come with the package, a ``.safetensors`` file, or None for the default.
+        name: a model's name, ``default`` or ``fast`` for two that come with the package, a ``.safetensors`` file, a graph that
+            ``manypose export`` wrote (``.onnx``), or None for the default.
         weights: a file for a named model: ``.safetensors``, or a published ``.pth``.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N``.
+        device: ``auto`` (a GPU where PyTorch sees one), ``cpu``, ``cuda``, ``cuda:N``.
+        runtime: what runs the network: ``torch``, ``onnx``, or ``openvino`` (the model's own detector stays in ONNX Runtime). ``auto`` is
+            ONNX Runtime where the model's graph comes with the package and the device is the CPU, since it is faster there and needs no
+            PyTorch; else ``torch``.
         overrides: arguments of the model's factory, such as ``skeleton``.
 
     Raises:
         FileNotFoundError, ValueError: no such model, file or device, or weights that do not fit.
+        ImportError: the runtime is not installed.
     """
-    method = weights_files.load(name, weights=weights, device=device, **overrides)
-    line = MODELS.get(weights_files.line_of(name))
-    finds = line is not None and isinstance(method, TopDownMethod) and method.skeleton.of_people  # the detectors find people alone
+    method = load_any(name, weights=weights, device=device, runtime=runtime, **overrides)
+    line = MODELS.get(read_about(name)["model"] if name is not None and Path(name).suffix == ".onnx" else line_of(name))
+    finds = line is not None and runner(method).top_down and method.skeleton.of_people  # the detectors find people alone
     return Model(method, line.detector if line is not None and finds else "", str(name or "default"))
 
 
@@ -237,8 +290,8 @@ def predict(source: Any, model: "Model | str | None" = None, **options: Any) -> 
 
 
 @lru_cache(maxsize=1)
-def _found(name: str, device: str) -> Any:
-    return find_detector(name, device=device)
+def _found(name: str, device: str, runtime: RuntimeName) -> Any:
+    return find_detector(name, device=device, runtime=runtime)
 
 
 def _poses(result: Result) -> Poses:

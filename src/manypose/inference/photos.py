@@ -17,10 +17,13 @@ from manypose.io import photos as media
 from manypose.poses.boxes import usable
 from manypose.poses.poses import Poses
 
-__all__ = ["PhotoInput", "Result", "ahead", "decoded", "read_ahead", "with_boxes"]
+__all__ = ["AHEAD", "PhotoInput", "Result", "ahead", "by_a_thread", "decoded", "read_ahead", "with_boxes"]
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+AHEAD = 2
+"""Photos with boxes that wait for their people while the detector goes on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +113,30 @@ def ahead(function: Callable[[S], T], items: Iterable[S], depth: int, threads: i
             yield futures.popleft().result()
     if failure is not None:
         raise failure
+
+
+def by_a_thread(items: Iterable[T], depth: int) -> Iterator[T]:
+    """The same items, made by a thread of their own, at most `depth` of them ahead: the step that takes them runs at the same time.
+
+    Where `items` itself fails, those that came before are given first. With a depth of 0 no thread is used.
+    """
+    if depth < 1:
+        yield from items
+        return
+    source = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        futures: deque[Future[T | _End]] = deque(pool.submit(next, source, _END) for _ in range(depth))
+        try:
+            while not isinstance(item := futures.popleft().result(), _End):
+                futures.append(pool.submit(next, source, _END))
+                yield item
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+class _End:
+    """What comes after the last item."""
+
+
+_END = _End()

@@ -8,33 +8,30 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, decoded, with_boxes
-from manypose.inference.test_time_augmentation import outputs
-from manypose.inference.views import Views, base_scale, boxes_in_photo, cut, people_in_photo, photo_views
-from manypose.methods.method import Maps, Method, PersonDetector, TopDownMethod, module_of
+from manypose.inference.running import AnyModel, Graphs, Runner, runner
+from manypose.inference.views import Views, boxes_in_photo, cut, people_in_photo, photo_views
+from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
-from manypose.poses.warp import Warp
 from manypose.tracking.tracker import Tracker
 
-__all__ = ["Detector", "detect", "device_of", "look_into_boxes", "pose", "tracked"]
+__all__ = ["Detector", "detect", "look_into_boxes", "pose", "tracked"]
 
 Detector = Callable[[Sequence[UInt8[np.ndarray, "_h _w 3"]]], Sequence[Any]]
 """From RGB photos to the boxes of people in each, xyxy and perhaps a score: (n, 4) or (n, 5)."""
 
-Decode = Callable[[Maps, tuple[int, int]], Sequence[Poses | Float[np.ndarray, "n 5"]]]
+What = Literal["people", "boxes"]
 
 
 def detect(
-    detector: "Method | Detector", photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None
+    detector: AnyModel | Detector, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None, every: int = 1
 ) -> Iterator[PhotoInput]:
     """The photos with the boxes of the people in them; one that cannot be read keeps its error.
 
@@ -44,53 +41,55 @@ def detect(
         photos: in order.
         options: flip, batch size, precision and the detector's threshold.
         look_ahead: photos that are held back at most until batches are full; default 4 batches.
+        every: look at one photo of so many, from the first on; the others get no boxes (a tracker knows where their people are).
 
     Raises:
         ValueError: a function gave no boxes, or not for each photo.
     """
-    if not isinstance(detector, Method):
+    if every > 1:
+        photos = (photo if i % every == 0 else replace(photo, boxes=np.zeros((0, 5), np.float32)) for i, photo in enumerate(photos))
+    if not isinstance(detector, (*Graphs, Method)):
         yield from _asked(detector, photos, options)
         return
-    options = replace(options, scales=(1.0,), size=None, published=False)
-    decode: Decode = detector.detect if isinstance(detector, PersonDetector) else detector.decode
-    for photo, looks in _looked(detector, photos, options, decode, look_ahead):
-        if photo.pixels is not None:
+    options, driver = replace(options, scales=(1.0,), size=None, published=False), runner(detector)
+    for photo, looks in _looked(driver, photos, options, "boxes" if driver.finds_boxes else "people", look_ahead):
+        if photo.pixels is not None and looks:
             hw = (photo.pixels.shape[0], photo.pixels.shape[1])
             photo = with_boxes(photo, boxes_in_photo(looks[0], options.scales, hw, options.detector_threshold))
         yield photo
 
 
-def pose(method: Method, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None) -> Iterator[Result]:
+def pose(model: AnyModel, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None) -> Iterator[Result]:
     """The people of each photo, in order.
 
     A photo that cannot be read becomes a `Result` with an error and does not end the others. Where `photos` itself fails, the results of
     what came before are given first.
 
     Args:
-        method: any.
-        photos: for a `TopDownMethod` with boxes.
+        model: any.
+        photos: for a top-down model with boxes.
         options: how to predict.
         look_ahead: photos that are held back at most until batches are full; default 4 batches.
     """
-    nms_oks = method.person_nms_oks if isinstance(method, TopDownMethod) else None
-    for photo, looks in _looked(method, photos, options, method.decode, look_ahead):
+    driver = runner(model)
+    for photo, looks in _looked(driver, photos, options, "people", look_ahead):
         if photo.pixels is None:
             yield Result(photo, error=photo.error)
             continue
         hw = (photo.pixels.shape[0], photo.pixels.shape[1])
-        poses = people_in_photo(method.skeleton, looks, photo.boxes, hw, options, nms_oks)
+        poses = people_in_photo(driver.skeleton, looks, photo.boxes, hw, options, driver.nms_oks)
         yield Result(photo, hw, replace(poses, photo=photo.photo if photo.keep else None))
 
 
-def look_into_boxes(method: TopDownMethod, frame: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Poses]:
-    """The person that a method finds in each box, in the frame's pixels; none where there is none."""
-    options, found = PredictOptions(threshold=0.0), []
+def look_into_boxes(model: AnyModel, frame: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Poses]:
+    """The person that a top-down model finds in each box, in the frame's pixels; none where there is none."""
+    options, found, driver = PredictOptions(threshold=0.0), [], runner(model)
     rows = np.column_stack([boxes, np.ones(len(boxes))]).astype(np.float32)
-    for photo, looks in _looked(method, [PhotoInput(frame, rows, pixels=frame)], options, method.decode, None):
+    for photo, looks in _looked(driver, [PhotoInput(frame, rows, pixels=frame)], options, "people", None):
         if photo.pixels is None:
             raise photo.error or RuntimeError("no result")
         hw = (frame.shape[0], frame.shape[1])
-        found += [people_in_photo(method.skeleton, [look], row[None], hw, options) for look, row in zip(looks, rows, strict=True)]
+        found += [people_in_photo(driver.skeleton, [look], row[None], hw, options) for look, row in zip(looks, rows, strict=True)]
     return found
 
 
@@ -109,13 +108,13 @@ def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOpt
     """The photos with the boxes that a function finds in them, a batch at a time."""
     left = iter(photos)
     while group := [decoded(photo) for photo in islice(left, options.batch_size)]:
-        readable = [photo.pixels for photo in group if photo.pixels is not None]
+        readable = [photo.pixels for photo in group if photo.pixels is not None and photo.boxes is None]
         found = list(detector(readable)) if readable else []
         if len(found) != len(readable):
             raise ValueError(f"the detector gave boxes for {len(found)} of {len(readable)} photos")
         rest = iter(found)
         for photo in group:
-            if photo.pixels is not None:
+            if photo.pixels is not None and photo.boxes is None:
                 boxes = with_scores(next(rest))
                 assert boxes is not None
                 photo = with_boxes(photo, boxes[boxes[:, 4] >= options.detector_threshold])
@@ -126,7 +125,7 @@ def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOpt
 
 
 def _looked(
-    method: Method, photos: Iterable[PhotoInput], options: PredictOptions, decode: Decode, look_ahead: int | None
+    driver: Runner, photos: Iterable[PhotoInput], options: PredictOptions, what: What, look_ahead: int | None
 ) -> Iterator[tuple[PhotoInput, list[Views]]]:
     """Each photo with its views, in which the network has found what there is; a photo that cannot be read has none."""
     most = 4 * options.batch_size if look_ahead is None else look_ahead
@@ -140,16 +139,16 @@ def _looked(
         except Exception as e:
             given, failure = None, e
         if given is not None:
-            waiting.append(_prepared(method, given, options))
+            waiting.append(_prepared(driver, given, options))
             for look in waiting[-1][1]:
                 key = tuple(w.size for w in look.warps)
                 buckets.setdefault(key, []).append(look)
                 if len(buckets[key]) == options.batch_size:
-                    _decode(method, buckets.pop(key), options, decode)
+                    _decode(driver, buckets.pop(key), options, what)
         # Rare sizes, and photos with few people, do not hold up the others for ever.
         while buckets and (given is None or len(waiting) > most or sum(map(len, buckets.values())) > 4 * options.batch_size):
             first = next(look for _, looks in waiting for look in looks if look.found is None)
-            _decode(method, buckets.pop(tuple(w.size for w in first.warps)), options, decode)
+            _decode(driver, buckets.pop(tuple(w.size for w in first.warps)), options, what)
             if given is None or all(look.found is not None for look in waiting[0][1]):
                 break
         while waiting and all(look.found is not None for look in waiting[0][1]):
@@ -160,57 +159,30 @@ def _looked(
         raise failure
 
 
-def _prepared(method: Method, photo: PhotoInput, options: PredictOptions) -> tuple[PhotoInput, list[Views]]:
+def _prepared(driver: Runner, photo: PhotoInput, options: PredictOptions) -> tuple[PhotoInput, list[Views]]:
     """A photo with its views, cut out of it."""
     photo = decoded(photo)
-    if photo.pixels is None:
+    if photo.pixels is None or (photo.boxes is not None and not driver.top_down):
         return photo, []
+    hw = (photo.pixels.shape[0], photo.pixels.shape[1])
     try:
-        warps = _warps(method, photo, options)
+        if not driver.top_down:
+            warps = [photo_views(hw, driver.size, driver.stride, options)]
+        elif photo.boxes is None:
+            raise ValueError("this model looks at one person at a time and needs their boxes")
+        else:
+            warps = [(warp,) for warp in driver.people(photo.pixels, photo.boxes[:, :4])]
     except ValueError as e:
         return replace(photo, pixels=None, error=ValueError(f"{photo.name}: {e}") if photo.name else e), []
     return photo, cut(photo.pixels, warps, options.batch_size)
 
 
-def _warps(method: Method, photo: PhotoInput, options: PredictOptions) -> list[tuple[Warp, ...]]:
-    assert photo.pixels is not None
-    if isinstance(method, TopDownMethod):
-        if photo.boxes is None:
-            raise ValueError("this model looks at one person at a time and needs their boxes")
-        return [(warp,) for warp in method.people(photo.pixels, photo.boxes[:, :4])]
-    return [photo_views((photo.pixels.shape[0], photo.pixels.shape[1]), method.size, method.stride, options)]
-
-
 # ── one batch ──
 
 
-def _decode(method: Method, looks: list[Views], options: PredictOptions, decode: Decode) -> None:
+def _decode(driver: Runner, looks: list[Views], options: PredictOptions, what: What) -> None:
     """Gives every look what is found in it, in the pixels of its base view."""
-    warps, base, device = looks[0].warps, base_scale(options.scales), device_of(method)
     pixels = [look.pixels() for look in looks]
-    module, training = module_of(method), module_of(method).training
-    if training:  # to switch all parts of a large network takes milliseconds
-        module.eval()
-    try:
-        with torch.inference_mode():
-            images = [_batch([p[i] for p in pixels], device) for i in range(len(warps))]
-            zooms = [w.scale / warps[base].scale for w in warps]
-            grid = "input" if options.published else "base"
-            maps = outputs(method, images, zooms, base, flip=options.flip, grid=grid, mixed=options.mixed)
-            for look, found in zip(looks, decode(maps, warps[base].size), strict=True):
-                look.found, look.images, look.photo = found, [], None
-    finally:
-        if training:
-            module.train()
-
-
-def _batch(images: Sequence[UInt8[np.ndarray, "_h _w 3"]], device: torch.device) -> UInt8[Tensor, "b _h _w 3"]:
-    batch = torch.from_numpy(np.stack(images))
-    return batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch.to(device)
-
-
-def device_of(method: Method) -> torch.device:
-    """Where a method's weights are."""
-    module = module_of(method)
-    tensor = next((t for group in (module.parameters(), module.buffers()) for t in group), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+    views = [np.stack([p[i] for p in pixels]) for i in range(len(looks[0].warps))]
+    for look, found in zip(looks, driver.found(views, looks[0].warps, options, what), strict=True):
+        look.found, look.images, look.photo = found, [], None

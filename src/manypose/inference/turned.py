@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from manypose.inference.options import PredictOptions
-from manypose.inference.photos import PhotoInput, Result
+from manypose.inference.photos import AHEAD, PhotoInput, Result, by_a_thread
 from manypose.inference.pipeline import Detector, detect, pose
-from manypose.methods.method import Method
+from manypose.inference.running import AnyModel
 from manypose.poses.poses import Poses
 
 __all__ = ["back", "find_people", "turned_too"]
@@ -22,7 +22,12 @@ BETTER = 1.1
 
 
 def find_people(
-    method: Method, detector: Method | Detector | None, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None
+    method: AnyModel,
+    detector: AnyModel | Detector | None,
+    photos: Iterable[PhotoInput],
+    options: PredictOptions,
+    look_ahead: int | None = None,
+    every: int = 1,
 ) -> Iterator[Result]:
     """The people of each photo, in order: both steps, and the look at turned photos.
 
@@ -32,14 +37,17 @@ def find_people(
         photos: in order.
         options: how to predict.
         look_ahead: photos that a step holds back at most until batches are full.
+        every: see `manypose.inference.pipeline.detect`.
     """
     if detector is None:
         return pose(method, photos, options, look_ahead)
-    results = pose(method, detect(detector, photos, options, look_ahead), options, look_ahead)
+    boxes = detect(detector, photos, options, look_ahead, every)
+    # Of more than one photo the next ones are detected while people of the last ones are looked at.
+    results = pose(method, by_a_thread(boxes, AHEAD if isinstance(photos, Iterator) else 0), options, look_ahead)
     return turned_too(results, method, detector, options) if options.turned else results
 
 
-def turned_too(results: Iterable[Result], method: Method, detector: Method | Detector, options: PredictOptions) -> Iterator[Result]:
+def turned_too(results: Iterable[Result], method: AnyModel, detector: AnyModel | Detector, options: PredictOptions) -> Iterator[Result]:
     """The results, those of photos without a sure person replaced by what is found in the photo turned, where that is better.
 
     Args:
@@ -59,7 +67,7 @@ def _top(result: Result) -> float:
     return 0.0 if result.poses is None else float(result.poses.scores.max(initial=0.0))
 
 
-def _best(result: Result, method: Method, detector: Method | Detector, options: PredictOptions) -> Result:
+def _best(result: Result, method: AnyModel, detector: AnyModel | Detector, options: PredictOptions) -> Result:
     pixels = result.item.pixels
     assert pixels is not None
     copies = [PhotoInput(None, keep=False, pixels=np.ascontiguousarray(np.rot90(pixels, k))) for k in (1, 2, 3)]

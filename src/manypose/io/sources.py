@@ -62,16 +62,8 @@ def sources(spec: str | Path | Iterable[str | Path]) -> SourceFiles:
 
 
 def example_photo() -> Path:
-    """The photo of an astronaut that scikit-image brings.
-
-    Raises:
-        ImportError: scikit-image is not installed.
-    """
-    try:
-        import skimage
-    except ImportError:
-        raise ImportError("the example photo needs the extra 'demo': pip install 'manypose[demo]'") from None
-    return Path(skimage.data_dir) / "astronaut.png"
+    """The photo of an astronaut that comes with the package."""
+    return Path(__file__).with_name("astronaut.jpg")
 
 
 def _folder(path: Path) -> SourceFiles:

@@ -3,17 +3,23 @@
 Prediction, training, evaluation and drawing speak to methods through these three alone, and no method's room knows another's.
 """
 
+import sys
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
 
-from manypose.data.sample import Batch
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import Warp
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from manypose.data.sample import Batch
+else:
+    Tensor = Any  # no method is needed to run a graph, so PyTorch may be missing
 
 __all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod", "module_of"]
 
@@ -61,19 +67,19 @@ class Method(Protocol):
     fields: dict[str, Field]
     training_only: tuple[str, ...]
 
-    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
+    def prepare(self, images: "UInt8[Tensor, 'b H W 3']") -> "Float[Tensor, 'b 3 H W']":
         """RGB pixels to what the network was trained on (channel order, mean, deviation)."""
         ...
 
-    def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+    def network(self, images: "Float[Tensor, 'b 3 H W']") -> Maps:
         """All outputs of the network, as `loss` takes them."""
         ...
 
-    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
+    def targets(self, people: "Batch", size: tuple[int, int]) -> Maps:
         """What the outputs should be for a network input of `size`, rendered on the batch's device."""
         ...
 
-    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
+    def loss(self, outputs: Maps, targets: Maps) -> Maps:
         """Named scalars; training minimises their sum."""
         ...
 
@@ -116,12 +122,14 @@ class PersonDetector(Protocol):
         ...
 
 
-def module_of(method: Method) -> nn.Module:
+def module_of(method: Method) -> "nn.Module":
     """The same object, typed as the `torch.nn.Module` that every method is.
 
     Raises:
         TypeError: it is none.
     """
-    if not isinstance(method, nn.Module):
+    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    module: Any = method
+    if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")
-    return method
+    return module

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 __all__ = [
-    "LEAST", "MARGINS", "boxes_around", "counted", "match_boxes", "person_boxes", "read_boxes", "skipped_text", "usable",
+    "LEAST", "MARGINS", "box_nms", "boxes_around", "counted", "match_boxes", "person_boxes", "read_boxes", "skipped_text", "usable",
     "with_scores",
 ]  # fmt: skip
 
@@ -174,3 +174,19 @@ def person_boxes(
         sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
         boxes = boxes + sides * np.array([-1, -1, 1, 1], np.float32) * np.array(MARGINS, np.float32)
     return np.concatenate([boxes, scores[:, None].astype(np.float32)], 1)
+
+
+def box_nms(boxes: Float[np.ndarray, "n 5"], overlap: float) -> Int[np.ndarray, " m"]:
+    """The boxes that stay, by falling score: none has an intersection over union above `overlap` with a higher one that stays."""
+    order = np.argsort(-boxes[:, 4], kind="stable")
+    x0, y0, x1, y1 = boxes[order, :4].T
+    areas = (x1 - x0) * (y1 - y0)
+    left, kept = np.ones(len(order), bool), []
+    for i in range(len(order)):
+        if left[i]:
+            kept.append(order[i])
+            wide = np.minimum(x1[i], x1) - np.maximum(x0[i], x0)
+            high = np.minimum(y1[i], y1) - np.maximum(y0[i], y0)
+            shared = wide.clip(0) * high.clip(0)
+            left &= shared <= overlap * (areas[i] + areas - shared)
+    return np.array(kept, np.int64)

@@ -111,6 +111,20 @@ class Poses:
         more: Any = {} if people.boxes is None else {"boxes": people.boxes}
         return cls(people.skeleton, *found, ids=people.ids, detections=people.detections, **more)
 
+    @classmethod
+    def of_joints(cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], least: float | None = None) -> "Poses":
+        """One person of x, y and height of each joint; the person's score is the mean of the heights, or of those above `least`."""
+        heights = joints[:, 2].copy()
+        counts = heights if least is None else heights[heights > least]
+        score = np.array([counts.mean() if len(counts) else 0.0], np.float32)
+        return cls(skeleton, joints[None, :, :2] * (heights > 0)[None, :, None], heights[None], score)
+
+    @classmethod
+    def of_boxes(cls, skeleton: Skeleton, boxes: Float[np.ndarray, "n 5"]) -> "Poses":
+        """People of whom boxes and scores alone are known; every joint stands in the box's middle."""
+        middle = np.repeat((boxes[:, None, :2] + boxes[:, None, 2:4]) / 2, len(skeleton), 1)
+        return cls(skeleton, middle, np.ones(middle.shape[:2], np.float32), boxes[:, 4], boxes[:, :4])
+
     def to(self, skeleton: Skeleton) -> "Poses":
         """The same people with the joints of another skeleton, matched by name; joints that these lack get score 0."""
         keypoints, scores = in_skeleton(self, skeleton)

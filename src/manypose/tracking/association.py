@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
+from lap import lapjv
 
 from manypose.poses.oks import keypoint_similarity
 
@@ -64,9 +64,10 @@ def pairs(alike: Float[np.ndarray, "m n"], min_similarity: float, how: Literal["
         return np.zeros((0, 2), np.int64)
     if how == "hungarian":
         # What is no pair adds nothing to the sum.
-        rows, columns = linear_sum_assignment(np.where(possible, alike, 0), maximize=True)
-        good = possible[rows, columns]
-        return np.stack([rows[good], columns[good]], 1).astype(np.int64)
+        columns = lapjv(1 - np.where(possible, alike, 0.0), extend_cost=True)[1]
+        rows = np.flatnonzero(columns >= 0)
+        good = possible[rows, columns[rows]]
+        return np.stack([rows, columns[rows]], 1)[good].astype(np.int64)
     rows, columns = np.nonzero(possible)
     order = np.argsort(-alike[rows, columns], kind="stable")
     taken, chosen = (set(), set()), []

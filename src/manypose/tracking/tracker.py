@@ -46,6 +46,8 @@ class TrackOptions:
         min_new_score: least score of a person that starts a track; fainter ones that fit no track are left out. Raising it leaves fewer
             short false tracks, and finds new people later.
         nms: largest OKS of two people of one frame; of two that are more similar the one with the lower score is left out.
+        detect_every: look for new people in one frame of so many; between them a top-down model follows those whom it knows. Raising it
+            takes less time, and finds new people later.
         box_margin: by which part of its size a track's box is enlarged on each side to look into it.
 
     Raises:
@@ -59,12 +61,15 @@ class TrackOptions:
     min_new_score: float = 0.0
     nms: float = 0.9
     box_margin: float = 0.15
+    detect_every: int = 1
 
     def __post_init__(self) -> None:
         if self.flow not in ("dis", "farneback", "none") or self.matching not in ("hungarian", "greedy"):
             raise ValueError(f"flow is dis, farneback or none, and matching hungarian or greedy; got {self.flow!r} and {self.matching!r}")
         if not 0 <= self.max_missing_frames <= 100_000:
             raise ValueError(f"max_missing_frames must be 0 to 100,000 frames, got {self.max_missing_frames}")
+        if not 1 <= self.detect_every <= self.max_missing_frames + 1:
+            raise ValueError(f"detect_every must be 1 to max_missing_frames + 1 = {self.max_missing_frames + 1}, got {self.detect_every}")
         for name in ("min_similarity", "nms"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
@@ -90,6 +95,8 @@ class Tracker:
     """
 
     def __init__(self, options: TrackOptions = TrackOptions(), look: Look | None = None) -> None:
+        if look is None and options.detect_every > 1:
+            raise ValueError("detect_every needs a top-down model, which follows people between the frames that the detector sees")
         self.options, self.look = options, look
         self._flow = None if options.flow == "none" else Flow(options.flow)
         self._known: Tracks | None = None

@@ -10,26 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from manypose.io.safetensors import read_about, read_tensors, write_tensors
+from manypose.io.safetensors import read_tensors, write_tensors
 from manypose.methods.catalog import MODELS, build, no_model
 from manypose.methods.method import Method, module_of
 from manypose.nn.checkpoint_files import Published, mismatch
 from manypose.nn.device import choose_device
 from manypose.nn.network_files import built, fill_exactly, filled, stored
 from manypose.poses.skeleton import Skeleton, named
+from manypose.weights.names import BUNDLED, CHOICES, DEFAULT, is_file, published
 
-__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "bundled", "convert", "line_of", "load", "save", "transfer"]
-
-BUNDLED = Path(__file__).parent / "bundled"
-"""Weights that come with the package, one file a model."""
-
-DEFAULT = "mspn-mobile"
-"""What `load()` gives."""
-
-CHOICES = {"default": DEFAULT, "fast": "mspn-mobile-fast"}
-"""Two of the models that come with the package, by what they are good for: ``load("fast")``."""
-
-_PUBLISHED = (".pth", ".pt", ".tar", ".bin")
+__all__ = ["BUNDLED", "CHOICES", "DEFAULT", "bundled", "convert", "load", "save", "transfer"]
 
 
 def save(
@@ -88,22 +78,15 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
             one line says what and how to mend it.
     """
     target = choose_device(device)
-    name = None if source is None or _is_file(source) else CHOICES.get(str(source), str(source))
+    name = None if source is None or is_file(source) else CHOICES.get(str(source), str(source))
     if name is not None and name not in MODELS:
         raise ValueError(no_model(name, tuple(CHOICES)).replace("no model", "no model and no file", 1))
     if name is None and weights is not None:
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
-    method = _from_published(path, name, overrides) if _published(path) else _from_safetensors(path, name, overrides)
+    method = _from_published(path, name, overrides) if published(path) else _from_safetensors(path, name, overrides)
     module_of(method).to(target).eval()
     return method
-
-
-def line_of(source: str | Path | None) -> str:
-    """The line of the table of models that `load` takes `source` for; empty for a file that does not say."""
-    if source is None or not _is_file(source):
-        return DEFAULT if source is None else CHOICES.get(str(source), str(source))
-    return "" if _published(Path(source)) else str(read_about(source).get("model", ""))
 
 
 def bundled(name: str) -> Path | None:
@@ -112,12 +95,12 @@ def bundled(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def convert(published: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
+def convert(source: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
     """A published ``.pth`` of the model `name` as ``.safetensors``."""
-    method = load(name, weights=published, device="cpu", **overrides)
+    method = load(name, weights=source, device="cpu", **overrides)
     kwargs = {k: v for k, v in overrides.items() if k != "skeleton"}
-    kwargs = {**_published_arguments(name, Path(published)), **kwargs}
-    return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(published).name}")
+    kwargs = {**_published_arguments(name, Path(source)), **kwargs}
+    return save(method, out, name=name, kwargs=kwargs, note=f"converted from the published file {Path(source).name}")
 
 
 def transfer(method: Method, path: str | Path, name: str) -> str:
@@ -131,7 +114,7 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
         ValueError: less than half of the tensors fit: it is the file of another network.
     """
     path = Path(path)
-    if _published(path):
+    if published(path):
         room = _room(name, path)
         state = room.read(path)
         try:
@@ -199,7 +182,7 @@ def _room(name: str, path: Path) -> Published:
 
 def _published_arguments(name: str, path: Path) -> dict[str, Any]:
     """Arguments of a model for a published file."""
-    return dict(_room(name, path).arguments) if _published(path) else {}
+    return dict(_room(name, path).arguments) if published(path) else {}
 
 
 # ── small matters ──
@@ -228,11 +211,3 @@ def _existing(path: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     return path
-
-
-def _is_file(source: str | Path) -> bool:
-    return isinstance(source, Path) or Path(source).suffix in (".safetensors", *_PUBLISHED)
-
-
-def _published(path: Path) -> bool:
-    return path.suffix in _PUBLISHED

@@ -62,7 +62,7 @@ def test_both_zooms_mean_the_same_places():
 def test_the_bundled_detectors_find_people_on_the_example_photo():
     photo = read(REPOSITORY / "docs" / "example.jpg")
     for name in ("nanodet", "nanodet-fast"):
-        detector = find_detector(name, device="cpu")
+        detector = find_detector(name, device="cpu", runtime="torch")
         assert isinstance(detector, PersonDetector)
         found = next(iter(detect(detector, [PhotoInput(photo)], PredictOptions(detector_threshold=0.3)))).boxes
         assert found is not None

@@ -62,6 +62,7 @@ class BlockActor:
         import torch
 
         torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # graphs take so many
         self.job, self.suffix, self.work, self.folders = job, suffix, make(), folders
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -117,14 +117,9 @@ def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tu
 
 
 def to_poses(skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None) -> list[Poses]:
-    """One person a row; its score is the mean of its joints' scores, or of those above `least` (HRNet's authors: 0.2)."""
+    """One person a row; see `Poses.of_joints` (HRNet's authors count joints above 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
-    poses = []
-    for person in found:
-        heights_, counted = person[:, 2], person[:, 2] if least is None else person[:, 2][person[:, 2] > least]
-        score = np.array([counted.mean() if len(counted) else 0.0], np.float32)
-        poses.append(Poses(skeleton, person[None, :, :2] * (heights_ > 0)[None, :, None], heights_[None].copy(), score))
-    return poses
+    return [Poses.of_joints(skeleton, person, least) for person in found]
 
 
 # ── steps ──

@@ -8,6 +8,7 @@ We deviate: the photo is seen at two sizes in one call (`NanoDet.zooms`), unpadd
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class NanoDet(nn.Module):
         """``grid8``, ``grid16``, ``grid32`` (b, 45, h, w); ``grid8_1`` and so on of the picture resized to the second zoom."""
         outputs: Maps = {}
         for i, zoom in enumerate(self.zooms):
-            sides = [max(1, round(side * zoom / self.stride)) * self.stride for side in images.shape[2:]]
+            sides = [_zoomed(side // self.stride, zoom) * self.stride for side in images.shape[2:]]
             seen = images if i == 0 else interpolate(images, size=sides, mode="bilinear", align_corners=False, antialias=True)
             outputs |= {_name(stride, i): grid for stride, grid in zip(STRIDES, self.net(seen), strict=True)}
         return outputs
@@ -97,13 +98,16 @@ class NanoDet(nn.Module):
 
     def readout(self, outputs: Maps) -> Maps:
         """``boxes`` (b, n, 5): the likeliest of each zoom, xyxy in input pixels and score."""
-        height, width = (8 * side for side in outputs["grid8"].shape[2:])
         views = []
         for i in range(len(self.zooms)):
             grids = [outputs[_name(stride, i)].float() for stride in STRIDES]
-            boxes, (h, w) = likeliest(grids, CANDIDATES), (8 * side for side in grids[0].shape[2:])
-            factor = boxes.new_tensor([width / w, height / h] * 2)  # the pictures' corners lie on one another
-            views.append(torch.cat([(boxes[..., :4] + 0.5) * factor - 0.5, boxes[..., 4:]], 2))
+            boxes = likeliest(grids, CANDIDATES)
+            if i:  # the pictures' corners lie on one another
+                factor = boxes.new_tensor(
+                    [big / small for big, small in zip(outputs["grid8"].shape[:1:-1], grids[0].shape[:1:-1], strict=True)] * 2
+                )
+                boxes = torch.cat([(boxes[..., :4] + 0.5) * factor - 0.5, boxes[..., 4:]], 2)
+            views.append(boxes)
         return {"boxes": torch.cat(views, 1)}
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
@@ -113,11 +117,14 @@ class NanoDet(nn.Module):
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """The same as people; every joint stands in its box's middle."""
-        people = []
-        for found in self.detect(outputs, size):
-            middle = np.repeat((found[:, None, :2] + found[:, None, 2:4]) / 2, len(self.skeleton), 1)
-            people.append(Poses(self.skeleton, middle, np.ones(middle.shape[:2], np.float32), found[:, 4], found[:, :4]))
-        return people
+        return [Poses.of_boxes(self.skeleton, found) for found in self.detect(outputs, size)]
+
+
+def _zoomed(steps: int, zoom: float) -> int:
+    """The nearest whole number of steps, at least 1; in whole numbers, so that a graph can hold it."""
+    part = Fraction(zoom).limit_denominator(64)
+    near = (2 * steps * part.numerator + part.denominator) // (2 * part.denominator)
+    return near if 2 * part >= 1 else torch.sym_max(1, near)
 
 
 def _name(stride: int, zoom: int) -> str:

@@ -19,7 +19,7 @@ def likeliest(grids: Sequence[Float[Tensor, "b c _h _w"]], most: int) -> Float[T
         most: how many.
     """
     scores = torch.cat([g[:, 0].flatten(1) for g in grids], 1)
-    top = scores.topk(min(most, scores.shape[1]), 1)
+    top = scores.topk(torch.sym_min(most, scores.shape[1]), 1)
     index = top.indices
     rows = torch.cat([g[:, 1:].flatten(2) for g in grids], 2).gather(2, index[:, None].expand(-1, 4 * BINS, -1))
     places, strides = (t[index] for t in _cells(tuple((g.shape[2], g.shape[3]) for g in grids), scores.device))

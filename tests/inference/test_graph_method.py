@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from manypose.export.onnx import export
-from manypose.export.runtime import with_graph
+from manypose.inference.graph_method import with_graph
 from manypose.inference.model import Model, load
 from manypose.io.sources import example_photo
 from manypose.methods.catalog import build
