@@ -47,8 +47,8 @@ def pipeline(
 ) -> None:
     """Measure how long prediction takes from a photo's file to its people, by step.
 
-    Steps: read (the file), detect (find the boxes), crop, network and decode (the people in their boxes). The first person found is looked at
-    as often as there are to be people. Figures are medians.
+    Steps: read (the file), detect (find the boxes), crop, network and decode (the people in their boxes). The first person found is looked
+    at as often as there are to be people. Figures are medians.
 
     Args:
         model: a top-down model with a detector: a name, a weights file or a graph.

@@ -30,7 +30,8 @@ def read_about(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: missing; it lies beside the .onnx file that manypose export wrote")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content["kind"], content["input"], content["outputs"], content["skeleton"], content["outputs_of"], content["model"]
-    except (ValueError, KeyError, TypeError):
+        if missing := {"kind", "input", "outputs", "skeleton", "outputs_of", "model"} - content.keys():
+            raise KeyError(*missing)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: not the description that manypose export writes; export the model anew") from None
     return content
