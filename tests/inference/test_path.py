@@ -41,14 +41,14 @@ def hops(call) -> list[str]:
     return seen
 
 
-def test_one_photo_takes_at_most_thirty_hops():
+def test_one_photo_takes_few_hops():
     model, top_down, picture = Model(Dots()), Model(BoxDots()), photo()
     path = hops(lambda: model.predict(picture))
     assert path[0] == "model.py:predict"
     assert "pipeline.py:pose" in path
-    assert len(path) <= 30, path
+    assert len(path) <= 34, path  # four of them look for BGR and turned photos
     path = hops(lambda: top_down.predict(picture, boxes=[[15, 25, 80, 95]]))
-    assert len(path) <= 30, path
+    assert len(path) <= 34, path  # four of them look for BGR and turned photos
 
 
 def test_a_photo_is_decoded_once(tmp_path, monkeypatch):

@@ -183,7 +183,8 @@ class Model:
         still = kind != "stream" and track is False
         tracker = None if track is False else self.tracker() if track is True else track
         every = 1 if tracker is None else tracker.options.detect_every
-        results = find_people(self.method, finder, photos, replace(options, turned=options.turned and still), look_ahead, every)
+        options = options if still or not options.turned else replace(options, turned=False)
+        results = find_people(self.method, finder, photos, options, look_ahead, every)
         if colour is None and not isinstance(source, (str, Path, int)):
             again = partial(self.predict, options=options, detector=detector, colour="rgb")
             results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None else None)
