@@ -14,7 +14,7 @@ from manypose.inference.model import Model
 from manypose.inference.options import EVALUATION, PredictOptions, changed
 from manypose.io import photos as media
 from manypose.poses import formats
-from manypose.training.new_annotations import Rules
+from manypose.training.new_annotations import LabelOptions
 from manypose.training.self_training import labelled
 
 HERE = np.array([[30.0, 40.0], [65.0, 50.0], [40.0, 80.0]])
@@ -48,7 +48,7 @@ def test_every_door_gives_the_same_people(photo, tmp_path, options, monkeypatch)
     assert [s for s, _ in by_scores(lines.keypoints, lines.scores)] == pytest.approx([s for s, _ in expected], abs=1e-3)
 
     given = {"images": [{"id": 1, "file_name": "1.png", "height": 140, "width": 220, "all_persons_labelled": False}], "annotations": []}
-    done, _ = labelled(given | {"categories": []}, photo.parent, model, finder, options, Rules(0, 0, 0, 1, "t"))
+    done, _ = labelled(given | {"categories": []}, photo.parent, model, finder, options, LabelOptions(0, 0, 0, 1), "t")
     assert sorted(r["score"] for r in done["annotations"]) == pytest.approx([s for s, _ in expected], abs=1e-3)
 
     truth = given | {"categories": [{"id": 1, "name": "person", "keypoints": list(FLY.joints), "skeleton": []}]}

@@ -12,14 +12,14 @@ from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
 from manypose.methods.catalog import build
-from manypose.training.new_annotations import Rules
+from manypose.training.new_annotations import LabelOptions
 from manypose.training.self_training import Labelled, label, labelled
 from manypose.weights.files import save
 
 HERE = np.array([[30.0, 40.0], [65.0, 50.0], [40.0, 80.0]])
 THERE = HERE + np.array([110, 20])
 BOX, OTHER = [15, 25, 80, 95], [125, 45, 190, 115]
-RULES = Rules(min_score=0.3, ignore_score=0.05, joint_threshold=0.3, joints=3, by="teacher")
+RULES = LabelOptions(min_score=0.3, ignore_score=0.05, joint_threshold=0.3, joints=3)
 
 
 def picture() -> np.ndarray:
@@ -63,6 +63,7 @@ def run(folder, given: dict, score: float = 0.9) -> tuple[dict, Labelled]:
         lambda photos: [boxes] * len(photos),
         PredictOptions(threshold=0.05, detector_threshold=0.05),
         RULES,
+        "teacher",
     )
 
 
@@ -127,7 +128,7 @@ def test_what_cannot_be_done_is_one_clear_error(folder, capsys):
     with pytest.raises(ValueError, match="is the file that is read"):
         label(images=folder / "photos", annotations=source, out=source)
     with pytest.raises(ValueError, match=r"ignore score 0\.5, min score 0\.2"):
-        label(images=folder, annotations=source, out=folder / "x.json", ignore_score=0.5, min_score=0.2)
+        label(images=folder, annotations=source, out=folder / "x.json", rules=LabelOptions(ignore_score=0.5, min_score=0.2))
     (folder / "photos" / "flies.png").unlink()
     with pytest.raises(ValueError, match=r"flies\.png"):
         run(folder, file(row(HERE, BOX)))
@@ -197,7 +198,7 @@ def test_many_machines_write_the_file_of_one(folder):
     assert count == Labelled(photos=4, people=4)
 
     def work(**more):
-        worker = LabelBlocks(Model(BoxDots()), Recipe(options=PredictOptions(threshold=0.05, detector_threshold=0.05)), RULES)
+        worker = LabelBlocks(Model(BoxDots()), Recipe("teacher", options=PredictOptions(threshold=0.05, detector_threshold=0.05)), RULES)
         worker.detector = lambda photos: [[[*BOX, 0.95], [*OTHER, 0.9]]] * len(photos)
         return worker
 

@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float
 from torchvision.ops import box_iou
 
 from manypose.data.datasets.coco_json import AREA_OF_BOX
+from manypose.inference.options import PredictOptions
 from manypose.poses.boxes import boxes_around, counted, person_boxes
 from manypose.poses.oks import oks
 from manypose.poses.poses import Poses
 
-__all__ = ["Row", "Rules", "add_joints", "box_rows", "corners", "new_people", "usable"]
+__all__ = ["LabelOptions", "Row", "add_joints", "box_rows", "corners", "new_people", "usable"]
 
 Row = dict[str, Any]
 """An annotation of COCO's JSON format."""
@@ -24,14 +25,42 @@ SAME_OKS, SAME_IOU = 0.3, 0.4
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Thresholds as in `self_training.label`, and the name of the teacher (`by`)."""
+class LabelOptions:
+    """What a teacher adds to an annotation file, and how it predicts.
 
-    min_score: float
-    ignore_score: float
-    joint_threshold: float
-    joints: int
-    by: str
+    Args:
+        min_score: score from which a detected person is annotated; raising it adds fewer people.
+        ignore_score: score from which a detected person below `min_score`, or with too few joints, becomes a region without a loss;
+            raising it leaves more of the photo to be learnt as background.
+        joint_threshold: joints with a lower score are left out.
+        joints: number of joints that a person needs to be annotated.
+        flip: predict on the mirrored photo too and average.
+        mixed: half precision on the network.
+        batch_size: views that go through the network at once.
+
+    Raises:
+        ValueError: thresholds make no sense.
+    """
+
+    min_score: float = 0.15
+    ignore_score: float = 0.1
+    joint_threshold: float = 0.3
+    joints: int = 5
+    flip: bool = False
+    mixed: bool = False
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ignore_score <= self.min_score or self.joints < 1:
+            raise ValueError(
+                "label needs 0 <= ignore score <= min score and joints >= 1, "
+                f"got ignore score {self.ignore_score}, min score {self.min_score}, joints {self.joints}"
+            )
+
+    def predicting(self) -> PredictOptions:
+        """How the teacher predicts; a person's score is no higher than the box's."""
+        least = self.ignore_score
+        return PredictOptions(flip=self.flip, threshold=least, detector_threshold=least, batch_size=self.batch_size, mixed=self.mixed)
 
 
 def usable(row: Row) -> bool:
@@ -50,7 +79,7 @@ def box_rows(poses: Poses) -> Float[np.ndarray, "n 5"]:
     return person_boxes(poses.keypoints, counted(poses.keypoint_scores), poses.boxes, poses.scores)
 
 
-def add_joints(rows: Sequence[Row], poses: Poses | None, missing: Bool[np.ndarray, " k"], rules: Rules) -> int:
+def add_joints(rows: Sequence[Row], poses: Poses | None, missing: Bool[np.ndarray, " k"], rules: LabelOptions) -> int:
     """Give annotated people the `missing` joints of the most similar detected person, in place; returns how many."""
     mine = [r for r in rows if usable(r)]
     if poses is None or not len(poses) or not mine:
@@ -68,7 +97,9 @@ def add_joints(rows: Sequence[Row], poses: Poses | None, missing: Bool[np.ndarra
     return added
 
 
-def new_people(poses: Poses, detected: Float[np.ndarray, "m 5"], rows: Sequence[Row], size: tuple[int, int], rules: Rules) -> Iterator[Row]:
+def new_people(
+    poses: Poses, detected: Float[np.ndarray, "m 5"], rows: Sequence[Row], size: tuple[int, int], rules: LabelOptions
+) -> Iterator[Row]:
     """Annotations of the detected people who are not annotated: as people, or as regions without a loss.
 
     Args:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from manypose.data.datasets.coco_json import load_json
 from manypose.data.photos import read_rgb
 from manypose.inference.model import Model, load
-from manypose.inference.options import PredictOptions, changed
+from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, read_ahead
 from manypose.inference.pipeline import Detector
 from manypose.inference.turned import find_people
@@ -32,9 +32,9 @@ from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
-from manypose.training.new_annotations import Row, Rules, add_joints, box_rows, corners, new_people, usable
+from manypose.training.new_annotations import LabelOptions, Row, add_joints, box_rows, corners, new_people, usable
 
-__all__ = ["Labelled", "assembled", "completed", "label", "labelled", "rules_of", "to_label", "with_photos"]
+__all__ = ["Labelled", "assembled", "completed", "label", "labelled", "name_of", "to_label", "with_photos"]
 
 
 @dataclass
@@ -61,13 +61,7 @@ def label(
     weights: Path | None = None,
     detector: str | None = None,
     photos: Literal["all", "present"] = "all",
-    min_score: float = 0.15,
-    ignore_score: float = 0.1,
-    joint_threshold: float = 0.3,
-    joints: int = 5,
-    flip: bool = False,
-    mixed: bool = False,
-    batch_size: int = 8,
+    rules: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     device: str = "auto",
     quiet: bool = False,
 ) -> None:
@@ -83,51 +77,24 @@ def label(
         weights: a file for a named model.
         detector: the person detector of a top-down teacher; by default the one that belongs to it.
         photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
-        min_score: score from which a detected person is annotated; raising it adds fewer people.
-        ignore_score: score from which a detected person below `min_score`, or with too few joints, becomes a region without a loss;
-            raising it leaves more of the photo to be learnt as background.
-        joint_threshold: joints with a lower score are left out.
-        joints: number of joints that a person needs to be annotated.
-        flip: predict on the mirrored photo too and average.
-        mixed: half precision on the network.
-        batch_size: views that go through the network at once.
+        rules: what is added, and how the teacher predicts.
         device: auto, cpu, cuda or cuda:N.
         quiet: no progress bar, and nothing printed.
 
     Raises:
         FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
     """
-    rules, options = rules_of(model, min_score, ignore_score, joint_threshold, joints, flip, mixed, batch_size)
     if out.resolve() == annotations.resolve():
         raise ValueError(f"{out}: is the file that is read; give another for the new one")
     given = load_json(annotations, ("images", "annotations", "categories"))
     given = with_photos(given, images, annotations, photos)
     teacher = load(model, weights=weights, device=device)
+    options = rules.predicting()
     teacher.check(options, detector is not None)
-    done, count = labelled(given, images, teacher, detector, options, rules, quiet)
+    done, count = labelled(given, images, teacher, detector, options, rules, name_of(model), quiet)
     write_text(out, json.dumps(done, allow_nan=False))
     if not quiet:
         print(f"{out}: {count}")
-
-
-def rules_of(
-    model: str | None, min_score: float, ignore_score: float, joint_threshold: float, joints: int, flip: bool, mixed: bool, batch_size: int
-) -> tuple[Rules, PredictOptions]:
-    """The thresholds of `label` and how its teacher predicts.
-
-    Raises:
-        ValueError: thresholds make no sense.
-    """
-    if not 0 <= ignore_score <= min_score or joints < 1:
-        raise ValueError(
-            "label needs 0 <= ignore score <= min score and joints >= 1, "
-            f"got ignore score {ignore_score}, min score {min_score}, joints {joints}"
-        )
-    # A person's score is no higher than the box's.
-    options = changed(
-        PredictOptions(), flip=flip, batch_size=batch_size, mixed=mixed, threshold=ignore_score, detector_threshold=ignore_score
-    )
-    return Rules(min_score, ignore_score, joint_threshold, joints, Path(model or "default").stem), options
 
 
 def with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
@@ -147,14 +114,26 @@ def with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: 
     return {**given, **kept}
 
 
+def name_of(model: str | None) -> str:
+    """The name of a teacher in the annotations that it adds."""
+    return Path(model or "default").stem
+
+
 def labelled(
-    given: Mapping[str, Any], images: Path, teacher: Model, detector: Any, options: PredictOptions, rules: Rules, quiet: bool = True
+    given: Mapping[str, Any],
+    images: Path,
+    teacher: Model,
+    detector: Any,
+    options: PredictOptions,
+    rules: LabelOptions,
+    by: str,
+    quiet: bool = True,
 ) -> tuple[dict[str, Any], Labelled]:
     """The content of an annotation file with what a teacher adds; see `label`."""
     todo, rows, missing = to_label(given, teacher.skeleton)
     done: dict[Any, tuple[list[Row], int]] = {}
     with tqdm(total=len(todo), desc="labelling", unit=" photos", disable=quiet or not sys.stderr.isatty()) as bar:
-        found = completed(todo, rows, images, teacher, detector, options, rules, missing)
+        found = completed(todo, rows, images, teacher, detector, options, rules, by, missing)
         for image, result in zip(todo, found, strict=True):
             done[image["id"]] = result
             bar.update()
@@ -183,7 +162,8 @@ def completed(
     teacher: Model,
     detector: Any,
     options: PredictOptions,
-    rules: Rules,
+    rules: LabelOptions,
+    by: str,
     missing: Bool[np.ndarray, " k"],
 ) -> Iterator[tuple[list[Row], int]]:
     """The annotations of each photo with those that a teacher adds, which have no id yet, and how many joints it adds to the others.
@@ -193,13 +173,14 @@ def completed(
         rows: the annotations of each photo, by its id.
         images: folder of the photos.
         teacher, detector, options, rules: as in `labelled`.
+        by: the teacher's name.
         missing: joints that no person of the file has.
     """
     for image, found, again in zip(todo, *_looks(todo, rows, images, teacher, detector, options, missing), strict=True):
         mine = [dict(row) for row in rows[image["id"]]]
         joints = add_joints(mine, again, missing, rules)
         new = list(new_people(*found, mine, (image["height"], image["width"]), rules))
-        yield mine + [{"image_id": image["id"], "labelled_by": rules.by, **row} for row in new], joints
+        yield mine + [{"image_id": image["id"], "labelled_by": by, **row} for row in new], joints
 
 
 def assembled(given: Mapping[str, Any], done: Mapping[Any, tuple[list[Row], int]]) -> tuple[dict[str, Any], Labelled]:

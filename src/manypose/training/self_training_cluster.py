@@ -18,8 +18,8 @@ from manypose.inference.cluster.worker import Recipe
 from manypose.inference.model import Model
 from manypose.io.files import write_text
 from manypose.io.storage import Folder
-from manypose.training.new_annotations import Row, Rules
-from manypose.training.self_training import assembled, completed, rules_of, to_label, with_photos
+from manypose.training.new_annotations import LabelOptions, Row
+from manypose.training.self_training import assembled, completed, name_of, to_label, with_photos
 
 __all__ = ["LabelBlocks", "blocks_of", "found_in", "label"]
 
@@ -36,13 +36,7 @@ def label(
     weights: str | None = None,
     detector: str | None = None,
     photos: Literal["all", "present"] = "all",
-    min_score: float = 0.15,
-    ignore_score: float = 0.1,
-    joint_threshold: float = 0.3,
-    joints: int = 5,
-    flip: bool = False,
-    mixed: bool = False,
-    batch_size: int = 8,
+    rules: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     block_size: int = 256,
     actors: Actors = Actors(),  # noqa: B008 - frozen
     device: str = "cpu",
@@ -60,13 +54,7 @@ def label(
         weights: a file for a named model.
         detector: the person detector of a top-down teacher; by default the one that belongs to it.
         photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
-        min_score: score from which a detected person is annotated; raising it adds fewer people.
-        ignore_score: score from which a fainter person becomes a region without a loss; raising it leaves more to be learnt as background.
-        joint_threshold: joints with a lower score are left out.
-        joints: number of joints that a person needs to be annotated.
-        flip: predict on the mirrored photo too and average.
-        mixed: half precision on the network.
-        batch_size: views that go through the network at once.
+        rules: what is added, and how the teacher predicts.
         block_size: photos of a block, which is repeated where a worker dies.
         actors: the workers.
         device: auto, cpu or cuda.
@@ -77,14 +65,13 @@ def label(
         FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
         ImportError: the extra ``cluster`` is not installed.
     """
-    rules, options = rules_of(model, min_score, ignore_score, joint_threshold, joints, flip, mixed, batch_size)
     if out.resolve() == annotations.resolve():
         raise ValueError(f"{out}: is the file that is read; give another for the new one")
     if block_size < 1:
         raise ValueError(f"a block has at least one photo, got block size {block_size}")
     given = load_json(annotations, ("images", "annotations", "categories"))
     given = with_photos(given, images, annotations, photos)
-    recipe = Recipe(model, weights, detector, options=options, suffix=SUFFIX, device=device)
+    recipe = Recipe(model, weights, detector, options=rules.predicting(), suffix=SUFFIX, device=device)
     skeleton = recipe.loaded().skeleton
     settings = {"recipe": asdict(recipe), "rules": asdict(rules), "annotations": str(annotations), "blocks": block_size}
     planned = begin(Folder(job), settings, SUFFIX, blocks_of(given, images.absolute(), skeleton, block_size), overwrite)
@@ -98,7 +85,7 @@ def label(
         )
 
 
-def _worker(recipe: Recipe, rules: Rules) -> "LabelBlocks":
+def _worker(recipe: Recipe, rules: LabelOptions) -> "LabelBlocks":
     return LabelBlocks(recipe.loaded(), recipe, rules)
 
 
@@ -114,8 +101,8 @@ def blocks_of(given: dict[str, Any], images: Path, skeleton: Any, size: int) -> 
 class LabelBlocks:
     """A worker: from a block of photos with annotations to a line of JSON for each photo."""
 
-    def __init__(self, teacher: Model, recipe: Recipe, rules: Rules) -> None:
-        self.teacher, self.rules = teacher, rules
+    def __init__(self, teacher: Model, recipe: Recipe, rules: LabelOptions) -> None:
+        self.teacher, self.rules, self.by = teacher, rules, name_of(recipe.model)
         self.options, self.detector = recipe.options, teacher.finder(recipe.detector)
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
@@ -130,7 +117,7 @@ class LabelBlocks:
                     lines += self._lines(block, [image])
                 except (OSError, ValueError) as e:
                     lines.append({"image_id": image["id"], "error": str(e)})
-        people = sum(row.get("labelled_by") == self.rules.by for line in lines for row in line.get("annotations", ()))
+        people = sum(row.get("labelled_by") == self.by for line in lines for row in line.get("annotations", ()))
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
         return text.encode(), Counts(len(lines), sum("error" in line for line in lines), people)
 
@@ -139,7 +126,7 @@ class LabelBlocks:
         for row in block["annotations"]:
             rows[row["image_id"]].append(row)
         missing = np.array(block["missing"], bool)
-        found = completed(images, rows, Path(block["folder"]), self.teacher, self.detector, self.options, self.rules, missing)
+        found = completed(images, rows, Path(block["folder"]), self.teacher, self.detector, self.options, self.rules, self.by, missing)
         for image, (mine, joints) in zip(images, found, strict=True):
             yield {"image_id": image["id"], "annotations": mine, "joints": joints}
 
