@@ -2,8 +2,14 @@
 
 import json
 import math
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from header_lines import rows
 from PIL import Image
 from safetensors import safe_open
 from scipy.io import savemat
@@ -21,7 +28,7 @@ from manypose.cli.__main__ import main as manypose
 from manypose.cli.arguments import CONFIG_OPTIONS, UsageError, configured, parse_config, sort_words
 from manypose.cli.signature import read_verb
 from manypose.data.datasets.posetrack_results import JOINTS
-from manypose.methods.catalog import build
+from manypose.methods.catalog import MODELS, build
 from manypose.poses.skeleton import BUILT_IN, named
 from manypose.training.train import Step, train
 
@@ -89,6 +96,7 @@ def data(tmp_path, monkeypatch):
     """Stands for the folder of the public data sets."""
     coco = tmp_path / "coco"
     write_coco(coco / "train2017", coco / "annotations" / "person_keypoints_train2017.json", "coco", (LEARNT, FURTHER))
+    write_coco(coco / "val2017", coco / "annotations" / "person_keypoints_val2017.json", "coco")
     crowdpose = tmp_path / "crowdpose"
     write_coco(crowdpose / "images", crowdpose / "json" / "crowdpose_train.json", "crowdpose")
     write_coco(tmp_path / "mpii" / "images", tmp_path / "unused_mpii.json", "mpii")
@@ -116,7 +124,7 @@ def test_every_config_builds_all_it_names(path, data):
     made = built(path, "--data.batch_size=2", "--data.workers=0")
     optimizer = made["optimizer"](method.parameters())
     assert optimizer.param_groups[0]["lr"] == given.optimizer.init_args.lr
-    assert made["schedule"].at(made["schedule"].epochs) <= 0.1 or made["schedule"].decay == "constant"
+    assert made["schedule"].at(made["schedule"].epochs) <= 0.1 or made["schedule"].decay in ("constant", "plateau")
     batch = next(iter(made["data"]))
     assert batch.images.shape in [(2, *((size, size) if isinstance(size, int) else size), 3) for size in sizes]
     assert batch.keypoints.shape[2] == len(method.skeleton)
@@ -160,6 +168,66 @@ def test_every_config_takes_two_steps(path, data, tmp_path):
     assert len(weights) == 1
     tensors = steps_of(weights[0])
     assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
+
+
+HEADER_ROWS = [pytest.param(path, row, id=f"{path.stem} {' '.join(row)}") for path in CONFIGS for row in rows(path)]
+
+
+def test_19_the_headers_rows_are_found():
+    """No line with options is overlooked: 76 were counted by hand when this was written."""
+    assert len(HEADER_ROWS) >= 76
+
+
+@pytest.mark.parametrize(("path", "row"), HEADER_ROWS)
+def test_19_every_row_of_a_header_is_a_command(path, row, data):
+    """Its options are the recipe's, and its model takes the arguments; `test_19_every_row_of_a_header_trains` is slow."""
+    given = parsed(path, *row)
+    module, _, factory = MODELS[given.model].factory.partition(":")
+    accepted = signature(getattr(import_module(module), factory)).parameters
+    unknown = set(given.model_args or {}) - set(accepted)
+    assert not unknown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "row"), [p for p in HEADER_ROWS if "--init" not in p.values[1]])
+def test_19_every_row_of_a_header_trains(path, row, data, tmp_path):
+    """One step of the row, small: finite weights are left. Rows that start from another recipe's weights are parsed alone."""
+    out = tmp_path / "run"
+    names = set(row[::2])
+    less = [word for pair in zip(*[iter(small(path, out))] * 2, strict=True) if pair[0] not in names - TINY for word in pair]
+    assert manypose(["train", "--config", str(path), *row, *less, "--data.length", "2", "--data.batch_size", "2"]) == 0
+    (weights,) = [path for path in out.glob("*.safetensors") if path.name != "best.safetensors"]
+    assert all(t.isfinite().all() for t in steps_of(weights).values() if t.is_floating_point())
+
+
+TINY = {"--data.augment.size", "--data.length", "--data.batch_size", "--model_args.pretrained"}
+"""What stays small although the row says otherwise."""
+
+
+def test_19_train_commands_within_the_text_of_documents_are_parsed(data):
+    """Those of code blocks: `test_package.py::test_commands_of_the_pages_are_understood`."""
+    pages = [*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "configs").glob("*.md")]
+    found = [m for page in pages for m in re.findall(r"`(?:torchrun [^`\n]*-m )?manypose train (--config [^`\n]+)`", page.read_text())]
+    assert len(found) >= 8
+    for line in found:
+        if "NAME" not in line:
+            assert parse_config(train, words(*shlex.split(line)), "manypose train")[1].model in MODELS
+
+
+def test_12_multiposenets_script_does_all_three_steps_and_the_evaluation(data, tmp_path):
+    """Run as it is, from the repository's root, with a tiny schedule."""
+    for folder in ("configs", "src"):
+        (tmp_path / folder).symlink_to(REPOSITORY / folder)
+    less = ["--schedule.epochs", "1", "--data.batch_size", "2", "--data.length", "2", "--data.workers", "0", "--data.augment.size", "128"]
+    less += ["--device", "cpu", "--precision", "no", "--model_args.size", "128", "--model_args.pretrained", "false"]
+    programs = Path(sys.executable).parent
+    env = {**os.environ, "GPUS": "1", "PRN_BATCH": "2", "PATH": f"{programs}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    command = ["sh", "configs/multiposenet/run.sh", "r50", *less]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "runs/multiposenet_r50.safetensors").is_file()
+    assert "mask IoU" in done.stdout
+    assert "box AP" in done.stdout
 
 
 def test_an_option_reaches_into_a_dict_of_the_config_and_leaves_the_rest(data):
@@ -225,7 +293,7 @@ def test_the_light_top_down_configs_show_the_network_what_it_will_see():
         (["--optimizer.lr", "fast"], "optimizer.lr: expected float or torch.Tensor, got fast"),
         (["--optimizer.lrr", "1"], "optimizer: there is no 'lrr'; did you mean lr?"),
         (["--modle", "swahr-w32"], "unknown option --modle; did you mean --model?"),
-        (["--schedule.decay", "exponential"], "schedule.decay: expected one of linear, cosine, steps, constant, got exponential"),
+        (["--schedule.decay", "exponential"], "schedule.decay: expected one of linear, cosine, steps, plateau, constant, got exponential"),
         (["--data.batch_sise", "3"], "data: there is no 'batch_sise'; did you mean batch_size?"),
         (["--data.augment.size", "large"], "data.augment.size: expected int, got large"),
         (["--precision", "int8"], "precision: expected one of auto, no, bf16, fp16, got int8"),

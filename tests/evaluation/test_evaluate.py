@@ -490,3 +490,41 @@ def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
     many = finished(setup, found_in(job), False, None, None, None, True)
     assert many.to_json() == one.to_json()
     assert 0.1 < many.figures["AP"] < 1.1
+
+
+class Wanderer(Dots):
+    """A fly with a person's joints that is found without a box."""
+
+    skeleton = Walker.skeleton
+
+    def decode(self, outputs: dict, size: tuple[int, int]) -> list[Poses]:
+        return [Poses(self.skeleton, p.keypoints, p.keypoint_scores, p.scores) for p in super().decode(outputs, size)]
+
+
+def test_11_mpii_over_its_groups_and_its_servers_file(flies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People beside the group do not count; without groups the file is refused before any photo is looked at."""
+    from scipy.io import loadmat
+
+    content = json.loads((flies / "people.json").read_text())
+    joints = np.zeros((4, 16, 3))
+    for i in range(4):
+        joints[i, [MPII.index(j) for j in Walker.skeleton.joints]] = np.reshape(content["annotations"][i]["keypoints"], (3, 3))
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    photos = tuple(names[content["annotations"][i]["image_id"]] for i in range(4))
+    middle = joints[:, [MPII.index(j) for j in Walker.skeleton.joints], :2].mean(1)
+    listing = tuple((name, 1, i) for i, name in enumerate(dict.fromkeys(photos)))
+    people = MpiiPeople(
+        "official.mat", photos, joints, np.full(4, 10.0), middle, np.full(4, 0.6), np.arange(4), 4,
+        np.stack([np.arange(4), np.zeros(4, int)], 1), np.zeros(4, bool), Report("official.mat"), listing,
+    )  # fmt: skip
+    monkeypatch.setattr("manypose.evaluation.head_size_style.read_mpii", lambda *_: people)
+    monkeypatch.setattr("manypose.evaluation.head_size_style.read_groups", lambda *_: [[0], [2]])
+    given = {"dataset": "mpii", "images": flies, "annotations": tmp_path, "quiet": True}
+    method = Wanderer()
+    with pytest.raises(ValueError, match="--groups"):
+        evaluate(model=Model(method), results_out=tmp_path / "pred.mat", **given)
+    done = evaluate(model=Model(method), groups=tmp_path, results_out=tmp_path / "pred.mat", **given)
+    assert "of them 2 in 2 groups" in done.protocol
+    assert done.figures["AP wrist"] == 100
+    written = loadmat(tmp_path / "pred.mat", simplify_cells=True)["pred"]
+    assert [p["image"]["name"] for p in written] == [photos[0], photos[2]]

@@ -51,7 +51,9 @@ def seen(method, people: list[np.ndarray], flip: bool, scales: tuple[float, ...]
     maps = outputs(method, images, [s / scales[base] for s in scales], base, flip=flip)
     noise = torch.rand(maps[first].shape, generator=torch.Generator().manual_seed(0))
     maps[first] = maps[first] + 1e-5 * noise  # of two cells that are equally high both would be peaks, which no network paints
-    return method.decode(maps, tuple(images[base].shape[1:3]))
+    with torch.no_grad():
+        found = method.decode(maps, tuple(images[base].shape[1:3]))
+    return [p[p.scores > 0.05] for p in found]  # boxes by regression are all people, most with a score of next to nothing
 
 
 def painted(method, made: Maps) -> Maps:
@@ -60,6 +62,10 @@ def painted(method, made: Maps) -> Maps:
         return {"heat4": made["heat4"], "heat2": made["heat2"], "tag4": torch.zeros_like(made["heat4"])}
     if "scale0" in made:
         return {"stage0_scale0": made["scale0"]}
+    boxes = {"person": torch.where(made["label"] == 1, 9.0, -9.0), "shift": made["shift"]} if "label" in made else {}
+    if "heat" in made or "tag" in method.fields or boxes:  # MultiPoseNet; SIMPLE with a regression or with tags
+        maps = {name: made[name] for name in ("heat", "pose") if name in made}
+        return maps | (boxes or {"tag": torch.zeros_like(made["pose"])})
     logits = {p: torch.logit(made[p].clamp(1e-4, 1 - 1e-4)) for p in ("centre", "top_left", "bottom_right")}
     off = {f"{p}_offset": made[f"{p}_offset"][:, 0, :, None, None].expand(-1, 2, *made[p].shape[2:]) for p in logits}
     return {"pose": made["pose"], **logits, **off}
@@ -81,7 +87,16 @@ OPTIONS = [
     pytest.param("imhn-4", SIMPLE_POSE | {"published": False}, id="simple_pose"),
     pytest.param("imhn-4", SIMPLE_POSE | {"published": True}, id="simple_pose published"),
     pytest.param("imhn-4", {"stages": 1, "wiring": "cascade", "published": False}, id="simple_pose stride 8"),
+    pytest.param("imhn-4", SIMPLE_POSE | {"published": True, "decoder": "published"}, id="simple_pose published decoder"),
+    pytest.param("imhn-4", SIMPLE_POSE | {"published": True, "decoder": "paper"}, id="simple_pose paper decoder"),
+    pytest.param("imhn-4", SIMPLE_POSE | {"published": False, "encoding": "fields"}, id="simple_pose fields"),
     pytest.param("simple-small", {"grouping": "max"}, id="simple"),
+    pytest.param("simple-small", {"grouping": "max", "detector": "regression"}, id="simple regression"),
+    pytest.param("simple-small", {"grouping": "ae", "detector": "none"}, id="simple tags"),
+    pytest.param("multiposenet-small", {"prn": None, "sigma": 1.75}, id="multiposenet max"),
+    pytest.param("multiposenet-small", {"prn": None, "sigma": 1.75, "output_stride": 16}, id="multiposenet dilated"),
+    pytest.param("multiposenet-small", {"prn": {"kind": "PRN"}, "sigma": 1.75}, id="multiposenet prn"),
+    pytest.param("multiposenet-small", {"prn": {"kind": "DensePRN"}, "sigma": 1.75}, id="multiposenet dense prn"),
 ]
 
 
@@ -94,10 +109,18 @@ def test_people_lie_where_the_targets_were(name, arguments, flip, scales):
     method = build(name, **arguments)
     people = people_of(method.skeleton)
     found = seen(method, people, flip, scales)
+    authors = "decoder" in arguments
+    if authors:  # their decoder leaves fragments, and enlarges maps by cubic interpolation
+        away = [np.abs(p.keypoints[:, :16] - truth[:, :16, :2]).mean((1, 2)) for p, truth in zip(found, people, strict=True)]
+        found = [p[[int(a.argmin())]] for p, a in zip(found, away, strict=True)]
     assert [len(p) for p in found] == [1, 1]
     off = np.concatenate([p.keypoints[0, :16] - truth[0, :16, :2] for p, truth in zip(found, people, strict=True)])
+    if authors:  # and some joints are in no part that it takes
+        there = np.concatenate([p.keypoint_scores[0, :16] > 0 for p in found])
+        assert there.sum() >= 16
+        off = off[there]
     whole = arguments.get("published_targets", False)
-    assert np.abs(off.mean(0)).max() < 0.1, off.mean(0)
+    assert np.abs(off.mean(0)).max() < (0.25 if authors else 0.1), off.mean(0)
     # Joints cut to whole cells, of 2 to 8 pixels in the views, are right in the mean alone; the mean of Gaussians of three widths is no
     # Gaussian, which the fit supposes.
-    assert np.abs(off).max() < (2.5 if whole else 0.1 if len(scales) == 1 else 0.25), np.abs(off).max(0)
+    assert np.abs(off).max() < (2.5 if whole else 1.0 if authors else 0.1 if len(scales) == 1 else 0.25), np.abs(off).max(0)

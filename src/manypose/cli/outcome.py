@@ -1,6 +1,7 @@
 """How a prediction into a folder is made, and what came of it."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from manypose.cli.progress import stamp
 from manypose.poses.drawing import ColourBy
 
-__all__ = ["Drawing", "Outcome", "Part", "counted", "known_by"]
+__all__ = ["Drawing", "Outcome", "Part", "Team", "counted", "known_by"]
 
 
 @dataclass
@@ -75,6 +76,21 @@ class Part:
             raise ValueError(f"every must be a whole number from 1 on, got {self.every}")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
             raise ValueError(f"start must be 0 or more and end after it, got {self.start:g} and {self.end}")
+
+
+@dataclass(frozen=True)
+class Team:
+    """Processes that share a run, as ``torchrun`` starts them.
+
+    Args:
+        rank: this process's number, from 0 on.
+        number: of processes.
+        wait: returns when all of them are there.
+    """
+
+    rank: int
+    number: int
+    wait: Callable[[], None]
 
 
 def known_by(name: str | Path | None) -> Any:

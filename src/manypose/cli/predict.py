@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from manypose.cli.extras import Window
 from manypose.cli.moving import local
-from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, counted, known_by, predict_to
+from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, Team, counted, known_by, predict_to
+from manypose.evaluation.processes import processes, together
 from manypose.inference.detectors import find_detector
 from manypose.inference.loading import RuntimeName
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions
+from manypose.inference.several import one_or_several
 from manypose.io.sources import example_photo
 from manypose.poses.boxes import skipped_text
 from manypose.tracking.tracker import Tracker, TrackOptions
@@ -27,6 +29,7 @@ def predict(
     example: bool = False,
     model: str | None = None,
     weights: Path | None = None,
+    ensemble: list[str] = [],  # noqa: B006 - shown by --help, never changed
     out: Path = Path("manypose-out"),
     format: list[Literal["coco", "openpose", "csv", "jsonl"]] | None = None,
     overwrite: bool = False,
@@ -51,12 +54,16 @@ def predict(
 ) -> int:
     """Find the people in photos and videos; write drawn pictures and result files.
 
+    The processes of ``torchrun`` share the photos and videos and write one result.
+
     Args:
         sources: photos, videos, folders, or patterns such as 'photos/*.jpg'; addresses of photos (http) or streams (rtsp); - for standard
             input; the number of a camera, such as 0. Ctrl-C ends a camera or stream.
         example: look at the photo of an astronaut that comes with manypose.
         model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
         weights: a file for a named model: .safetensors, or a published .pth.
+        ensemble: further models, by name or file: maps of models that look at one person at a time are averaged, people of others are
+            joined.
         out: the folder to write to; it is made where needed.
         format: result files to write: coco, openpose, csv, jsonl.
         overwrite: begin anew where the folder holds results; by default the same command goes on where it was stopped.
@@ -96,7 +103,7 @@ def predict(
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {
-        "model": known_by(model), "weights": known_by(weights),
+        "model": known_by(model), "weights": known_by(weights), "ensemble": [known_by(name) for name in ensemble],
         "detector": known_by(detector), "detector weights": known_by(detector_weights),
         "runtime": runtime,
         "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
@@ -104,10 +111,11 @@ def predict(
     }  # fmt: skip
     window = Window() if show else None
     began = perf_counter()
-    with local([*sources, *([str(example_photo())] if example else [])], fps) as found:
+    asked = [*sources, *([str(example_photo())] if example else [])]
+    with processes() as (rank, number), local(asked, fps) as found:
         outcome = predict_to(
             found,
-            lambda: load(model, weights=weights, device=device, runtime=runtime),
+            lambda: one_or_several(model, ensemble, weights, device, runtime),
             out,
             formats=format or ("coco",),
             options=options,
@@ -118,11 +126,14 @@ def predict(
             part=part,
             settings=settings,
             overwrite=overwrite,
+            team=Team(rank, number, together),
             crops=save_crops,
             show=None if window is None else window.show,
         )
     if window is not None:
         window.close()
+    if rank:
+        return 0  # the first process tells
     print(_summary(outcome, out, perf_counter() - began))
     if outcome.skipped:
         warnings.warn(skipped_text(outcome.skipped), stacklevel=1)

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from manypose import __version__
 from manypose.cli.extras import save_crops
 from manypose.cli.moving import Moving
-from manypose.cli.outcome import Drawing, Outcome, Part, counted, known_by
+from manypose.cli.outcome import Drawing, Outcome, Part, Team, counted, known_by
 from manypose.cli.output_names import Named, named
-from manypose.cli.progress import Finished, Progress, begin, stamp
+from manypose.cli.progress import PART, Finished, Progress, begin, finished_in, stamp
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, read_ahead
@@ -38,7 +38,7 @@ from manypose.poses.drawing import draw
 from manypose.poses.formats.result_files import Entry
 from manypose.tracking.tracker import Tracker
 
-__all__ = ["FAILED", "Drawing", "Outcome", "Part", "counted", "known_by", "predict_to"]
+__all__ = ["FAILED", "Drawing", "Outcome", "Part", "Team", "counted", "known_by", "predict_to"]
 
 FAILED = "failed.json"
 
@@ -62,6 +62,7 @@ def predict_to(
     overwrite: bool = False,
     crops: bool = False,
     show: Callable[[np.ndarray], None] | None = None,
+    team: Team | None = None,
     complain: Callable[[str], None] = lambda line: print(f"manypose: error: {line}", file=sys.stderr),
 ) -> Outcome:
     """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
@@ -84,13 +85,16 @@ def predict_to(
         overwrite: begin anew.
         crops: write each person into the folder ``crops``.
         show: is given each drawn picture.
+        team: the processes that share the work. Each does its part; the first joins the parts and gives the whole outcome.
         complain: is told of each source that cannot be used.
 
     Raises:
         FileNotFoundError, ValueError: nothing is there to look at, or an option makes no sense.
         OSError: the folder cannot be written.
     """
-    outcome = Outcome()
+    outcome, told = Outcome(), complain
+    if team is not None and team.rank:
+        complain = _silent  # the first process tells what cannot be used
     if boxes is not None and finder is not None:
         raise ValueError("give boxes or a detector, not both")
 
@@ -121,35 +125,66 @@ def predict_to(
         loaded = model if isinstance(model, Model) else model()
         loaded.check(options, known is not None or finder is not None)
         detector = None if finder is None else finder()
-    progress = begin(out, formats, plan, settings, overwrite)
-    outcome.resumed = len(progress.done)
-    for finished in progress.done.values():
-        _count(outcome, finished, out)
-    todo = [n for n in plan if str(n.path.absolute()) not in progress.done]
-    run = None
-    try:
-        if todo:
-            loaded = loaded or (model if isinstance(model, Model) else model())
-            loaded.check(options, known is not None or finder is not None)
-            if known is None:
-                detector = detector or (loaded.finder() if finder is None else finder())
-            run = _Run(
-                out, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail, crops, show
-            )
-            run.photos([n for n in todo if not n.video])
-            for name in todo:
-                if name.video:
-                    run.video(name)
-        progress.finish()
-    finally:
-        # Also after Ctrl-C or an error: what is derived from the lines so far is whole.
-        empty = not outcome.photos and not progress.results.end
-        with suppress(OSError) if sys.exc_info()[0] is not None else nullcontext():
-            outcome.written = [] if empty else progress.results.finish()
-            _tell_failures(out, outcome.failed)
-        if empty:
-            _remove(progress)
-    return outcome
+
+    def into(folder: Path, plan: Sequence[Named], overwrite: bool) -> Outcome:
+        nonlocal loaded, detector
+        progress = begin(folder, formats, plan, settings, overwrite)
+        outcome.resumed = len(progress.done)
+        for finished in progress.done.values():
+            _count(outcome, finished, folder)
+        todo = [n for n in plan if str(n.path.absolute()) not in progress.done]
+        run = None
+        try:
+            if todo:
+                loaded = loaded or (model if isinstance(model, Model) else model())
+                loaded.check(options, known is not None or finder is not None)
+                if known is None:
+                    detector = detector or (loaded.finder() if finder is None else finder())
+                run = _Run(
+                    folder, progress, options, loaded, detector, given, drawing, part, tracker and tracker(loaded), outcome, fail, crops,
+                    show,
+                )  # fmt: skip
+                run.photos([n for n in todo if not n.video])
+                for name in todo:
+                    if name.video:
+                        run.video(name)
+            progress.finish()
+        finally:
+            # Also after Ctrl-C or an error: what is derived from the lines so far is whole.
+            empty = not outcome.photos and not progress.results.end
+            with suppress(OSError) if sys.exc_info()[0] is not None else nullcontext():
+                outcome.written = [] if empty else progress.results.finish()
+                _tell_failures(folder, outcome.failed)
+            if empty:
+                _remove(progress)
+        return outcome
+
+    if team is not None and team.number > 1:
+        if team.rank == 0:
+            begin(out, formats, plan, settings, overwrite)
+        team.wait()
+        done = finished_in(out, settings)
+        mine = _share([n for n in plan if str(n.path.absolute()) not in done], team, tracker is not None)
+        missing, complain = list(outcome.failed), _silent
+        into(out / f"{PART}{team.rank}", mine, overwrite)
+        team.wait()
+        if team.rank:
+            return outcome
+        outcome, complain = Outcome(failed=missing), told
+        into(out, plan, False)  # joins the parts, and looks again at what failed, to tell it
+        outcome.resumed = len(done)
+        return outcome
+    return into(out, plan, overwrite)
+
+
+def _silent(line: str) -> None:
+    """Tells nobody."""
+
+
+def _share(todo: Sequence[Named], team: Team, tracked: bool) -> list[Named]:
+    """A process's photos and videos: every so many; tracked photos of one folder stay together."""
+    groups = [list(g) for _, g in groupby(todo, key=lambda n: (n.path, n.path) if n.video or not tracked else (n.path.parent, None))]
+    return [n for group in groups[team.rank :: team.number] for n in group]
 
 
 def _remove(progress: Progress) -> None:

@@ -1,11 +1,13 @@
 """What a run into a folder has finished, so that the same command goes on where it was stopped: by Ctrl-C, a crash or a kill.
 
 ``.progress.jsonl`` holds the settings and a line for each finished photo or video, with its place among the lines of people. A line is
-written after the results that it stands for are on disk.
+written after the results that it stands for are on disk. The processes of a team write folders ``.part-N`` of the same form, which the
+next run into the folder takes over.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -14,11 +16,12 @@ from typing import Any
 
 from manypose.cli.output_names import Named
 from manypose.io.files import write_text
-from manypose.poses.formats.result_files import ResultFiles, lines_file
+from manypose.poses.formats.result_files import FORMATS, ResultFiles, lines_file
 
-__all__ = ["Finished", "Progress", "begin", "stamp"]
+__all__ = ["PART", "Finished", "Progress", "begin", "finished_in", "stamp"]
 
 FILE = ".progress.jsonl"
+PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,46 @@ def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Ma
     """
     file = out / FILE
     settings = json.loads(json.dumps(settings))
-    before, old_formats = ({}, formats) if overwrite else _finished(file, settings)
+    parts = sorted(out.glob(f"{PART}*"))
+    keep: dict[str, tuple[Path, Finished]] = {}
+    old = lines_file(out, formats)
     wanted = {str(n.path.absolute()): n for n in plan}
-    old = lines_file(out, old_formats)
-    keep = {p: f for p, f in before.items() if p in wanted and f.stamp == stamp(Path(p)) and old.is_file() and f.end <= old.stat().st_size}
+    for folder in () if overwrite else (*parts, out):
+        before, old_formats = _finished(folder / FILE, settings)
+        lines = lines_file(folder, old_formats)
+        old = lines if folder == out else old
+        size = lines.stat().st_size if lines.is_file() else -1
+        keep |= {p: (lines, f) for p, f in before.items() if p in wanted and f.stamp == stamp(Path(p)) and f.end <= size}
     frame_ids = count(1 + max((n.image_id for n in plan), default=0))
     kept: dict[str, Finished] = {}
-    results = ResultFiles(out, formats, _lines(old, keep, plan, frame_ids, kept))
+    results = ResultFiles(out, formats, _lines(keep, plan, frame_ids, kept))
     if old != results.lines:
         with suppress(OSError):
             old.unlink(missing_ok=True)
     header = {"settings": settings, "formats": list(formats)}
     write_text(file, "".join(json.dumps(row) + "\n" for row in (header, *map(asdict, kept.values()))))
+    for folder in parts:
+        if not overwrite:
+            _take_over(folder, out, {f.drawn for f in kept.values()}, "openpose" in formats)
+        shutil.rmtree(folder)
     return Progress(file, results, kept, frame_ids)
+
+
+def finished_in(out: Path, settings: Mapping[str, Any]) -> dict[str, Finished]:
+    """What a folder's runs with these settings have finished, by absolute path."""
+    return _finished(out / FILE, json.loads(json.dumps(settings)))[0]
+
+
+def _take_over(part: Path, out: Path, drawn: Set[str], openpose: bool) -> None:
+    """The pictures, crops and OpenPose files of a part move to the folder."""
+    for file in part.iterdir():
+        if file.name in drawn:
+            file.replace(out / file.name)
+    for folder in ("crops", *((FORMATS["openpose"],) if openpose else ())):
+        if (part / folder).is_dir():
+            (out / folder).mkdir(exist_ok=True)
+            for file in (part / folder).iterdir():
+                file.replace(out / folder / file.name)
 
 
 def stamp(path: Path) -> list[int]:
@@ -137,12 +167,12 @@ def _json(line: str) -> dict[str, Any]:
 
 
 def _lines(
-    old: Path, keep: Mapping[str, Finished], plan: Sequence[Named], frame_ids: Iterator[int], kept: dict[str, Finished]
+    keep: Mapping[str, tuple[Path, Finished]], plan: Sequence[Named], frame_ids: Iterator[int], kept: dict[str, Finished]
 ) -> Iterator[str]:
     """The lines of what is kept, in the order of the plan and under its names; fills `kept` with their new places."""
     at = 0
     for name in (*(n for n in plan if not n.video), *(n for n in plan if n.video)):
-        finished = keep.get(str(name.path.absolute()))
+        old, finished = keep.get(str(name.path.absolute()), (Path(), None))
         if finished is None:
             continue
         start = at

@@ -35,6 +35,7 @@ class BenchmarkSpec:
         one_by_one: the model is top-down, and so may be given each annotated person.
         category: the category whose annotations count, by name, where several have keypoints.
         area: the people's areas: the file's, 0.53 of the box, or as the data set's rule says (None).
+        groups: MPII's file of groups.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class BenchmarkSpec:
     masks: bool = False
     category: str | None = None
     area: Literal["annotated", "box"] | None = None
+    groups: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Benchmark:
         shots: the photos, in a fixed order.
         score: the figures of detected people; the detector's boxes are for box AP, where there was a detector.
         score_file: the figures of a result file.
-        write: writes detected people as the data set's server takes them.
+        write: writes detected people as the data set's server takes them; None where it takes none of this kind.
         notes: caveats of the data set.
         rounding: of a model's joints before they are measured, for the protocol.
         pixels: of one photo's people, how many pixels their masks get right and wrong
@@ -124,7 +126,7 @@ class Benchmark:
     shots: Sequence[EvalImage]
     score: Callable[[PosesByImage, BoxesByImage], Score]
     score_file: Callable[[Path], Score]
-    write: Callable[[PosesByImage, Path], None]
+    write: Callable[[PosesByImage, Path], None] | None
     notes: list[str] = field(default_factory=list)
     rounding: str = "joints not rounded"
     pixels: Callable[[int, Poses], Int[np.ndarray, "4"]] | None = None
@@ -137,6 +139,7 @@ BENCHMARKS = {
     "ochuman": "manypose.evaluation.coco_style:ochuman",
     "mpii": "manypose.evaluation.head_size_style:mpii",
     "posetrack": "manypose.evaluation.head_size_style:posetrack",
+    "voc": "manypose.evaluation.voc_style:voc",
 }
 """Where each data set's function is; they are imported when they are needed."""
 

@@ -20,9 +20,10 @@ from manypose.evaluation.predicted import Predicted, boxes_of_photos, part, pred
 from manypose.evaluation.processes import from_first, gathered, processes
 from manypose.inference.detectors import find_detector
 from manypose.inference.loading import RuntimeName
-from manypose.inference.model import Model, load
+from manypose.inference.model import Model
 from manypose.inference.options import EVALUATION, PredictOptions, changed
 from manypose.inference.running import runner
+from manypose.inference.several import one_or_several
 from manypose.io.files import write_json, write_text
 from manypose.io.printable import printable
 from manypose.poses.boxes import skipped_text
@@ -75,6 +76,7 @@ def evaluate(
     *,
     model: "str | Path | Model | None" = None,
     weights: Path | None = None,
+    ensemble: list[str] = [],  # noqa: B006 - shown by --help, never changed
     dataset: str = "coco",
     annotations: Path | None = None,
     images: Path | None = None,
@@ -93,8 +95,10 @@ def evaluate(
     json: Path | None = None,
     results_out: Path | None = None,
     heads: Path | None = None,
+    groups: Path | None = None,
     no_track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
+    matching: Literal["hungarian", "greedy"] = "hungarian",
     category: str | None = None,
     area: Literal["annotated", "box"] | None = None,
     quiet: bool = False,
@@ -105,7 +109,9 @@ def evaluate(
     Args:
         model: a model's name, a .safetensors file, a loaded model, or one of the two that come with the package, default and fast.
         weights: a file for a named model, .safetensors or published .pth.
-        dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
+        ensemble: further models, by name or file: maps of models that look at one person at a time are averaged, people of others are
+            joined.
+        dataset: coco, crowdpose, ochuman, mpii, posetrack, voc, or the path of a data set's YAML.
         annotations: the data set's annotation file.
         images: folder of the photos; not needed with results.
         results: results to evaluate in place of a model: for COCO's format a COCO results file (such as Detectron2's), or a folder of
@@ -119,15 +125,17 @@ def evaluate(
         device: auto, cpu, cuda or cuda:N.
         runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
         box_ap: measure the people's boxes too.
-        mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets of COCO's
-            format with outlines, and models that give masks).
+        mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets with
+            outlines, voc, and models that give masks).
         analyze: say what the AP is lost to: a table, part of the JSON, and an HTML report.
         report: where the HTML report goes; by default beside the JSON, or evaluation.html.
         json: write the figures here.
         results_out: write the people found here, as the data set's server takes them.
         heads: MPII's file with head boxes, where the annotations have none.
+        groups: MPII's groups_v12.mat: keypoint AP over its groups, as its server measures, in place of whole photos.
         no_track: leave people of videos without ids; MOTA is then not measured.
         flow: optical flow that helps tracking.
+        matching: of people with tracks: the best assignment of all, or the most similar pair first.
         category: the name of the category whose annotations count, where several of the file have keypoints.
         area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
         quiet: no progress bar, and nothing printed.
@@ -145,19 +153,23 @@ def evaluate(
         raise ValueError("mask_iou is for models: a result file of keypoints has no masks")
     if report is not None and not analyze:
         raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
-    one = None if from_file else model if isinstance(model, Model) else load(model, weights=weights, device=device, runtime=runtime)
+    one = None if from_file else model if isinstance(model, Model) else one_or_several(model, ensemble, weights, device, runtime)
     alone = one is not None and one.needs_boxes
     options = changed(options, **changes) if changes else options
-    request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area)
+    request = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, alone, mask_iou, category, area, groups)
     chosen = find_benchmark(request)
+    if results_out is not None and chosen.write is None:
+        raise ValueError(
+            f"{results_out}: {chosen.name} takes no such file of this model; for MPII's server give its .mat as annotations and --groups"
+        )
     if mask_iou and chosen.pixels is None:
-        raise ValueError("mask_iou is for data sets of COCO's format with outlines: coco, crowdpose or a data set YAML")
+        raise ValueError("mask_iou is for data sets with outlines: coco, crowdpose, voc or a data set YAML")
     if one is None:
         assert results is not None
         score = chosen.score_file(results)
         how = f"results of {results.name} as they are ({score.results} people)"
         return _finish(chosen, score, how, json, report, quiet)
-    setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow)
+    setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow, matching)
     finder = None if not setup.detector else find_detector(setup.detector, weights=detector_weights, device=device, runtime=runtime)
     with processes() as (rank, number):
         mine = predicted(
@@ -205,6 +217,7 @@ def prepared(
     boxes: str | None,
     detector: str | None,
     flow: Literal["dis", "farneback", "none"] | None,
+    matching: Literal["hungarian", "greedy"] = "hungarian",
 ) -> Setup:
     """The setup of an evaluation; a `flow` of None leaves people of videos without ids.
 
@@ -215,7 +228,7 @@ def prepared(
         raise ValueError("give boxes or a detector, not both")
     model.check(options, boxes is not None or detector is not None)
     detector = detector or (model.detector if model.needs_boxes and boxes is None else None)
-    tracking = None if flow is None or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow)
+    tracking = None if flow is None or not any(s.sequence for s in chosen.shots) else TrackOptions(flow=flow, matching=matching)
     given, note = boxes_of_photos(boxes, chosen.shots, chosen.root)
     return Setup(model, called, chosen, options, boxes, given, note, detector, tracking)
 
@@ -231,7 +244,7 @@ def finished(
     chosen = setup.chosen
     if chosen.shots and not found.people:
         raise ValueError(f"none of the {len(chosen.shots)} photos can be evaluated; the first: {found.failed[chosen.shots[0].id]}")
-    if results_out is not None:
+    if results_out is not None and chosen.write is not None:
         chosen.write(found.people, results_out)
     whose = setup.boxes or (setup.detector and f"{Path(setup.detector).stem} from score {setup.options.detector_threshold:g}")
     how = _how(setup.model, setup.options, setup.called, whose, setup.tracking, chosen.rounding)
@@ -267,14 +280,16 @@ def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tr
     if model.needs_boxes:
         where = "annotated boxes" if boxes == "annotated" else f"boxes of {(boxes or '').rpartition('/')[2]}"
     else:
-        where = f"whole photos, no boxes, short side {options.size or runner(model.method).size}"
+        side = {"short": "short side", "long": "long side", "square": "long side, filled to a square,"}[options.edge]
+        where = f"whole photos, no boxes, {side} {options.size or runner(model.method).size}"
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
     precision = ", half precision" if options.mixed else ""
     scores = f", people from score {options.threshold:g}" + (
         f", joints from score {options.joint_threshold:g}" * (options.joint_threshold > 0)
     )
-    tracks = "" if tracking is None else f", tracked with {'no' if tracking.flow == 'none' else tracking.flow} flow"
+    greedy = ", greedily" if tracking is not None and tracking.matching == "greedy" else ""
+    tracks = "" if tracking is None else f", tracked with {'no' if tracking.flow == 'none' else tracking.flow} flow{greedy}"
     return f"{called}, {where}, {'flip' if options.flip else 'no flip'}{precision}{scores}{tracks}, {rounding}"
 
 

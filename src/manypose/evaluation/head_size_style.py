@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from manypose.data.datasets.head_sizes import HeadScaledTruth
-from manypose.data.datasets.mpii import by_photo, image_ids, person_boxes, read_mpii, truths
+from manypose.data.datasets.mpii import by_photo, group_poses, image_ids, person_boxes, read_groups, read_mpii, truths
 from manypose.data.datasets.mpii_files import MpiiPeople
-from manypose.data.datasets.mpii_results import read_preds, write_preds, write_singles
+from manypose.data.datasets.mpii_results import read_preds, write_groups, write_preds, write_singles
 from manypose.data.datasets.posetrack import Video, read_posetrack
 from manypose.data.datasets.posetrack import truths as frames_of
 from manypose.data.datasets.posetrack_results import read_posetrack_results, write_posetrack
@@ -34,23 +34,37 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
         shots = [] if root is None else [EvalImage(ids[name], root / name, None, boxes[rows]) for name, rows in by_photo(people).items()]
     _there(shots, root)
 
+    several = not request.one_by_one and root is not None
+    if request.groups is not None and not several:
+        raise ValueError(f"{request.groups}: groups are for models that find all people of a photo")
+    groups = None if request.groups is None else read_groups(request.groups, people)
+    if groups is not None:
+        shots = [shot for shot in shots if shot.id in {ids[people.images[rows[0]]] for rows in groups}]
+
+    def of_groups(found: PosesByImage) -> list[Poses]:
+        photo = (_in(found.get(ids[people.images[rows[0]]]), MPII) for rows in groups or ())
+        return [group_poses(poses, people, rows) for poses, rows in zip(photo, groups or (), strict=True)]
+
     def score(found: PosesByImage, detected: BoxesByImage) -> Score:
-        if not request.one_by_one:
-            photos = truths(people)
-            return _ap_score(keypoint_ap([_in(found.get(t.image_id), MPII) for t in photos], photos), sum(map(len, found.values())))
-        return _pckh_score(np.stack([_single(found.get(i)) for i in range(len(people))]), people)
+        if not several:
+            return _pckh_score(np.stack([_single(found.get(i)) for i in range(len(people))]), people)
+        photos = truths(people, groups)
+        poses = [_in(found.get(t.image_id), MPII) for t in photos] if groups is None else of_groups(found)
+        return _ap_score(keypoint_ap(poses, photos), sum(map(len, poses)))
 
     def write(found: PosesByImage, path: Path) -> None:
-        if not request.one_by_one:
-            raise ValueError(
-                f"{path}: 'preds' hold one person for each annotated one; this model finds all people; write them with predict"
-            )
+        if groups is not None:
+            write_groups(path, people, groups, of_groups(found))
+            return
         joints = np.nan_to_num(np.stack([_single(found.get(i)) for i in range(len(people))]))
         # The official file's people go to the official evaluation, others' to their users' programs.
         (write_singles if people.listing and path.suffix == ".mat" else write_preds)(path, people, joints)
 
-    about = f"{len(ids)} photos, {len(people)} people"
-    rules = "one result for each annotated person, in head sizes" if request.one_by_one or root is None else "keypoint AP at 0.5 head sizes"
+    about = f"{len({s.id for s in shots} if groups else ids)} photos, {len(people)} people"
+    about += "" if groups is None else f", of them {sum(map(len, groups))} in {len(groups)} groups"
+    rules = "keypoint AP at 0.5 head sizes" if several else "one result for each annotated person, in head sizes"
+    if groups is not None:
+        rules += ", over MPII's groups: people whose mean joint lies within a quarter of a person's height of the group's centres"
     return Benchmark(
         f"MPII ({Path(people.name).name})",
         about,
@@ -59,7 +73,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
         shots,
         score,
         lambda path: _pckh_score(read_preds(path, people), people),
-        write,
+        None if several and groups is None else write,
         root=root,
     )
 

@@ -1,11 +1,12 @@
-"""Sharing an evaluation among the processes of ``torchrun``."""
+"""Sharing an evaluation or a prediction among the processes of ``torchrun``."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
-__all__ = ["from_first", "gathered", "processes"]
+__all__ = ["from_first", "gathered", "processes", "together"]
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def processes() -> Iterator[tuple[int, int]]:
 
     own = not dist.is_initialized()
     if own:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=timedelta(days=7))  # the quickest waits for the slowest
     try:
         yield dist.get_rank(), dist.get_world_size()
     finally:
@@ -48,3 +49,11 @@ def from_first(value: T | None, number: int) -> T:
 
         dist.broadcast_object_list(box)
     return box[0]
+
+
+def together() -> None:
+    """Returns when all processes are here."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.barrier()

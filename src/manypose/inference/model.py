@@ -246,8 +246,8 @@ class Model:
                 else f"this model finds the joints of {self.skeleton.name!r} in boxes, and the package's detectors find people alone: "
                 "give the boxes (--boxes FILE), or a detector with its category, such as --detector fasterrcnn_resnet50_fpn_v2:dog"
             )
-        if top_down and (options.scales != (1.0,) or options.size is not None or options.published):
-            raise ValueError("scales, size and published are for models that look at whole photos; this one looks at one person at a time")
+        if top_down and (options.scales != (1.0,) or options.size is not None or options.published or options.edge != "short"):
+            raise ValueError("scales, size, edge and published are for models that look at whole photos; this one looks at one person")
 
 
 def load(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["EVALUATION", "PredictOptions", "changed"]
 
@@ -17,8 +17,10 @@ class PredictOptions:
     Args:
         flip: look at the mirrored photo too and merge both: a little more exact, twice the time.
         scales: look at the photo at several scales and merge; 1 is the model's own size. More scales find smaller and larger people.
-        size: the short side of the network's input in pixels, for models that look at whole photos; by default the model's own. A larger
-            one finds smaller people and takes more time.
+        size: the short side (see edge) of the network's input in pixels, for models that look at whole photos; by default the model's own.
+            A larger one finds smaller people and takes more time.
+        edge: which side of a photo becomes size: the short one; the long one, as Simple Pose's tables count; or the long one, filled up
+            to a square, as SIMPLE's 512 x 512. At one `size`, long and square take less time and miss smaller people.
         threshold: people with a lower score are left out. Raising it leaves fewer false people, and misses more true ones.
         joint_threshold: joints with a lower score are left out, and people without any other joint. Raising it leaves fewer misplaced
             joints. At 0 results keep every joint, and pictures show those from 0.1 on.
@@ -36,6 +38,7 @@ class PredictOptions:
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
     size: int | None = None
+    edge: Literal["short", "long", "square"] = "short"
     threshold: float = 0.17
     joint_threshold: float = 0.0
     detector_threshold: float = 0.3
@@ -52,6 +55,8 @@ class PredictOptions:
             raise ValueError(f"scales must be different numbers from 0.05 to 20, got {self.scales!r}")
         if self.size is not None and not (_whole(self.size) and 16 <= self.size <= 10_000):
             raise ValueError(f"size must be 16 to 10,000 pixels, got {self.size!r}")
+        if self.edge not in ("short", "long", "square") or (self.published and self.edge != "short"):
+            raise ValueError(f"edge must be short, long or square, and short where published; got {self.edge!r}")
         for name in ("threshold", "joint_threshold", "detector_threshold"):
             if not _numbers([getattr(self, name)], 0, 1):
                 raise ValueError(f"{name} must be a number from 0 to 1, got {getattr(self, name)!r}")

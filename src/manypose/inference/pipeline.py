@@ -51,7 +51,7 @@ def detect(
     if not isinstance(detector, (*Graphs, Method)):
         yield from _asked(detector, photos, options)
         return
-    options, driver = replace(options, scales=(1.0,), size=None, published=False), runner(detector)
+    options, driver = replace(options, scales=(1.0,), size=None, edge="short", published=False), runner(detector)
     for photo, looks in _looked(driver, photos, options, "boxes" if driver.finds_boxes else "people", look_ahead):
         if photo.pixels is not None and looks:
             hw = (photo.pixels.shape[0], photo.pixels.shape[1])

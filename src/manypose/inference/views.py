@@ -6,6 +6,7 @@ photo. Needs no PyTorch, so that another runtime can stand in its place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -49,7 +50,9 @@ def cut(photo: UInt8[np.ndarray, "H W 3"], warps: Sequence[tuple[Warp, ...]], ah
 def photo_views(photo: tuple[int, int], size: int, stride: int, options: PredictOptions) -> tuple[Warp, ...]:
     """The views of a whole photo (h, w), one a scale; `size` is the model's own, where the options have none."""
     size = options.size or size
-    return published_views(photo, size, options.scales) if options.published else views(photo, size, stride, options.scales)
+    if options.published:
+        return published_views(photo, size, options.scales)
+    return views(photo, size, stride, options.scales, options.edge)
 
 
 def base_scale(scales: Sequence[float]) -> int:
@@ -57,12 +60,24 @@ def base_scale(scales: Sequence[float]) -> int:
     return min(range(len(scales)), key=lambda i: abs(np.log(scales[i])))
 
 
-def views(photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
+def views(
+    photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,), edge: Literal["short", "long", "square"] = "short"
+) -> tuple[Warp, ...]:
     """One `Warp` a scale for a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
+
+    For `edge` see `PredictOptions`.
 
     The factor from the base view to another is the same for every photo, so photos whose views have equal sizes form a batch.
     """
-    return tuple(Warp.fit(photo, max(1, round(size * s)), stride) for s in scales)
+    if edge == "short":
+        return tuple(Warp.fit(photo, max(1, round(size * s)), stride) for s in scales)
+    return tuple(_long_edge(photo, size * s, stride, edge == "square") for s in scales)
+
+
+def _long_edge(photo: tuple[int, int], size: float, stride: int, square: bool) -> Warp:
+    factor = size / max(photo)
+    sides = [max(stride, int(np.ceil(round(side * factor, 6) / stride)) * stride) for side in photo]
+    return Warp.scaling(factor, (max(sides), max(sides)) if square else (sides[0], sides[1]))
 
 
 def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:

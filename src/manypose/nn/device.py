@@ -1,5 +1,6 @@
 """The device and the precision to compute with."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ __all__ = ["bf16_is_faster", "choose_device"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device to work on; ``auto`` is a GPU where there is one.
+    """The device to work on; ``auto`` is a GPU where there is one, under ``torchrun`` the process's own.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``xpu``, ``xpu:N`` or ``mps``.
@@ -18,7 +19,10 @@ def choose_device(name: str = "auto") -> torch.device:
         ValueError: no such device on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        local = os.environ.get("LOCAL_RANK", "")
+        own = f":{int(local) % here}" if here > 1 and local.isdecimal() else ""
+        return torch.device(f"cuda{own}" if here else "cpu")
     try:
         wanted = torch.device(name)
     except RuntimeError:

@@ -23,6 +23,7 @@ from manypose.io.safetensors import read_about
 from manypose.nn.device import bf16_is_faster, choose_device
 from manypose.training.checkpoints import Checkpoints
 from manypose.training.facts import Facts
+from manypose.training.plateau import Level, Plateau
 from manypose.training.validation import Progress, Validation, validated
 
 try:
@@ -75,6 +76,7 @@ class Job:
         steps: length of the training.
         per_epoch: steps in an epoch, for the validation.
         rate: share of the full rate at a step.
+        plateau: lowers the rate further, by the losses.
         write: ``(network, path, step)`` writes the weights file; its description holds ``"step"``.
         file: the weights file.
         facts: what a checkpoint must have in common with the training that goes on.
@@ -107,6 +109,7 @@ class Job:
     max_minutes: float | None = None
     validation: Validation | None = None
     tracker: Tracker = "tensorboard"
+    plateau: Plateau | None = None
 
 
 def accelerator(precision: Literal["no", "bf16", "fp16"], accumulate: int, device: str, out: Path, tracker: Tracker) -> "Accelerator":
@@ -167,7 +170,9 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
         parts["scaler"] = acc.scaler
     checkpoints = Checkpoints(out / "checkpoints", acc, job.saving.keep, job.facts, bare, parts)
     step, stored = checkpoints.resume(acc.print)
+    level = Level(**stored.pop("plateau", {}))
     progress = Progress(**stored)
+    loss_sum, loss_steps = torch.zeros((), device=place), 0
     result: nn.Module = bare if average is None else average.module
     if step and acc.is_main_process and _step_of(job.file) != step:  # killed between a checkpoint and its weights file
         job.write(result, job.file, step)
@@ -176,7 +181,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
     stream = job.stream(step * job.accumulate, acc.process_index, acc.num_processes)
     with Log(acc, out, step, job.steps, job.tracker) as log, _stop_signal() as signalled:
         while step < job.steps and not progress.exhausted(job.validation):
-            share = job.rate(step)
+            share = job.rate(step) * (1.0 if job.plateau is None else job.plateau.share(level))
             for group, rate in zip(job.optimizer.param_groups, full, strict=True):
                 group["lr"] = rate * share
             for batch in islice(stream, job.accumulate):
@@ -184,13 +189,18 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
                     job.shown(batch)
                 with acc.accumulate(network):
                     losses = network(batch.to(place))
-                    acc.backward(torch.stack(list(losses.values())).sum())
+                    loss = torch.stack(list(losses.values())).sum()
+                    acc.backward(loss)
                     if acc.sync_gradients and job.clip_norm is not None:
                         acc.clip_grad_norm_(network.parameters(), job.clip_norm)
                     optimizer.step()
                     optimizer.zero_grad()
                 log.add(step + 1, losses, job.count(batch))
-            step += 1
+                loss_sum = loss_sum + loss.detach() / job.accumulate
+            step, loss_steps = step + 1, loss_steps + 1
+            if job.plateau is not None and step % job.per_epoch == 0:
+                level, loss_sum, loss_steps = _added(acc, level, loss_sum, loss_steps), torch.zeros_like(loss_sum), 0
+                level = level.ended(job.plateau)
             if average is not None and job.ema is not None:
                 average.multi_avg_fn = get_ema_multi_avg_fn(min(job.ema, (1 + step) / (10 + step)))
                 average.update_parameters(bare)
@@ -204,7 +214,11 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
                     _finite(bare, step)
                     if validate and job.validation is not None:
                         progress = _measured(acc, job, job.validation, result, progress, step, log, out)
-                    checkpoints.save(step, progress.to_json())
+                    more: dict[str, Any] = {}
+                    if job.plateau is not None:
+                        level, loss_sum, loss_steps = _added(acc, level, loss_sum, loss_steps), torch.zeros_like(loss_sum), 0
+                        more = {"plateau": level.to_json()}
+                    checkpoints.save(step, progress.to_json() | more)
                     if acc.is_main_process:
                         job.write(result, job.file, step)
                     log.say(f"step {step}: saved a checkpoint and {job.file.name}")
@@ -219,6 +233,12 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
         if job.tracker != "none":
             plot(out / CURVES, out / "curves.png")
     return job.file
+
+
+def _added(acc: "Accelerator", level: Level, loss_sum: torch.Tensor, steps: int) -> Level:
+    """The losses of the last steps, the mean over all processes, put to an epoch's."""
+    total: Any = acc.reduce(loss_sum, "mean")
+    return level.plus(float(total), steps)
 
 
 def _measured(

@@ -1,8 +1,10 @@
-"""The learning rate over a training, a function of the step alone, so that resuming needs no state."""
+"""The learning rate over a training: a function of the step, and with ``plateau`` of the losses, which checkpoints remember."""
 
 import math
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from manypose.training.plateau import Plateau
 
 __all__ = ["Schedule"]
 
@@ -16,10 +18,12 @@ class Schedule:
         warmup: epochs of linear warm-up.
         warmup_from: share of the full rate at its first step.
         decay: from the end of the warm-up to the end of the training: ``linear`` or ``cosine`` down to `final`,
-            ``steps``: times `factor` at every one of the `milestones`, or ``constant``.
+            ``steps``: times `factor` at every one of the `milestones`, ``plateau``: times `factor` whenever the mean loss of `patience`
+            epochs has not fallen, down to `final`; or ``constant``.
         final: share of the full rate at the end of ``linear`` and ``cosine``.
         milestones: epochs.
-        factor: see `milestones`.
+        factor: see `decay`.
+        patience: epochs that ``plateau`` waits; more waits longer.
         warmup_steps: length of the warm-up in optimiser steps, in place of `warmup`; longer is gentler on fresh layers.
 
     Raises:
@@ -29,10 +33,11 @@ class Schedule:
     epochs: float
     warmup: float = 0.0
     warmup_from: float = 0.1
-    decay: Literal["linear", "cosine", "steps", "constant"] = "linear"
+    decay: Literal["linear", "cosine", "steps", "plateau", "constant"] = "linear"
     final: float = 0.0
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
+    patience: int = 5
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -40,6 +45,8 @@ class Schedule:
             raise ValueError(f"a schedule needs epochs > 0 and 0 <= warmup < epochs, got epochs {self.epochs}, warmup {self.warmup}")
         if self.warmup_steps < 0 or (self.warmup_steps and self.warmup):
             raise ValueError(f"a schedule takes warmup (epochs) or warmup_steps, got {self.warmup} and {self.warmup_steps}")
+        if self.decay == "plateau" and (self.patience < 1 or not 0 < self.factor < 1):
+            raise ValueError(f"decay 'plateau' needs patience >= 1 and a factor between 0 and 1, got {self.patience} and {self.factor}")
         if self.decay == "steps" and not self.milestones:
             raise ValueError("decay 'steps' needs milestones: the epochs at which the rate falls")
 
@@ -47,11 +54,16 @@ class Schedule:
         """The same schedule with its warm-up in epochs, for epochs of `per_epoch` steps."""
         return replace(self, warmup=self.warmup_steps / per_epoch, warmup_steps=0) if self.warmup_steps else self
 
+    @property
+    def plateau(self) -> Plateau | None:
+        """The rule by which losses lower the rate, where there is one."""
+        return Plateau(self.factor, self.patience, self.final) if self.decay == "plateau" else None
+
     def at(self, epoch: float) -> float:
         """The share of the full rate at a moment, in epochs from the start."""
         if epoch < self.warmup:
             return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup
-        if self.decay == "constant":
+        if self.decay in ("constant", "plateau"):  # where the losses stand, `plateau` says
             return 1.0
         if self.decay == "steps":
             return self.factor ** sum(epoch >= m for m in self.milestones)

@@ -153,7 +153,7 @@ def train(
         network, chosen, lambda start, process, processes: batches(data, joints, start, process, processes), total, per_epoch,
         lambda step: schedule.at(step / per_epoch), write, out / f"{model}.safetensors", Facts(fixed, free), count=lambda b: len(b.images),
         shown=show, accumulate=steps_of, clip_norm=clip_norm,
-        ema=ema, saving=saving, max_minutes=max_minutes, validation=validation, tracker=log,
+        ema=ema, saving=saving, max_minutes=max_minutes, validation=validation, tracker=log, plateau=schedule.plateau,
     )  # fmt: skip
     return run(acc, job, out)
 

@@ -86,6 +86,7 @@ def test_a_box_is_shown_whole_and_in_proportion(extend, published):
 VARIANTS = [
     {},
     {"trunk": "hourglass"},
+    {"trunk": "hourglass-growing"},
     {"aggregation": False, "multi_scale": False, "coarse_to_fine": False},
     {"kernels": (5, 5)},
     {"labels": "published"},

@@ -1,4 +1,6 @@
-"""A plain Hourglass stage, for comparison at equal cost (MSPN, Tables 2 and 4): one width everywhere, a residual unit a scale."""
+"""Hourglass stages, for comparison at equal cost (MSPN, Tables 2 and 4): one width everywhere, or growing ones; a residual unit a scale."""
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -7,7 +9,10 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from manypose.methods.mspn.down_units import Unit
 
-__all__ = ["Hourglass"]
+__all__ = ["GROWING", "Hourglass"]
+
+GROWING = (256, 386, 512, 768)
+"""Channels by scale, down and up, of the variant in Section 3.1 and Table 2."""
 
 
 class Residual(nn.Module):
@@ -28,26 +33,30 @@ class Hourglass(nn.Module):
 
     Args:
         joints: channels of a heat map.
-        width: channels everywhere.
+        widths: channels of the four scales, the finest first.
         first: the input is the stem's 64 channels.
         last: no stage follows.
         aggregation: features for the next stage's way down (CSFA), as in MSPN.
         multi_scale: heat maps of all scales.
     """
 
-    def __init__(self, joints: int, width: int, first: bool, last: bool, aggregation: bool, multi_scale: bool) -> None:
+    def __init__(self, joints: int, widths: Sequence[int], first: bool, last: bool, aggregation: bool, multi_scale: bool) -> None:
         super().__init__()
-        self.enter = Residual(64, width) if first else nn.Identity()
-        self.down = nn.ModuleList(Residual(width, width) for _ in range(3))
-        self.side = nn.ModuleList(Residual(width, width) for _ in range(4))
-        self.up = nn.ModuleList(Residual(width, width) for _ in range(4))
-        self.heads = nn.ModuleDict(
-            {str(i): nn.Sequential(Unit(width, width), Unit(width, joints, 3, relu=False)) for i in range(0 if multi_scale else 3, 4)}
-        )
+        finest, scales = widths[0], range(4)
+        self.enter = Residual(64, finest) if first else nn.Identity()
+        self.down = nn.ModuleList(Residual(widths[i], widths[i + 1]) for i in range(3))
+        self.side = nn.ModuleList(Residual(widths[i], widths[i]) for i in scales)
+        self.up = nn.ModuleList(Residual(widths[i], widths[i]) for i in scales)
+        pairs = zip(widths[1:], widths[:-1], strict=True)
+        self.narrow = nn.ModuleList(Unit(below, above) if below != above else nn.Identity() for below, above in pairs)
+        self.heads = nn.ModuleDict({
+            str(i): nn.Sequential(Unit(widths[3 - i], widths[3 - i]), Unit(widths[3 - i], joints, 3, relu=False))
+            for i in range(0 if multi_scale else 3, 4)
+        })  # fmt: skip
         self.skips = nn.ModuleList()
         if aggregation and not last:
-            self.skips.extend(nn.ModuleList([Unit(width, width), Unit(width, width)]) for _ in range(4))
-        self.cross = None if last else Unit(width, width)
+            self.skips.extend(nn.ModuleList([Unit(widths[i], widths[i]), Unit(widths[i], widths[i])]) for i in scales)
+        self.cross = None if last else Unit(finest, finest)
 
     def forward(self, x: Tensor, skips: list[Tensor] | None, wanted: range) -> tuple[list[Tensor], list[Tensor] | None, Tensor | None]:
         """As `network.Stage.forward`."""
@@ -59,7 +68,7 @@ class Hourglass(nn.Module):
         size, below, ups = down[0].shape[2:], None, []
         for i in (3, 2, 1, 0):
             x = self.side[i](down[i])
-            below = self.up[i](x if below is None else x + interpolate(below, size=x.shape[2:], mode="nearest"))
+            below = self.up[i](x if below is None else x + interpolate(self.narrow[i](below), size=x.shape[2:], mode="nearest"))
             ups.append(below)
         heats = [self.heads[str(i)](ups[i]) for i in wanted if str(i) in self.heads]
         levels = [interpolate(heat, size=size, mode="bilinear", align_corners=True) for heat in heats]

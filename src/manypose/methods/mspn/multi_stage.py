@@ -30,7 +30,8 @@ class MSPN(nn.Module):
         stages: how many.
         input_size: height and width of a person's view; default 256 × 192, for MPII's skeleton 256 × 256; the paper also has 384 × 288.
         skeleton: a skeleton, its name, or the path of its YAML.
-        trunk: down-sampling unit: ``resnet18``, ``resnet50``, …, ``xception-small`` (Table 3), ``tiny``, or ``hourglass`` (Table 2).
+        trunk: down-sampling unit: ``resnet18``, ``resnet50``, …, ``xception-small`` (Table 3), ``tiny``, ``hourglass`` or
+            ``hourglass-growing`` (Table 2).
         width: channels on the way up, and everywhere in an Hourglass.
         depths: blocks of the trunk's four layers, in place of its own: for stages of other cost.
         peak: height of the targets' peaks. The published 255 takes long: the last normalisations grow to it by a learning rate a step.

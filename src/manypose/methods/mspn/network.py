@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
 from manypose.methods.mspn.down_units import TRUNKS, Unit
-from manypose.methods.mspn.hourglass import Hourglass
+from manypose.methods.mspn.hourglass import GROWING, Hourglass
 
 __all__ = ["MSPNet", "resized"]
 
@@ -28,7 +28,7 @@ class MSPNet(nn.Module):
     Args:
         stages: how many.
         joints: channels of every heat map.
-        trunk: a name in `trunks.TRUNKS`, or ``hourglass``.
+        trunk: a name in `down_units.TRUNKS`, ``hourglass``, or ``hourglass-growing`` (Table 2, †), whose width is `GROWING`.
         width: channels on the way up, and everywhere in an Hourglass.
         aggregation: cross-stage feature aggregation (CSFA, Section 3.2).
         multi_scale: heat maps from all four scales of a stage (Section 3.3), not from the finest alone.
@@ -49,19 +49,20 @@ class MSPNet(nn.Module):
         depths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if trunk != "hourglass" and trunk not in TRUNKS:
-            raise ValueError(f"no trunk {trunk!r}; there are {', '.join([*TRUNKS, 'hourglass'])}")
+        glasses = {"hourglass": (width,) * 4, "hourglass-growing": GROWING}
+        if trunk not in glasses and trunk not in TRUNKS:
+            raise ValueError(f"no trunk {trunk!r}; there are {', '.join([*TRUNKS, *glasses])}")
         if not 1 <= stages <= 32 or width < 1:
             raise ValueError(f"a network has 1 to 32 stages and a positive width, got {stages} stages, width {width}")
-        if depths is not None and (trunk == "hourglass" or len(depths) != 4 or min(depths) < 1):
+        if depths is not None and (trunk in glasses or len(depths) != 4 or min(depths) < 1):
             raise ValueError(f"depths are the blocks of a trunk's four layers (an Hourglass has none), got {list(depths)} for {trunk!r}")
         self.stages = stages
         self.top = nn.ModuleDict({"conv": Unit(3, 64, 7, 2)})
         for i in range(stages):
             last = i == stages - 1
             common: dict[str, Any] = {"last": last, "aggregation": aggregation, "multi_scale": multi_scale}
-            whole = trunk == "hourglass"
-            stage = Hourglass(joints, width, i == 0, **common) if whole else Stage(trunk, joints, width, depths, **common)
+            glass = glasses.get(trunk)
+            stage = Stage(trunk, joints, width, depths, **common) if glass is None else Hourglass(joints, glass, i == 0, **common)
             self.add_module(f"stage{i}", stage)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

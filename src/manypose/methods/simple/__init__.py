@@ -184,7 +184,10 @@ class SIMPLE(nn.Module):
         """People's boxes from the network's outputs: xyxy in network pixels and a score, by falling score; score 0: no box."""
         if self.detector == "regression":
             size = (4 * outputs["pose"].shape[2], 4 * outputs["pose"].shape[3])
-            return likeliest(outputs["person"], outputs["shift"], self._anchors(size, outputs["pose"]), size)
+            found = likeliest(outputs["person"], outputs["shift"], self._anchors(size, outputs["pose"]), size)
+            # As of boxes of points: faint ones, which lie about everybody, would take joints from the true ones.
+            clear = found[..., 4:] >= self._boxes.get("threshold", FAINT)
+            return torch.cat([found[..., :4], found[..., 4:] * clear], 2)
         return boxes_of_points(point_maps(outputs), **self._boxes)
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
@@ -205,6 +208,10 @@ class SIMPLE(nn.Module):
 
         boxes = outputs["boxes"] if "boxes" in outputs else boxes_of_points(outputs["points"], **self._boxes)
         return decode(outputs["pose"], boxes, self.grouping, self.skeleton, size, **self._people)
+
+
+FAINT = 0.05
+"""Boxes by regression with a lower score are none; `boxes_of_points` has the same threshold."""
 
 
 def _grouping(joints: int, weights: str | None = None, **arguments: Any) -> GroupingCNN:

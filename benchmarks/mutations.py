@@ -1,0 +1,163 @@
+"""Which small changes of losses, targets, decoders and metrics no test notices.
+
+    python benchmarks/mutations.py --sample 40 --seed 0
+
+Each mutant changes one operator, comparison, number or name of one file and runs the tests of that file's folder (and those named in
+`EXTRA`) until the first failure. A mutant is *killed* where a test fails or the time runs out. Survivors are printed as the line before and
+after: each is either equal in effect, or lacks a test. The process forks after the slow imports, so a mutant costs its tests alone (POSIX).
+"""
+
+import argparse
+import ast
+import os
+import random
+import resource
+import sys
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src/manypose"
+FILES = (
+    "methods/*/loss.py", "methods/*/targets.py", "methods/*/decode.py", "methods/simple_pose/assembly.py", "methods/multiposenet/assign.py",
+    "methods/multiposenet/baselines.py", "methods/multiposenet/dense_prn.py", "methods/simple/boxes_from_points.py", "nn/heatmaps.py",
+    "nn/retinanet/anchors.py", "nn/associative_embedding/*.py", "evaluation/metrics/*.py", "poses/oks.py", "training/plateau.py",
+    "training/schedule.py",
+)  # fmt: skip
+EXTRA = {
+    "methods": ["tests/methods/test_places.py"],
+    "nn": ["tests/methods/swahr", "tests/methods/test_places.py"],
+    "poses": ["tests/evaluation/metrics", "tests/tracking/test_association.py"],
+    "evaluation": [],
+    "training": [],
+}
+SWAPS: dict[type, type] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult,
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+NAMES = {
+    "max": "min", "min": "max", "amax": "amin", "amin": "amax", "argmax": "argmin", "argmin": "argmax", "maximum": "minimum",
+    "minimum": "maximum", "sum": "mean", "mean": "sum", "floor": "ceil", "ceil": "floor", "cos": "sin", "sin": "cos", "any": "all",
+    "all": "any",
+}  # fmt: skip
+Place = tuple[int, int, int, int, str]
+
+
+def changes(tree: ast.AST) -> Iterator[tuple[Place, ast.AST]]:
+    """Each place that can be mutated, and its changed node. Annotations, docstrings and messages of errors stay."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            child.parent = node  # type: ignore[attr-defined]
+    for node in ast.walk(tree):
+        new: ast.AST | None = None
+        if isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in SWAPS:
+            new = _with(node, op=SWAPS[type(node.op)]())
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in SWAPS:
+            new = _with(node, ops=[SWAPS[type(node.ops[0])]()])
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not, ast.Invert)):
+            new = node.operand
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+            value = node.value
+            new = ast.Constant(not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value * 1.5 + 0.01)
+        elif isinstance(node, ast.Attribute) and node.attr in NAMES:
+            new = _with(node, attr=NAMES[node.attr])
+        if new is not None and not _left_alone(node):
+            yield (node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0, ast.unparse(node)), new  # type: ignore[attr-defined]
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    return type(node)(**{**{f: getattr(node, f) for f in node._fields}, **fields})
+
+
+def _left_alone(node: ast.AST) -> bool:
+    while (parent := getattr(node, "parent", None)) is not None:
+        if isinstance(parent, (ast.Raise, ast.JoinedStr, ast.Subscript)) and getattr(parent, "value", None) is not node:
+            return not isinstance(parent, ast.Subscript) or _is_annotation(parent)
+        if isinstance(parent, (ast.arg, ast.AnnAssign)) and parent.annotation is node:
+            return True
+        if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef)) and parent.returns is node:
+            return True
+        if isinstance(parent, ast.Assert):
+            return True
+        node = parent
+    return False
+
+
+def _is_annotation(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and isinstance(node.slice.elts[-1], ast.Constant)
+
+
+def mutated(text: str, place: Place, new: ast.AST) -> str:
+    """The file with the node at a place replaced."""
+    lines = text.encode().splitlines(keepends=True)
+    first, start, last, stop, _ = place
+    before = b"".join(lines[: first - 1]) + lines[first - 1][:start]
+    after = lines[last - 1][stop:] + b"".join(lines[last:])
+    return (before + b"(" + ast.unparse(new).encode() + b")" * 1 + after).decode()
+
+
+def tests_of(path: Path) -> list[str]:
+    """The tests that know a file: those of its folder, and `EXTRA`."""
+    inside = path.relative_to(SOURCE)
+    folder = ROOT / "tests" / inside.parent
+    while not list(folder.glob("test_*.py")) and folder != ROOT / "tests":
+        folder = folder.parent
+    return [str(folder), *(str(ROOT / t) for t in EXTRA.get(inside.parts[0], ()))]
+
+
+def run(path: Path, text: str, seconds: int) -> bool:
+    """Whether the tests notice the changed file."""
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        out = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        read, stats = SourceFileLoader.get_data, SourceFileLoader.path_stats
+
+        def get_data(self: SourceFileLoader, name: str) -> bytes:
+            return text.encode() if Path(name) == path else read(self, name)
+
+        def path_stats(self: SourceFileLoader, name: str) -> object:
+            if Path(name) == path:
+                raise OSError("its compiled form must not be used")
+            return stats(self, name)
+
+        SourceFileLoader.get_data, SourceFileLoader.path_stats = get_data, path_stats  # type: ignore[method-assign,assignment]
+        import pytest
+
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests_of(path)])))
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def main() -> None:
+    """Draw a sample of all mutants, run it, print the survivors and the share killed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, default=40, help="mutants to run")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--seconds", type=int, default=300, help="of CPU for each")
+    parser.add_argument("--only", default="", help="part of the path of the files")
+    given = parser.parse_args()
+    files = sorted({path for pattern in FILES for path in SOURCE.glob(pattern) if given.only in str(path) and path.name != "__init__.py"})
+    every = [(path, place, new) for path in files for place, new in changes(ast.parse(path.read_text()))]
+    some = random.Random(given.seed).sample(every, min(given.sample, len(every)))
+    print(f"{len(every)} mutants of {len(files)} files, {len(some)} drawn", flush=True)
+    sys.path.insert(0, str(ROOT / "tests"))
+    for heavy in ("torch", "torchvision", "timm", "scipy.optimize", "cv2", "hypothesis", "beartype", "jaxtyping", "pytest"):
+        __import__(heavy)
+    os.chdir(ROOT)
+    sys.dont_write_bytecode = True
+    killed = 0
+    for number, (path, place, new) in enumerate(some, 1):
+        found = run(path, mutated(path.read_text(), place, new), given.seconds)
+        killed += found
+        said = f"{path.relative_to(SOURCE)}:{place[0]}: {place[4]} -> {ast.unparse(new)}".replace("\n", " ")
+        print(f"{number}: {'killed  ' if found else 'SURVIVED'} {said}", flush=True)
+    print(f"killed {killed} of {len(some)} ({100 * killed / max(len(some), 1):.0f} %)")
+
+
+if __name__ == "__main__":
+    main()
