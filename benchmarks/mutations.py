@@ -2,9 +2,10 @@
 
     python benchmarks/mutations.py --sample 40 --seed 0
 
-Each mutant changes one operator, comparison, number or name of one file and runs the tests of that file's folder (and those named in
-`EXTRA`) until the first failure. A mutant is *killed* where a test fails or the time runs out. Survivors are printed as the line before and
-after: each is either equal in effect, or lacks a test. The process forks after the slow imports, so a mutant costs its tests alone (POSIX).
+Each mutant changes one operator, comparison, number or name of one file and runs the tests of that file's folder (and those of `EXTRA`)
+until the first failure. A mutant is *killed* where a test fails; where the time runs out it does not count. Survivors are printed as the
+line before and after: each is either equal in effect, or lacks a test. The process forks after the slow imports, so a mutant costs its
+tests alone (POSIX).
 """
 
 import argparse
@@ -107,8 +108,8 @@ def tests_of(path: Path) -> list[str]:
     return [str(folder), *(str(ROOT / t) for t in EXTRA.get(inside.parts[0], ()))]
 
 
-def run(path: Path, text: str, seconds: int) -> bool:
-    """Whether the tests notice the changed file."""
+def run(path: Path, text: str, seconds: int) -> str:
+    """What the tests say of the changed file: ``killed``, ``SURVIVED`` or ``time out``."""
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -130,7 +131,9 @@ def run(path: Path, text: str, seconds: int) -> bool:
 
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests_of(path)])))
     _, status = os.waitpid(child, 0)
-    return status != 0
+    if os.WIFSIGNALED(status):
+        return "time out"
+    return "killed" if status else "SURVIVED"
 
 
 def main() -> None:
@@ -145,18 +148,21 @@ def main() -> None:
     every = [(path, place, new) for path in files for place, new in changes(ast.parse(path.read_text()))]
     some = random.Random(given.seed).sample(every, min(given.sample, len(every)))
     print(f"{len(every)} mutants of {len(files)} files, {len(some)} drawn", flush=True)
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tools")]
     for heavy in ("torch", "torchvision", "timm", "scipy.optimize", "cv2", "hypothesis", "beartype", "jaxtyping", "pytest"):
         __import__(heavy)
     os.chdir(ROOT)
     sys.dont_write_bytecode = True
-    killed = 0
+    counts = {"killed": 0, "SURVIVED": 0, "time out": 0}
     for number, (path, place, new) in enumerate(some, 1):
         found = run(path, mutated(path.read_text(), place, new), given.seconds)
-        killed += found
+        counts[found] += 1
         said = f"{path.relative_to(SOURCE)}:{place[0]}: {place[4]} -> {ast.unparse(new)}".replace("\n", " ")
-        print(f"{number}: {'killed  ' if found else 'SURVIVED'} {said}", flush=True)
-    print(f"killed {killed} of {len(some)} ({100 * killed / max(len(some), 1):.0f} %)")
+        print(f"{number}: {found:8} {said}", flush=True)
+    decided = counts["killed"] + counts["SURVIVED"]
+    print(
+        f"killed {counts['killed']} of {decided} ({100 * counts['killed'] / max(decided, 1):.0f} %), {counts['time out']} ran out of time"
+    )
 
 
 if __name__ == "__main__":
