@@ -105,7 +105,7 @@ def figures(weights: Path, images: Path, annotations: Path) -> dict[str, float]:
     """AP with flip and PCK without, of people in their annotated boxes."""
     file = weights.with_name(f"figures-{annotations.stem}.json")
     if not file.exists():
-        model = load(weights, device="cpu")
+        model = load(weights, device="cpu", runtime="torch")
         ap = evaluate(model=model, annotations=annotations, images=images, boxes="annotated", flip=True, quiet=True).figures
         pck = measure(model.method.eval(), coco(images, annotations))  # pyright: ignore[reportAttributeAccessIssue]
         file.write_text(json.dumps({"AP": ap["AP"], "AP50": ap["AP50"], "PCK@0.2": pck[0], "PCK@0.1": pck[1]}))

@@ -40,7 +40,7 @@ def highest(heat: Float[Tensor, "k h w"], boxes: Float[np.ndarray, "n 4"], strid
 
 def measure(model: str, images: Path, annotations: Path, flip: bool = False, weights: Path | None = None) -> dict[str, Any]:
     """Shares of right joints, and mean similarity, over all labelled joints of all people."""
-    method: Any = manypose.load(model, weights=weights, device="cpu").method
+    method: Any = manypose.load(model, weights=weights, device="cpu", runtime="torch").method
     back = list(method.body.back) if hasattr(method, "body") else list(range(len(method.skeleton)))
     alike: list[np.ndarray] = []
     dataset = coco(images=images, annotations=annotations)

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> dict[str, tuple[float, float, int]]:
     torch.set_num_threads(1)
     people, rows = coco(given.images, given.annotations), {}
     for name in given.models:
-        rows[name] = measure(load(name, device="cpu").method.eval(), people)  # pyright: ignore[reportAttributeAccessIssue]
+        rows[name] = measure(load(name, device="cpu", runtime="torch").method.eval(), people)  # pyright: ignore[reportAttributeAccessIssue]
         print(f"{name}: PCK@0.2 {rows[name][0]:.3f}  PCK@0.1 {rows[name][1]:.3f}  ({rows[name][2]} joints)", flush=True)
     return rows
 

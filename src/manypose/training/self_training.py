@@ -26,9 +26,9 @@ from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, read_ahead
 from manypose.inference.pipeline import Detector
+from manypose.inference.running import AnyModel
 from manypose.inference.turned import find_people
 from manypose.io.files import write_text
-from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
@@ -233,7 +233,7 @@ def _looks(
         """The photos in the pixels that their annotations count."""
         return ((path, read_rgb(path, size=(image["height"], image["width"]))) for path, image in zip(paths, todo, strict=True))
 
-    def people(items: Iterable[PhotoInput], finder: Method | Detector | None = None) -> Iterator[tuple[Poses, np.ndarray]]:
+    def people(items: Iterable[PhotoInput], finder: AnyModel | Detector | None = None) -> Iterator[tuple[Poses, np.ndarray]]:
         for result in find_people(teacher.method, finder, items, options):
             if result.poses is None:
                 raise result.error or RuntimeError(f"{result.item.name}: no result")
