@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from manypose.io import photos as media
+from manypose.io.shapes import Float, UInt8
 from manypose.poses.boxes import usable
 from manypose.poses.poses import Poses
 

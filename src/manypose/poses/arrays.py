@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from manypose.io.shapes import Float, Int
 from manypose.poses.boxes import boxes_around, counted
 from manypose.poses.skeleton import Skeleton
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from manypose.io.shapes import Float, UInt8
 from manypose.poses.arrays import People, result_boxes
 from manypose.poses.skeleton import Skeleton
 

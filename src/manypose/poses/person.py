@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
+from manypose.io.shapes import Float
 from manypose.poses.skeleton import Skeleton
 
 __all__ = ["Joint", "Person"]

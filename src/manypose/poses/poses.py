@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from manypose.io.files import write_text
+from manypose.io.shapes import Bool, Float, Int, UInt8
 from manypose.poses import drawing, formats
 from manypose.poses.arrays import People, in_skeleton
 from manypose.poses.boxes import boxes_around, counted
@@ -140,7 +140,7 @@ class Poses:
         """OpenPose's JSON of one image."""
         return formats.to_openpose(self, order)
 
-    def to_csv_rows(self, image: str = "") -> list[tuple]:
+    def to_csv_rows(self, image: str = "") -> list[tuple[Any, ...]]:
         """One row a found joint: image, person, joint, x, y, score, id."""
         return formats.to_csv_rows(self, image)
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -140,7 +141,7 @@ class Skeleton:
         return cls.from_mapping({"name": path.stem, **given}, str(path))
 
     @classmethod
-    def from_mapping(cls, given: Mapping, where: str) -> "Skeleton":
+    def from_mapping(cls, given: Mapping[str, Any], where: str) -> "Skeleton":
         """A skeleton from the content of a YAML or weights file; `where` names it in errors."""
         missing = [key for key in ("joints", "sigmas") if not given.get(key)]
         if missing:
@@ -157,7 +158,7 @@ class Skeleton:
             raise ValueError(f"{where}: {' '.join(str(e).split())}") from None
 
     @classmethod
-    def from_coco_category(cls, category: Mapping, sigmas: Sequence[float] | None = None, where: str = "category") -> "Skeleton":
+    def from_coco_category(cls, category: Mapping[str, Any], sigmas: Sequence[float] | None = None, where: str = "category") -> "Skeleton":
         """A skeleton from a COCO category (1-based ``skeleton``), with `sigmas` or else the category's own.
 
         A category with exactly the joints of a built-in skeleton, and without sigmas, gives that skeleton.
@@ -182,7 +183,7 @@ class Skeleton:
             raise ValueError(f"{where}: 'skeleton' must be pairs of joint numbers counted from 1, got {category['skeleton']}") from None
         return cls.from_mapping({"name": category.get("name", "custom"), "joints": joints, "limbs": limbs, "sigmas": sigmas}, where)
 
-    def to_mapping(self) -> dict:
+    def to_mapping(self) -> dict[str, Any]:
         """The mapping that `from_mapping` reads, of plain lists for JSON or YAML."""
         pairs = [[i, j] for i, j in enumerate(self.mirror) if i < j]
         limbs = [list(limb) for limb in self.limbs]

@@ -13,11 +13,11 @@ and the score of its last detection. The tracker stores one row for each track.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
 
+from manypose.io.shapes import Float, Int, UInt8
 from manypose.poses.boxes import boxes_around
 from manypose.poses.oks import oks, oks_nms
 from manypose.poses.poses import Poses
@@ -28,7 +28,7 @@ from manypose.tracking.tracks import FrameDetections, Tracks
 
 __all__ = ["Look", "TrackOptions", "Tracker"]
 
-Look = Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]], list[Poses]]
+Look: TypeAlias = Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]], list[Poses]]
 """From a frame and boxes (xyxy) to the person in each box: `Poses` with one person or without any, in the frame's pixels."""
 
 
@@ -97,7 +97,8 @@ class Tracker:
     def __init__(self, options: TrackOptions = TrackOptions(), look: Look | None = None) -> None:
         if look is None and options.detect_every > 1:
             raise ValueError("detect_every needs a top-down model, which follows people between the frames that the detector sees")
-        self.options, self.look = options, look
+        self.options: TrackOptions = options
+        self.look: Look | None = look
         self._flow = None if options.flow == "none" else Flow(options.flow)
         self._known: Tracks | None = None
         self._skeleton: Skeleton | None = None

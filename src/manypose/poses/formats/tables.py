@@ -21,7 +21,7 @@ _FORMULA = re.compile("'*[=+\\-@\t\r]")
 CSV_HEADER = ("image", "person", "joint", "x", "y", "score", "id")
 
 
-def to_csv_rows(poses: People, image: str = "", empty: bool = False) -> list[tuple]:
+def to_csv_rows(poses: People, image: str = "", empty: bool = False) -> list[tuple[Any, ...]]:
     """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked.
 
     With `empty` an image without people has one row with its name alone.
