@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 import threading
 import types
@@ -13,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dots import Dots, photo_of
+from dots import BoxDots, Dots, photo_of
 
 from manypose.cli.__main__ import main
 from manypose.cli.extras import Window
@@ -21,6 +22,7 @@ from manypose.cli.moving import Moving, local
 from manypose.cli.outcome import Drawing, Part
 from manypose.cli.predict_into import predict_to
 from manypose.inference.model import Model
+from manypose.inference.options import PredictOptions
 from manypose.io import photos as media
 from manypose.io import sources as places
 from manypose.io import videos
@@ -144,6 +146,26 @@ def test_issue_17_line_7_a_photo_without_people_is_kept(tmp_path):
     assert names_of(tmp_path / "out") == ["a.png", "b.png"]
     rows = list(csv.DictReader((tmp_path / "out/poses.csv").read_text().splitlines()))
     assert [(r["image"], r["joint"]) for r in rows][:2] == [("a.png", ""), ("b.png", "left_wing")]
+
+
+def test_issue_17_line_7_the_best_score_below_the_threshold_is_said(tmp_path, capsys):
+    media.write(tmp_path / "b.png", picture())
+    media.write(tmp_path / "empty.png", np.zeros((96, 150, 3), np.uint8))
+    predicted([tmp_path / "b.png", tmp_path / "empty.png"], tmp_path / "out", options=PredictOptions(threshold=1.0))
+    faint, empty = capsys.readouterr().out.splitlines()
+    said = re.search(r"b\.png: nobody found; the best person's score is (0\.\d\d), below the threshold 1 ", faint)
+    assert said is not None
+    assert empty.endswith("empty.png: nobody found; nothing in it has any score")
+    lines = [json.loads(line) for line in (tmp_path / "out/poses.jsonl").read_text().splitlines()]
+    assert lines[0]["best_score"] == pytest.approx(float(said[1]), abs=0.005)
+    assert lines[1]["best_score"] == 0
+
+    def faint_boxes(pictures):
+        return [np.array([[10, 10, 100, 80, 0.2]], np.float32) for _ in pictures]
+
+    with local([str(tmp_path / "b.png")]) as found:
+        predict_to(found, Model(BoxDots()), tmp_path / "boxes", finder=lambda: faint_boxes, options=PredictOptions(turned=False))
+    assert "the best box's score is 0.20, below the detector's threshold 0.3" in capsys.readouterr().out
 
 
 def test_issue_17_line_7_crops(tmp_path):

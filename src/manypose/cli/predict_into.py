@@ -211,6 +211,10 @@ def _count(outcome: Outcome, finished: Finished, out: Path) -> None:
 # ── photos and videos ──
 
 
+TOLD = 10
+"""Photos without people that are told one by one; the summary counts them all."""
+
+
 @dataclass
 class _Run:
     """All that a run has at hand."""
@@ -253,7 +257,9 @@ class _Run:
         if picture is not None and self.drawing is not None:
             drawn = media.write(self.out / f"{name.stem}_poses.jpg", picture).name
         start = self.progress.results.end
-        self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses))
+        self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses, best=result.best))
+        if not len(result.poses) and self.outcome.empty < TOLD:
+            print(f"{name.path}: nobody found; {_below(result, self.options)}")
         self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn)
 
     def video(self, name: Named) -> None:
@@ -294,7 +300,9 @@ class _Run:
                 first = frame.time if not pictures else first
                 stem = f"{name.stem}_{frame.number:012d}"
                 image_id = next(self.progress.frame_ids)
-                results.add(Entry(f"{name.name}#{frame.number}", stem, image_id, result.size, result.poses, frame.number, frame.time))
+                results.add(
+                    Entry(f"{name.name}#{frame.number}", stem, image_id, result.size, result.poses, frame.number, frame.time, result.best)
+                )
                 pictures, people, empty = pictures + 1, people + len(result.poses), empty + (not len(result.poses))
                 picture = self._pictures(result, stem)
                 if add is not None and picture is not None:
@@ -359,6 +367,16 @@ def _paths(sources: Sequence[str | Path | Moving | Exception], fail: Callable[[E
     if skipped:
         warnings.warn(f"left out as neither photo nor video: {counted(skipped, 'file')}", stacklevel=3)
     return list(paths)
+
+
+def _below(result: Result, options: PredictOptions) -> str:
+    """How near the photo came to a person."""
+    box = result.item.best_box
+    if result.best > 0:
+        return f"the best person's score is {result.best:.2f}, below the threshold {options.threshold:g} (--threshold)"
+    if box:
+        return f"the best box's score is {box:.2f}, below the detector's threshold {options.detector_threshold:g} (--detector-threshold)"
+    return "nothing in it has any score"
 
 
 def _line(error: Exception) -> str:

@@ -38,6 +38,7 @@ class PhotoInput:
         pixels: RGB.
         error: why it cannot be read.
         skipped: how many of the boxes were left out, by reason (`manypose.poses.boxes.usable`).
+        best_box: the highest score of the detector's boxes, also of those below its threshold; None where no detector looked.
     """
 
     photo: Any
@@ -47,6 +48,7 @@ class PhotoInput:
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: Exception | None = None
     skipped: dict[str, int] = field(default_factory=dict)
+    best_box: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +60,14 @@ class Result:
         size: its height and width; None where it could not be read.
         poses: the people in photo pixels; None where there was an error.
         error: why there are none.
+        best: the highest score of a person, also below the threshold; 0 where nobody has any.
     """
 
     item: PhotoInput
     size: tuple[int, int] | None = None
     poses: Poses | None = None
     error: Exception | None = None
+    best: float = 0.0
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -55,7 +55,7 @@ def detect(
     for photo, looks in _looked(driver, photos, options, "boxes" if driver.finds_boxes else "people", look_ahead):
         if photo.pixels is not None and looks:
             hw = (photo.pixels.shape[0], photo.pixels.shape[1])
-            photo = with_boxes(photo, boxes_in_photo(looks[0], options.scales, hw, options.detector_threshold))
+            photo = _boxed(photo, boxes_in_photo(looks[0], options.scales, hw, 0.0), options)
         yield photo
 
 
@@ -77,8 +77,10 @@ def pose(model: AnyModel, photos: Iterable[PhotoInput], options: PredictOptions,
             yield Result(photo, error=photo.error)
             continue
         hw = (photo.pixels.shape[0], photo.pixels.shape[1])
-        poses = people_in_photo(driver.skeleton, looks, photo.boxes, hw, options, driver.nms_oks)
-        yield Result(photo, hw, replace(poses, photo=photo.photo if photo.keep else None))
+        poses = people_in_photo(driver.skeleton, looks, photo.boxes, hw, replace(options, threshold=0.0), driver.nms_oks)
+        best, sure = float(poses.scores.max(initial=0.0)), poses.scores >= options.threshold
+        poses = poses if sure.all() else poses[sure]  # masks of a large photo are not copied for nothing
+        yield Result(photo, hw, replace(poses, photo=photo.photo if photo.keep else None), best=best)
 
 
 def look_into_boxes(model: AnyModel, frame: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Poses]:
@@ -117,8 +119,14 @@ def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOpt
             if photo.pixels is not None and photo.boxes is None:
                 boxes = with_scores(next(rest))
                 assert boxes is not None
-                photo = with_boxes(photo, boxes[boxes[:, 4] >= options.detector_threshold])
+                photo = _boxed(photo, boxes, options)
             yield photo
+
+
+def _boxed(photo: PhotoInput, boxes: Float[np.ndarray, "n 5"], options: PredictOptions) -> PhotoInput:
+    """The photo with those of a detector's boxes that reach the threshold."""
+    found = with_boxes(photo, boxes[boxes[:, 4] >= options.detector_threshold])
+    return replace(found, best_box=float(boxes[:, 4].max(initial=0.0)))
 
 
 # ── photos to batches ──

@@ -34,6 +34,7 @@ class Entry:
         size: height and width.
         poses: the people.
         frame, time: of a video's frame, its place and its seconds since the first.
+        best: where nobody is, the highest score of a person that was left out.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Entry:
     poses: People
     frame: int | None = None
     time: float | None = None
+    best: float | None = None
 
 
 class ResultFiles:
@@ -89,6 +91,7 @@ class ResultFiles:
     def add(self, entry: Entry) -> None:
         """Write an entry to all files that grow; where that fails they stay as they were."""
         more: dict[str, Any] = {} if entry.frame is None else {"frame": entry.frame, "time": round(entry.time or 0.0, 4)}
+        more |= {} if entry.best is None or len(entry.poses) else {"best_score": round(entry.best, 4)}
         line = to_jsonl(entry.poses, entry.name, entry.size, image_id=entry.image_id, **more)
         if "openpose" in self.formats:
             content = json.dumps(to_openpose(entry.poses), allow_nan=False)
