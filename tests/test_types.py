@@ -1,11 +1,14 @@
 """What type checkers see of the public names is complete; issue 17, line 2."""
 
 import json
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import manypose
 
 pytestmark = pytest.mark.slow
 
@@ -26,3 +29,10 @@ def test_issue_17_line_2_public_names_have_complete_types():
     assert len(chosen) > 60
     unknown = {s["name"]: [d["message"] for d in s["diagnostics"]] for s in chosen if not s["isTypeKnown"] or s["isTypeAmbiguous"]}
     assert not unknown, "\n".join(f"{name}: {said}" for name, said in unknown.items())
+
+
+def test_issue_17_line_2_help_and_dir_say_what_there_is():
+    assert {"Poses", "Skeleton", "load", "predict"} <= set(dir(manypose))
+    text = pydoc.render_doc(manypose, renderer=pydoc.plaintext)
+    for said in ("load(", "predict(", "class Poses", "class Skeleton"):
+        assert said in text
