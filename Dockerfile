@@ -10,10 +10,10 @@ COPY src src
 RUN pip install --no-cache-dir build && python -m build --wheel --outdir /wheels
 
 FROM python:3.12-slim
-# PyTorch's CPU build: a quarter of the size of the one with CUDA.
-RUN pip install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu
+# Without PyTorch: the models default and fast run on ONNX Runtime. All verbs and models: docker build --build-arg EXTRAS=all .
+ARG EXTRAS=serve,video
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir "$(ls /wheels/*.whl)[serve,video,train,eval]" && rm -r /wheels \
+RUN pip install --no-cache-dir "$(ls /wheels/*.whl)[$EXTRAS]" --extra-index-url https://download.pytorch.org/whl/cpu && rm -r /wheels \
     && useradd --create-home manypose && mkdir /data && chown manypose /data
 USER manypose
 WORKDIR /data

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
-from torch import Tensor
 
+from manypose.io.shapes import Bool, Float, Shaped, UInt8
 from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import Warp
 
@@ -94,17 +93,17 @@ class Batch:
         unposed: xyxy boxes of people without a labelled joint in the picture, zeros in padding; None: there are none.
     """
 
-    images: UInt8[Tensor, "b H W 3"]
-    keypoints: Float[Tensor, "b n k 3"]
-    boxes: Float[Tensor, "b n 4"]
-    areas: Float[Tensor, "b n"]
-    there: Bool[Tensor, "b n"]
-    mask: UInt8[Tensor, "b m H W"]
-    segmentation: UInt8[Tensor, "b H W"]
-    turn: Float[Tensor, " b"] | None = None
-    unposed: Float[Tensor, "b u 4"] | None = None
+    images: UInt8[torch.Tensor, "b H W 3"]
+    keypoints: Float[torch.Tensor, "b n k 3"]
+    boxes: Float[torch.Tensor, "b n 4"]
+    areas: Float[torch.Tensor, "b n"]
+    there: Bool[torch.Tensor, "b n"]
+    mask: UInt8[torch.Tensor, "b m H W"]
+    segmentation: UInt8[torch.Tensor, "b H W"]
+    turn: Float[torch.Tensor, " b"] | None = None
+    unposed: Float[torch.Tensor, "b u 4"] | None = None
 
-    def detection_boxes(self) -> tuple[Float[Tensor, "b p 4"], Bool[Tensor, "b p"]]:
+    def detection_boxes(self) -> tuple[Float[torch.Tensor, "b p 4"], Bool[torch.Tensor, "b p"]]:
         """The boxes that a person detector learns, cut at the picture's edge, and which of them are people.
 
         All people who are not in a crowd region: those with labelled joints, then those without (COCO's detection rule). Boxes of
@@ -123,13 +122,13 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory (a `DataLoader` calls this)."""
-        return self._each(Tensor.pin_memory)
+        return self._each(torch.Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
 
-    def widths(self) -> Float[Tensor, "b n"]:
+    def widths(self) -> Float[torch.Tensor, "b n"]:
         """The boxes' widths before the photos were rotated, which enlarged each box to an upright one around it."""
         wide, high = (self.boxes[..., i + 2] - self.boxes[..., i] for i in (0, 1))
         if self.turn is None:
@@ -152,13 +151,13 @@ def collate(samples: Sequence[Sample]) -> Batch:
     planes = max(len(s.mask) for s in samples)
     unknown = np.full((h, w), 255, np.uint8)
 
-    def padded(rows: list[np.ndarray], tail: tuple[int, ...]) -> Tensor:
+    def padded(rows: list[np.ndarray], tail: tuple[int, ...]) -> torch.Tensor:
         out = np.zeros((len(rows), max(1, *map(len, rows)), *tail), np.float32)
         for i, r in enumerate(rows):
             out[i, : len(r)] = r
         return torch.from_numpy(out)
 
-    def stacked(arrays: list[Shaped[np.ndarray, "..."]]) -> Tensor:
+    def stacked(arrays: list[Shaped[np.ndarray, "..."]]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays))
 
     counts = torch.tensor([len(s.keypoints) for s in samples])

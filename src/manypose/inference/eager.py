@@ -5,11 +5,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 
 from manypose.inference.options import PredictOptions
 from manypose.inference.test_time_augmentation import outputs
 from manypose.inference.views import base_scale
+from manypose.io.shapes import Float, UInt8
 from manypose.methods.method import Method, PersonDetector, TopDownMethod, module_of
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton

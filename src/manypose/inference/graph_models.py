@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from manypose.inference.joints_of_heatmaps import joints_of_heatmaps, merge_mirrored
 from manypose.inference.options import PredictOptions
+from manypose.io.shapes import Float, UInt8
 from manypose.poses.boxes import box_nms
 from manypose.poses.crops import crops
 from manypose.poses.poses import Poses

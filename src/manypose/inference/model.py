@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 import numpy as np
-from PIL import Image
+import PIL.Image
 
 from manypose.inference.channel_order import watched
 from manypose.inference.detectors import Detector, find_detector
@@ -108,7 +108,7 @@ class Model:
     # A path or an array may be one photo or many; what else there is tells by its type what comes back.
     @overload
     def predict(
-        self, source: Image.Image | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        self, source: PIL.Image.Image | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
         track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Poses: ...  # fmt: skip
     @overload
@@ -285,7 +285,15 @@ def _loaded(name: str | None) -> Model:
     return load(name)
 
 
-def predict(source: Any, model: "Model | str | None" = None, **options: Any) -> Any:
+@overload
+def predict(source: PIL.Image.Image | bytes | BinaryIO, model: Model | str | None = None, **options: Any) -> Poses: ...
+@overload
+def predict(source: "str | Path | np.ndarray | torch.Tensor", model: Model | str | None = None, **options: Any) -> Any: ...
+@overload
+def predict(source: Sequence[Any], model: Model | str | None = None, **options: Any) -> list[Poses]: ...
+@overload
+def predict(source: Iterable[Any] | int, model: Model | str | None = None, **options: Any) -> Iterator[Poses]: ...
+def predict(source: Any, model: Model | str | None = None, **options: Any) -> Any:
     """`Model.predict` in one call; a model that is given by name (None: the default) stays loaded for the next call."""
     return (model if isinstance(model, Model) else _loaded(model)).predict(source, **options)
 

@@ -11,12 +11,12 @@ from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput, Result, decoded, with_boxes
 from manypose.inference.running import AnyModel, Graphs, Runner, runner
 from manypose.inference.views import Views, boxes_in_photo, cut, people_in_photo, photo_views
+from manypose.io.shapes import Float, UInt8
 from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses

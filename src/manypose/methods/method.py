@@ -5,25 +5,28 @@ Prediction, training, evaluation and drawing speak to methods through these thre
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
+from manypose.io.shapes import Float, UInt8
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import Warp
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import torch
+    from torch import nn
 
     from manypose.data.sample import Batch
+
+    Tensor: TypeAlias = torch.Tensor
 else:
     Tensor = Any  # no method is needed to run a graph, so PyTorch may be missing
 
 __all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod", "module_of"]
 
-Maps = dict[str, Tensor]
+Maps: TypeAlias = dict[str, Tensor]
 """Named tensors, batch first: network outputs, or targets."""
 
 

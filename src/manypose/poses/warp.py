@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Shaped
 
+from manypose.io.shapes import Float, Shaped
 from manypose.poses.boxes import boxes_around, counted
 from manypose.poses.poses import Poses
 
