@@ -149,7 +149,7 @@ def test_issue_17_line_7_a_photo_without_people_is_kept(tmp_path):
 
 
 def test_issue_17_line_7_the_best_score_below_the_threshold_is_said(tmp_path, capsys):
-    media.write(tmp_path / "b.png", picture())
+    media.write(tmp_path / "b.png", picture() // 2)
     media.write(tmp_path / "empty.png", np.zeros((96, 150, 3), np.uint8))
     predicted([tmp_path / "b.png", tmp_path / "empty.png"], tmp_path / "out", options=PredictOptions(threshold=1.0))
     faint, empty = capsys.readouterr().out.splitlines()

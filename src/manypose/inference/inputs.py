@@ -6,7 +6,7 @@ from dataclasses import replace
 from io import IOBase
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -18,9 +18,22 @@ from manypose.io import videos as video
 from manypose.io.sources import camera, fetch, is_address, is_live, sources, standard_input
 from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 
-__all__ = ["Kind", "inputs"]
+__all__ = ["Kind", "Picture", "inputs"]
 
 Kind = Literal["one", "several", "stream"]
+
+
+class Picture(Protocol):
+    """A PIL image, by what tells it from an array; so described its type is known to checkers that do not look into Pillow."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        ...
+
+    def getbands(self) -> tuple[str, ...]:
+        """The names of its channels."""
+        ...
 
 
 def inputs(source: Any, boxes: Any, colour: Literal["rgb", "bgr"] = "rgb") -> tuple[Kind, Iterable[PhotoInput]]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 import numpy as np
-import PIL.Image
 
 from manypose.inference.channel_order import watched
 from manypose.inference.detectors import Detector, find_detector
-from manypose.inference.inputs import inputs
+from manypose.inference.inputs import Picture, inputs
 from manypose.inference.loading import RuntimeName, load_any
 from manypose.inference.options import PredictOptions, changed
 from manypose.inference.photos import Result, read_ahead
@@ -108,7 +107,7 @@ class Model:
     # A path or an array may be one photo or many; what else there is tells by its type what comes back.
     @overload
     def predict(
-        self, source: PIL.Image.Image | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
+        self, source: Picture | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
         track: bool | Tracker = False, colour: Colour | None = None, options: PredictOptions = ..., **changes: Any,
     ) -> Poses: ...  # fmt: skip
     @overload
@@ -286,7 +285,7 @@ def _loaded(name: str | None) -> Model:
 
 
 @overload
-def predict(source: PIL.Image.Image | bytes | BinaryIO, model: Model | str | None = None, **options: Any) -> Poses: ...
+def predict(source: Picture | bytes | BinaryIO, model: Model | str | None = None, **options: Any) -> Poses: ...
 @overload
 def predict(source: "str | Path | np.ndarray | torch.Tensor", model: Model | str | None = None, **options: Any) -> Any: ...
 @overload
