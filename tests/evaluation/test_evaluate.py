@@ -486,7 +486,7 @@ def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
     worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None), "none")
     actor = BlockActor(job.folder, job.suffix, lambda: worker, ("shards", "chunks"), 1)
     for n in range(4):
-        actor({"number": [n], "start": [job.places[n]], "stop": [job.places[n + 1]]})
+        actor({"item": [n]})
     many = finished(setup, found_in(job), False, None, None, None, True)
     assert many.to_json() == one.to_json()
     assert 0.1 < many.figures["AP"] < 1.1

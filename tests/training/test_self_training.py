@@ -206,7 +206,7 @@ def test_many_machines_write_the_file_of_one(folder):
         job = begin(Folder(str(folder / name)), {}, ".jsonl", blocks_of(given, folder / "photos", FLY, 3))
         actor = BlockActor(job.folder, job.suffix, work, ("shards", "chunks"), 1)
         for n in range(len(job)):
-            actor({"number": [n], "start": [job.places[n]], "stop": [job.places[n + 1]]})
+            actor({"item": [n]})
         return found_in(job)
 
     done, errors = many("whole")

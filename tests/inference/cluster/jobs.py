@@ -46,7 +46,7 @@ def plan(sources, out, cutting: Cutting = Cutting(), recipe: Recipe = Recipe(), 
 def do(job: Job, who: BlockActor) -> None:
     """All blocks that have no shard, as the engine does them."""
     for n in range(len(job)):
-        who({"number": [n], "start": [job.places[n]], "stop": [job.places[n + 1]]})
+        who({"item": [n]})
 
 
 def rows(job: Job, folder: str = "shards") -> list[Row]:

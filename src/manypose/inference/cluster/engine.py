@@ -67,11 +67,11 @@ class BlockActor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The counts of some blocks, whose shards are written."""
-        done = [self._one(*map(int, place)) for place in zip(batch["number"], batch["start"], batch["stop"], strict=True)]
-        return {"number": batch["number"], **{name: [getattr(c, name) for c in done] for name in ("rows", "errors", "people")}}
+        done = [self._one(int(number)) for number in batch["item"]]
+        return {"number": batch["item"], **{name: [getattr(c, name) for c in done] for name in ("rows", "errors", "people")}}
 
-    def _one(self, number: int, start: int, stop: int) -> Counts:
-        block = read_block(self.job, start, stop)
+    def _one(self, number: int) -> Counts:
+        block = read_block(self.job, number)
         shard = f"{self.folders[bool(block.get('track'))]}/{number:08d}{self.suffix}"
         if self.job.has(shard):  # of a task that is repeated
             return Counts()
@@ -117,8 +117,7 @@ def do(job: Job, make: Callable[[], Work], actors: Actors, quiet: bool = False) 
         from ray.data import ActorPoolStrategy
 
         most = actors.workers or _room(ray.cluster_resources(), actors)
-        places = [{"number": n, "start": int(job.places[n]), "stop": int(job.places[n + 1])} for n in todo]
-        data = ray.data.from_items(places, override_num_blocks=min(len(todo), MOST_TASKS)).map_batches(
+        data = ray.data.from_items(todo, override_num_blocks=min(len(todo), MOST_TASKS)).map_batches(
             BlockActor,
             fn_constructor_args=(job.folder, job.suffix, make, ("shards", "chunks"), max(1, int(actors.cpus))),
             batch_size=1,
@@ -168,7 +167,7 @@ def _cluster(actors: Actors) -> Iterator[Any]:
         }  # fmt: skip
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **more)
-        except (ConnectionError, RuntimeError, ValueError) as e:
+        except Exception as e:  # Ray says by a plain `Exception` that a machine was too busy to start in time
             raise RuntimeError(f"no Ray cluster at {address or 'this machine'}: {_reason(e)}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

@@ -15,7 +15,7 @@ import numpy as np
 
 from manypose.io.storage import Folder
 
-__all__ = ["Block", "Job", "begin", "opened"]
+__all__ = ["Block", "Job", "begin", "opened", "read_block"]
 
 Block = dict[str, Any]
 """Inputs that one worker does in one go, as JSON values; see `manypose.inference.cluster.sources`."""
@@ -46,7 +46,7 @@ class Job:
 
     def block(self, number: int) -> Block:
         """A block of the plan."""
-        return read_block(self.folder, int(self.places[number]), int(self.places[number + 1]))
+        return read_block(self.folder, number)
 
     def blocks(self) -> Iterator[Block]:
         """All blocks, in order."""
@@ -61,9 +61,10 @@ class Job:
         return {n: found[n] for n in sorted(found) if n < len(self)}
 
 
-def read_block(folder: Folder, start: int, stop: int) -> Block:
-    """The block at a place of the plan."""
-    return json.loads(folder.read("plan.jsonl", start, stop))
+def read_block(folder: Folder, number: int) -> Block:
+    """A block of the plan; nothing else of the plan is read."""
+    start, stop = np.frombuffer(folder.read("plan.places", 8 * number, 8 * number + 16), np.int64)
+    return json.loads(folder.read("plan.jsonl", int(start), int(stop)))
 
 
 def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iterable[Block], overwrite: bool = False) -> Job:
