@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import re
 import sys
 import threading
@@ -166,6 +167,29 @@ def test_issue_17_line_7_the_best_score_below_the_threshold_is_said(tmp_path, ca
     with local([str(tmp_path / "b.png")]) as found:
         predict_to(found, Model(BoxDots()), tmp_path / "boxes", finder=lambda: faint_boxes, options=PredictOptions(turned=False))
     assert "the best box's score is 0.20, below the detector's threshold 0.3" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("level", "bar"), [(logging.WARNING, True), (logging.ERROR, False)], ids=["plain", "quiet"])
+def test_issue_17_line_6_quiet_has_no_progress_bar(level, bar, tmp_path, monkeypatch):
+    """``--quiet`` sets the level of the log (see `manypose.cli.__main__`)."""
+    media.write(tmp_path / "photos/a.png", picture())
+    media.write(tmp_path / "photos/b.png", picture())
+    logger, screen = logging.getLogger("manypose"), Terminal()
+    before = logger.level
+    monkeypatch.setattr(sys, "stderr", screen)
+    try:
+        logger.setLevel(level)
+        predicted([tmp_path / "photos"], tmp_path / "out")
+    finally:
+        logger.setLevel(before)
+    assert ("2/2" in screen.getvalue()) is bar
 
 
 def test_issue_17_line_7_crops(tmp_path):
