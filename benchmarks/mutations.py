@@ -108,7 +108,7 @@ def tests_of(path: Path) -> list[str]:
     return [str(folder), *(str(ROOT / t) for t in EXTRA.get(inside.parts[0], ()))]
 
 
-def run(path: Path, text: str, seconds: int) -> str:
+def run(path: Path, text: str, seconds: int, tests: list[str] | None = None) -> str:
     """What the tests say of the changed file: ``killed``, ``SURVIVED`` or ``time out``."""
     child = os.fork()
     if child == 0:
@@ -129,7 +129,7 @@ def run(path: Path, text: str, seconds: int) -> str:
         SourceFileLoader.get_data, SourceFileLoader.path_stats = get_data, path_stats  # type: ignore[method-assign,assignment]
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests_of(path)])))
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *(tests or tests_of(path))])))
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return "time out"
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="mutants to run")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--seconds", type=int, default=300, help="of CPU for each")
+    parser.add_argument("--tests", nargs="*", help="in place of those of the file's folder")
     parser.add_argument("--only", default="", help="part of the path of the files")
     given = parser.parse_args()
     files = sorted({path for pattern in FILES for path in SOURCE.glob(pattern) if given.only in str(path) and path.name != "__init__.py"})
@@ -155,7 +156,7 @@ def main() -> None:
     sys.dont_write_bytecode = True
     counts = {"killed": 0, "SURVIVED": 0, "time out": 0}
     for number, (path, place, new) in enumerate(some, 1):
-        found = run(path, mutated(path.read_text(), place, new), given.seconds)
+        found = run(path, mutated(path.read_text(), place, new), given.seconds, given.tests)
         counts[found] += 1
         said = f"{path.relative_to(SOURCE)}:{place[0]}: {place[4]} -> {ast.unparse(new)}".replace("\n", " ")
         print(f"{number}: {found:8} {said}", flush=True)

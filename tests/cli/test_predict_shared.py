@@ -116,7 +116,7 @@ def test_17_parts_of_a_run_that_was_stopped_are_not_done_again(photos, tmp_path,
 
 @pytest.mark.slow
 def test_17_predict_under_torchrun(photos, tmp_path):
-    command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m", "manypose", "predict", *map(str, photos)]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "manypose", "predict", *map(str, photos)]
     options = ["--model", "fast", "--out", str(tmp_path / "out"), "--no-pictures", "--device", "cpu", "--format", "jsonl"]
     done = subprocess.run([sys.executable, *command, *options], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     lines = (tmp_path / "out/poses.jsonl").read_text().splitlines()
