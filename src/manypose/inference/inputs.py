@@ -6,7 +6,7 @@ from dataclasses import replace
 from io import IOBase
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +23,7 @@ __all__ = ["Kind", "Picture", "inputs"]
 Kind = Literal["one", "several", "stream"]
 
 
+@runtime_checkable
 class Picture(Protocol):
     """A PIL image, by what tells it from an array; so described its type is known to checkers that do not look into Pillow."""
 
