@@ -72,9 +72,8 @@ class PersonGraph:
         what: Literal["people", "boxes"],
     ) -> list[Poses]:
         """One person a crop; see `manypose.inference.running`."""
-        heat = self.run(views[0])["heat"]
-        if options.flip:
-            mirrored = self.run(np.ascontiguousarray(views[0][:, :, ::-1]))["heat"]
+        heat, mirrored = _outputs(self.run, views[0], "heat", options.flip)
+        if mirrored is not None:
             heat = merge_mirrored(heat, mirrored, self.skeleton.mirror, self.shift)
         joints = joints_of_heatmaps(heat, self.input_size, self.deviation)
         return [Poses.of_joints(self.skeleton, person, self.least) for person in joints]
@@ -122,15 +121,19 @@ class DetectorGraph:
         what: Literal["people", "boxes"],
     ) -> list[Poses | Float[np.ndarray, "n 5"]]:
         """The boxes of each photo, or people whose joints all stand in their box's middle; see `manypose.inference.running`."""
-        boxes = self.run(views[0])["boxes"]
-        if options.flip:
-            mirrored = self.run(np.ascontiguousarray(views[0][:, :, ::-1]))["boxes"]
+        boxes, mirrored = _outputs(self.run, views[0], "boxes", options.flip)
+        if mirrored is not None:
             right = views[0].shape[2] - 1
             back = np.stack([right - mirrored[..., 2], mirrored[..., 1], right - mirrored[..., 0], mirrored[..., 3], mirrored[..., 4]], 2)
             boxes = np.concatenate([boxes, back], 1)
         rows = (b[b[:, 4] >= self.threshold] for b in boxes)
         found = [r[box_nms(r, self.overlap)[: self.most]] for r in rows]
         return [Poses.of_boxes(self.skeleton, f) for f in found] if what == "people" else found
+
+
+def _outputs(run: Run, view: UInt8[np.ndarray, "b h w 3"], name: str, flip: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """An output of the graph for pictures and, with `flip`, for their mirror images."""
+    return run(view)[name], run(np.ascontiguousarray(view[:, :, ::-1]))[name] if flip else None
 
 
 def graph_model(run: Run, runtime: Runtime, device: str, about: Mapping[str, Any], where: str) -> PersonGraph | DetectorGraph:
