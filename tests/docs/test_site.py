@@ -1,5 +1,6 @@
 """The documentation site builds without a warning, and every page is reachable."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -36,6 +37,18 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
     done = subprocess.run([program, "build", "--strict", "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8").count("doc-heading") > 20
+
+
+def test_the_architecture_walks_through_code_that_is_there():
+    """One photo, one batch and one results file: each ``folder/file.py:name`` is defined there."""
+    named = re.findall(r"`([\w/]+\.py):([\w.]+)`", (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    for file, name in named:
+        body = ast.parse((REPOSITORY / "src/manypose" / file).read_text(encoding="utf-8")).body
+        for part in name.split("."):
+            found = [n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part]
+            assert found, f"{file} has no {name}"
+            body = found[0].body
 
 
 def test_the_architecture_names_every_folder():
