@@ -63,10 +63,16 @@ def predict_job(
     """
     if not sources:
         raise ValueError("give photos, videos, folders, patterns, lists or tar files to look at")
+    tracking = recipe.tracking
+    if tracking is not None and cutting.overlap <= tracking.max_missing_frames:
+        raise ValueError(
+            f"pieces of a video overlap by {cutting.overlap} frames, and a lost person is kept for {tracking.max_missing_frames}: ids can "
+            "only be joined where the overlap is longer; raise --overlap or lower --max-missing-frames"
+        )
     recipe.loaded()  # what is wrong with it is said here, once, and not by a thousand workers
     folder = Folder(out)
     settings = {"sources": list(sources), "known": known, "recipe": asdict(recipe), "cutting": asdict(cutting)}
-    job = begin(folder, settings, recipe.suffix, blocks(sources, cutting, recipe.tracking is not None), overwrite)
+    job = begin(folder, settings, recipe.suffix, blocks(sources, cutting, 0 if tracking is None else tracking.detect_every), overwrite)
     if not len(job):
         raise ValueError("the sources hold no photos or videos")
     if retry_errors:

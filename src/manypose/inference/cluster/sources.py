@@ -56,14 +56,14 @@ class Cutting:
             )
 
 
-def blocks(sources: Sequence[str], cutting: Cutting, track: bool) -> Iterator[Block]:
+def blocks(sources: Sequence[str], cutting: Cutting, track: int) -> Iterator[Block]:
     """The blocks of all sources; each source counts once, however often it is named.
 
     Args:
         sources: photos, videos, folders, patterns, lists (``.txt``, ``.csv``, ``.parquet``), ``.parquet`` with photos and ``.tar`` files
             of WebDataset, each a path or an address.
         cutting: how they are cut.
-        track: pieces of videos overlap.
+        track: 0, or pieces of videos overlap and begin where the tracker looks for new people: in one frame of so many.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -175,7 +175,7 @@ def _holds_bytes(kind: Any, types: Any) -> bool:
 # ── videos ──
 
 
-def _video(uri: str, cutting: Cutting, track: bool) -> Iterator[Block]:
+def _video(uri: str, cutting: Cutting, track: int) -> Iterator[Block]:
     """Pieces of a video; the whole one where its frames cannot be counted without decoding, or where it cannot be read."""
     try:
         with local_copy(uri) as path:
@@ -184,9 +184,9 @@ def _video(uri: str, cutting: Cutting, track: bool) -> Iterator[Block]:
         ticks = []  # the worker's row says what is wrong
     size = cutting.chunk_frames
     for first in range(0, len(ticks) - size // 2, size) if len(ticks) > size else (0,):
-        lead = max(0, first - cutting.overlap) if track else first
+        lead = max(0, first - cutting.overlap) // track * track if track else first
         last = not ticks or first + size >= len(ticks) - size // 2
-        block = {"kind": "frames", "uri": uri, "lead": lead, "first": first, "stop": None if last else first + size, "track": track}
+        block = {"kind": "frames", "uri": uri, "lead": lead, "first": first, "stop": None if last else first + size, "track": bool(track)}
         yield {**block, "tick": ticks[lead], "origin": ticks[0]} if lead else block
 
 

@@ -3,7 +3,7 @@
 import tarfile
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
 
 from manypose.inference.cluster.items import Item, items
 from manypose.inference.cluster.job import Block
@@ -12,7 +12,8 @@ from manypose.inference.detectors import find_detector
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput
-from manypose.inference.pipeline import detect, pose, tracked
+from manypose.inference.pipeline import tracked
+from manypose.inference.turned import find_people
 from manypose.tracking.tracker import TrackOptions
 
 __all__ = ["PredictBlocks", "Recipe"]
@@ -103,11 +104,16 @@ class PredictBlocks:
                 yield item.photo
                 place += 1
 
-        look_ahead = None if tell is None else 0
-        found = photos() if self.finder is None else detect(self.finder, photos(), options, look_ahead)
-        results: Iterator[Any] = pose(self.model.method, found, options, look_ahead)
-        if block.get("track") and self.recipe.tracking is not None:
-            results = tracked(results, self.model.tracker(self.recipe.tracking, self.second), options)
+        video, tracking = block["kind"] == "frames", self.recipe.tracking if block.get("track") else None
+        options = replace(options, turned=options.turned and not video)
+        every = 1 if tracking is None else tracking.detect_every
+        method, finder = self.model.method, self.finder
+        if tell is None:
+            results = find_people(method, finder, photos(), options, options.batch_size if video else None, every)
+        else:  # each photo is finished before the next one is touched
+            results = chain.from_iterable(find_people(method, finder, [photo], options, 0) for photo in photos())
+        if tracking is not None:
+            results = tracked(results, self.model.tracker(tracking, self.second), options)
         try:
             for result in results:
                 item = given.pop(0)
