@@ -222,6 +222,7 @@ def test_12_multiposenets_script_does_all_three_steps_and_the_evaluation(data, t
     less += ["--device", "cpu", "--precision", "no", "--model_args.size", "128", "--model_args.pretrained", "false"]
     programs = Path(sys.executable).parent
     env = {**os.environ, "GPUS": "1", "PRN_BATCH": "2", "PATH": f"{programs}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    env["PET_STANDALONE"] = "1"  # torchrun chooses a free port
     command = ["sh", "configs/multiposenet/run.sh", "r50", *less]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
