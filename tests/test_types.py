@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 PUBLIC = (
     "manypose.load", "manypose.predict", "manypose.poses.poses.Poses", "manypose.poses.person.Person", "manypose.poses.skeleton.Skeleton",
     "manypose.inference.model.Model", "manypose.inference.model.load", "manypose.inference.model.predict",
-    "manypose.inference.options.PredictOptions", "manypose.tracking.tracker.Tracker",
+    "manypose.inference.options.PredictOptions", "manypose.tracking.tracker.Tracker", "manypose.methods.method.Method",
 )  # fmt: skip
 
 
