@@ -111,7 +111,8 @@ class EvaluateBlocks:
     """
 
     def __init__(self, worker: PredictBlocks, flow: Literal["dis", "farneback", "none"]) -> None:
-        self.worker, self.flow = worker, flow
+        self.worker = worker
+        self.flow: Literal["dis", "farneback", "none"] = flow
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
         """The shard of a block, of which ``uri`` is the image's number; a photo that cannot be read is a row with an error."""
