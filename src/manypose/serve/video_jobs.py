@@ -97,6 +97,7 @@ class VideoJobs:
     def __init__(self, folder: Path, batches: Batches, limits: Limits, batch_size: int) -> None:
         self.folder, self._batches, self._limits, self._batch_size = folder, batches, limits, batch_size
         self._jobs: dict[str, Job] = {}
+        self._arriving: set[Path] = set()
         self._changed = threading.Condition()
         self._stopping = False
         for path in sorted(folder.glob("*/upload")):
@@ -136,11 +137,19 @@ class VideoJobs:
             Refused: too many videos wait already (503).
         """
         self._forget_old()
-        if self._stopping or self.unfinished >= self._limits.max_videos:
-            raise Refused(503, f"{self.unfinished} videos are waiting already; try again in 60 s", 60)
         path = self.folder / secrets.token_hex(16)
+        with self._changed:
+            waiting = self.unfinished + len(self._arriving)
+            if self._stopping or waiting >= self._limits.max_videos:
+                raise Refused(503, f"{waiting} videos are waiting already; try again in 60 s", 60)
+            self._arriving.add(path)
         path.mkdir(parents=True, mode=0o700)
         return path
+
+    def discard(self, folder: Path) -> None:
+        """Delete the folder of an upload that came to nothing."""
+        self._arriving.discard(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, folder: Path, job: Job) -> Job:
         """Take a job whose video lies in its folder."""
@@ -154,8 +163,7 @@ class VideoJobs:
             raise Refused(413, f"{job.video}: {about.count} frames; at most {self._limits.max_frames} are looked at")
         job = replace(job, id=folder.name, frames=about.count, changed=time.time())
         with self._changed:
-            if self.unfinished >= self._limits.max_videos:
-                raise Refused(503, f"{self.unfinished} videos are waiting already; try again in 60 s", 60)
+            self._arriving.discard(folder)
             self._jobs[job.id] = job
             self._save(job)
             self._changed.notify()
