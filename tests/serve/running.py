@@ -22,14 +22,14 @@ from manypose.io.sources import example_photo
 from manypose.serve.app import service
 
 
-def photo(side: int = 256) -> bytes:
-    """The astronaut as a JPEG."""
-    return as_jpeg(np.asarray(Image.open(example_photo()).convert("RGB").resize((side, side))))
+def photo(side: int = 256, kind: str = "JPEG") -> bytes:
+    """The astronaut as a file."""
+    return as_file(np.asarray(Image.open(example_photo()).convert("RGB").resize((side, side))), kind)
 
 
-def as_jpeg(pixels: np.ndarray) -> bytes:
+def as_file(pixels: np.ndarray, kind: str = "JPEG") -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=90)
+    Image.fromarray(pixels).save(out, kind)
     return out.getvalue()
 
 

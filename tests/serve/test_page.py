@@ -67,7 +67,7 @@ def upload(page, *files: tuple[str, bytes], kind: str = "image/jpeg") -> None:
 
 
 def state(page, says: str) -> None:
-    expect(page.locator("#state")).to_have_text(re.compile(says))
+    expect(page.locator("#state")).to_have_text(re.compile(says), timeout=300_000)
 
 
 def saved(page, button: str) -> bytes:
@@ -77,8 +77,8 @@ def saved(page, button: str) -> bytes:
 
 
 def test_a_photo_is_drawn_as_by_the_package(page, model: Model):
-    content = photo()
-    upload(page, ("a.jpg", content))
+    content = photo(kind="PNG")  # browsers decode JPEGs a little differently
+    upload(page, ("a.png", content))
     state(page, "^1 photo, 1 person$")
     poses = model.predict(content)
     page.uncheck("#ids")
@@ -86,7 +86,9 @@ def test_a_photo_is_drawn_as_by_the_package(page, model: Model):
     here = np.asarray(Image.open(io.BytesIO(saved(page, "#get-picture"))).convert("RGB"), int)
     there = poses.draw(photo=content).astype(int)
     assert here.shape == there.shape
-    assert np.abs(here - there).mean() < 0.3 * np.abs(plain - there).mean()
+    mine, theirs = (np.abs(picture - plain).max(2) > 40 for picture in (here, there))
+    assert (mine & theirs).sum() > 0.9 * mine.sum()
+    assert mine.sum() > 0.6 * theirs.sum()  # OpenCV's strokes are a pixel wider
     (answer,) = json.loads(saved(page, "#get-json"))
     np.testing.assert_allclose(answer["people"][0]["score"], poses.scores[0], rtol=1e-3)
     rows = saved(page, "#get-csv").decode().splitlines()
@@ -101,7 +103,7 @@ def test_names_and_scores_under_the_pointer_and_the_threshold(page, model: Model
     state(page, "1 person")
     box = page.locator("#stage canvas").bounding_box()
     x, y = poses.keypoints[0, 0] / 256
-    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.mouse.move(float(box["x"] + x * box["width"]), float(box["y"] + y * box["height"]))
     expect(page.locator("#tip")).to_have_text(re.compile(rf"^nose {poses.keypoint_scores[0, 0]:.2f} · person 1, score"))
     page.fill("#threshold", "1")
     state(page, "0 people")

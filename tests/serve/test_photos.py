@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from serve.running import as_jpeg, photo, served
+from serve.running import as_file, photo, served
 
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
@@ -215,7 +215,7 @@ def test_no_file_is_read_by_its_name(client: httpx.Client, path: str):
 
 
 def test_limits_of_the_queue_and_of_time(model: Model, tmp_path: Path):
-    big = as_jpeg(np.zeros((1200, 1200, 3), np.uint8))
+    big = as_file(np.zeros((1200, 1200, 3), np.uint8))
     with served({"fast": model}, tmp_path, limits=Limits(queue=2, max_megapixels=1)) as client:
         assert "megapixels" in one_line(client.post("/predict", content=big))
         with ThreadPoolExecutor(16) as pool:
