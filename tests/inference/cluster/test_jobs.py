@@ -242,6 +242,12 @@ def test_a_container_that_breaks_off_keeps_what_came_before(tmp_path):
     assert json.loads((tmp_path / "job" / "plan.jsonl").read_text()) == {"kind": "tar", "uri": str(tmp_path / "half.tar")}
 
 
+def test_links_in_a_folder_are_photos(tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(jobs.write_photos(tmp_path / "photos", 1)[0])
+    assert list(blocks([str(tmp_path / "links")], Cutting(), False)) == [{"kind": "files", "uris": [str(tmp_path / "links" / "a.png")]}]
+
+
 def test_cutting_makes_sense():
     with pytest.raises(ValueError, match="overlap is no longer than a piece"):
         Cutting(chunk_frames=10, overlap=11)

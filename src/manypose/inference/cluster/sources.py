@@ -104,7 +104,7 @@ def _files(source: str) -> Iterator[str]:
     if "::" in source or source.startswith(("http://", "https://")):
         found: Iterable[str] = [source]
     elif fs.isdir(path):
-        found = sorted(f["name"] for f in fs.ls(path, detail=True) if f["type"] == "file" and _wanted(f["name"]))
+        found = sorted(f["name"] for f in fs.ls(path, detail=True) if f["type"] != "directory" and _wanted(f["name"]))
         if not found:
             raise ValueError(f"{source}: no photos, videos, .parquet or .tar files in this folder")
     elif fs.exists(path) or not glob.has_magic(path):
