@@ -6,6 +6,7 @@ import signal
 import warnings
 from pathlib import Path
 
+from manypose.inference.loading import RuntimeName
 from manypose.inference.model import load
 from manypose.inference.options import PredictOptions
 from manypose.serve.limits import Limits
@@ -18,6 +19,7 @@ def serve(
     model: list[str] = ["default"],  # noqa: B006 - shown by --help, never changed
     weights: Path | None = None,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
     host: str = "127.0.0.1",
     port: int = 8000,
     token_file: Path | None = None,
@@ -33,6 +35,7 @@ def serve(
         model: models to load, by name or .safetensors file; the first is used where a request names none.
         weights: a file for the only model, where it is a name: .safetensors, or a published .pth.
         device: auto, cpu, cuda or cuda:N.
+        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
         host: the address to listen on; with the default one the service is reached from this machine alone.
         port: the port to listen on; 0 takes a free one.
         token_file: a file with the token that requests must bring; MANYPOSE_TOKEN does the same.
@@ -54,7 +57,7 @@ def serve(
         warnings.warn(f"everybody who reaches {host} may use this service; a token keeps others out (--token-file FILE)", stacklevel=2)
     from manypose.serve.app import service
 
-    models = {_short(name): load(name, weights=weights, device=device) for name in model}
+    models = {_short(name): load(name, weights=weights, device=device, runtime=runtime) for name in model}
     app = service(
         models, options=options, limits=limits, token=secret, hosts=LOOPBACK if local else (), url_hosts=url_hosts, jobs=jobs, grace=grace
     )
