@@ -21,9 +21,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untyped")]
 
 ELSEWHERE = re.compile(
     r"^(bench|cluster|convert|export|grouping|models|prn|serve|version)\b|--config|--weights|-weights FILE|\b(FILE|DIR)\b|runs/|dogs/"
-    r"|imhn-4|w32\.|fasterrcnn|posetrack18|--example|COCO_val"
+    r"|imhn-4|w32\.|fasterrcnn|posetrack18|--example|COCO_val|--serve|--show"
 )
-"""Commands with tests of their own, and those that need files that are not ours to give (published checkpoints, whole data sets)."""
+"""Commands with tests of their own, those that need a display or go on until somebody ends them, and those that need files that are not
+ours to give (published checkpoints, whole data sets)."""
 
 SHORT = ["--data.length", "4", "--batch-size", "2", "--epochs", "1", "--log", "csv", "--device", "cpu"]
 
@@ -43,13 +44,14 @@ def place(tmp_path_factory, own_data) -> Path:
         for i in (1, 2):
             media.write(root / folder / (f"{i}.png" if folder == "more" else f"{i:012d}.jpg"), np.roll(person, i, 1))
     for image in content["images"]:
-        image |= {"width": 160, "height": 160}
+        image |= {"width": 160, "height": 160, "all_persons_labelled": False}
     for name in ("person_keypoints_val2017", "mine", "my", "people"):
         (root / f"{name}.json").write_text(json.dumps(content))
     for name in ("of_another_program", "results"):
         (root / f"{name}.json").write_text(json.dumps(results))
     boxes = [{"image_id": i, "category_id": 1, "bbox": [5, 5, 120, 150], "score": 0.9} for i in (1, 2)]
-    (root / "detections.json").write_text(json.dumps(boxes))
+    for name in ("boxes", "detections"):
+        (root / f"{name}.json").write_text(json.dumps(boxes))
     media.write(root / "photo.jpg", person)
     with videos.writer(root / "clip.mp4", 12) as add:
         for i in range(3):
