@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from shared import shared
 
 from manypose import __version__
@@ -143,3 +144,16 @@ def test_samples_as_published(name: str, annotations: str, images: str, says: st
     folder = shared("data", "format_samples")
     assert run("doctor", "data", "--dataset", name, "--annotations", folder / annotations, "--images", folder / images, "--decode") == 0
     assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("turned", "size", "pixels"), [(3, (60, 80), "stored"), (6, (80, 60), "upright"), (6, (60, 80), "stored")])
+def test_photos_with_an_orientation_are_said_with_the_pixels_that_count(turned, size, pixels, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x112] = turned
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png", exif=exif)
+    category = {"id": 1, "name": "person", "keypoints": list(COCO.joints)}
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 50, 50], "area": 900, "keypoints": [5, 5, 2] * 17}
+    image = {"id": 1, "file_name": "a.png", "height": size[0], "width": size[1]}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [image], "annotations": [person], "categories": [category]}))
+    assert run("doctor", "data", "--annotations", tmp_path / "a.json", "--images", tmp_path, "--decode") == 0
+    assert f"EXIF orientation: its annotations are taken to count {pixels} pixels" in capsys.readouterr().out

@@ -528,3 +528,40 @@ def test_11_mpii_over_its_groups_and_its_servers_file(flies: Path, tmp_path: Pat
     assert done.figures["AP wrist"] == 100
     written = loadmat(tmp_path / "pred.mat", simplify_cells=True)["pred"]
     assert [p["image"]["name"] for p in written] == [photos[0], photos[2]]
+
+
+def test_an_evaluation_that_was_stopped_goes_on(flies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos that were predicted are not predicted again, and the files are byte-equal to those of an undisturbed evaluation."""
+    looks: list[Path] = []
+
+    def looked(stop: int):
+        from manypose.data.photos import read_rgb
+
+        def read(path: Path, **more):
+            looks.append(path)
+            if len(looks) > stop:
+                raise RuntimeError("killed")
+            return read_rgb(path, **more)
+
+        looks.clear()
+        monkeypatch.setattr("manypose.evaluation.predicted.read_rgb", read)
+
+    def go(name: str, **more) -> tuple[bytes, bytes]:
+        paths = {"json": tmp_path / f"{name}.json", "results_out": tmp_path / f"{name}.results.json"}
+        evaluate(model="blurred", dataset=str(flies / "flies.yaml"), quiet=True, batch_size=2, **paths, **more)  # type: ignore[arg-type]
+        return tuple(path.read_bytes() for path in paths.values())  # type: ignore[return-value]
+
+    monkeypatch.setattr("manypose.evaluation.evaluate.one_or_several", lambda *_, **__: Model(Blurred()))
+    whole = go("whole")
+    looked(9)
+    with pytest.raises(RuntimeError, match="killed"):
+        go("new")
+    journal = tmp_path / ".new.json.progress.jsonl"
+    finished = len(journal.read_text().splitlines()) - 1
+    assert 0 < finished < 13
+    with pytest.raises(ValueError, match=r"other settings \(options\)"):
+        go("new", flip=True)
+    looked(13)
+    assert go("new") == whole
+    assert len(looks) == 13 - finished
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new.json", "new.results.json", "whole.json", "whole.results.json"]

@@ -394,3 +394,34 @@ def test_integers_of_either_byte_order_and_as_pil_are_alike():
     wide = (values * 257).astype(np.uint16)
     assert np.array_equal(media.from_array(wide.astype(">u2")), media.from_array(wide))
     assert np.array_equal(media.from_array(wide)[..., 0], values)
+
+
+def test_palettes_whose_colours_have_their_own_transparency(tmp_path, photo):
+    """Each colour's alpha counts, as in browsers, and not only that of one colour."""
+    indices = np.repeat(np.arange(4, dtype=np.uint8), 8)[None].repeat(8, 0)
+    picture = Image.fromarray(indices, "P")
+    picture.putpalette([200, 0, 0] * 256)
+    got = media.read(save(tmp_path / "p.png", picture, transparency=bytes([0, 85, 170, 255])))
+    np.testing.assert_allclose(got[0, ::8], [[255, 255, 255], [237, 170, 170], [218, 85, 85], [200, 0, 0]], atol=1)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "GIF"])
+def test_of_an_animated_picture_the_first_frame_is_taken_and_said(tmp_path, photo, kind):
+    others = [Image.fromarray(255 - photo), Image.fromarray(photo // 2)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = save(tmp_path / "a", Image.fromarray(photo), kind, save_all=True, append_images=others, duration=100, **options)
+    with pytest.warns(UserWarning, match=r"an animated picture, its first of 3 frames is used"):
+        got = media.read(path)
+    assert np.abs(got.astype(int) - photo).mean() < (15 if kind == "GIF" else 1)
+
+
+def test_adobes_inverted_cmyk_is_seen_as_other_viewers_show_it(tmp_path):
+    """Pillow stores CMYK JPEGs inverted with Adobe's marker, as Photoshop does: paper without ink is white, full black ink is black."""
+    inks = np.zeros((16, 48, 4), np.uint8)
+    inks[:, 16:32, 3] = 255
+    inks[:, 32:, 1:3] = 255  # magenta and yellow: red
+    got = media.read(save(tmp_path / "a.jpg", Image.fromarray(inks, "CMYK"), quality=100))
+    assert got[8, 8].min() > 250
+    assert got[8, 24].max() < 5
+    assert got[8, 40, 0] > 200
+    assert got[8, 40, 1:].max() < 60

@@ -300,3 +300,31 @@ def test_reading_may_begin_anywhere(tmp_path, suffix):
         for a, b in zip(part, whole[number:], strict=True):
             assert a.time == pytest.approx(b.time, abs=1e-6)
             np.testing.assert_array_equal(a.pixels, b.pixels)
+
+
+def test_a_still_cover_before_the_video_is_passed_over(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        cover, stream = container.add_stream("mjpeg", rate=1), container.add_stream("mpeg4", rate=25)
+        cover.height, cover.width, cover.pix_fmt = 64, 64, "yuvj420p"
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, np.uint8), format="rgb24")))
+        container.mux(cover.encode(None))
+        for i in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((96, 128, 3), 20 * i, np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    shown = list(videos.frames(path))
+    assert {f.shape for f in shown} == {(96, 128, 3)}
+    assert len(shown) == 12
+    assert videos.about(path).size == (96, 128)
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4"])
+def test_a_list_of_other_files_opens_none_of_them(tmp_path, name):
+    video = make(tmp_path / "secret.mp4", 2)
+    (tmp_path / name).write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{video.name}\n#EXT-X-ENDLIST\n")
+    (tmp_path / "concat.mp4").write_text(f"ffconcat version 1.0\nfile {video.name}\n")
+    for path in (tmp_path / name, tmp_path / "concat.mp4"):
+        with pytest.raises(ValueError, match="not a video that can be read"):
+            list(videos.frames(path))
+    assert len(list(videos.frames(video))) == 2

@@ -1,6 +1,5 @@
 """Readers of formats raise `ValueError` for anything that is no such file, and nothing else."""
 
-import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spoiled import spoil
 
 from manypose.evaluation.metrics.annotations import read_results, read_truth
 from manypose.poses import formats
@@ -28,32 +28,6 @@ CONTENTS = {
     "truth": (ANNOTATIONS, read_truth),
     "results of a truth": (RESULTS, lambda given: read_results(given, read_truth(ANNOTATIONS))),
 }
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.sampled_from([2**63, -(2**63) - 1, 10**400, float("nan"), float("inf"), -0.0, 1e300]),
-    st.text(max_size=3), st.lists(st.integers(0, 3), max_size=4), st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
-)  # fmt: skip
-
-
-def spoil(data: st.DataObject, content: Any) -> Any:
-    """The content with one part, at any depth, replaced, left out or doubled."""
-    content = copy.deepcopy(content)
-    here = content
-    while True:
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-        if not keys:
-            return data.draw(ODD)
-        key = data.draw(st.sampled_from(keys))
-        if isinstance(here[key], (dict, list)) and here[key] and data.draw(st.booleans()):
-            here = here[key]
-            continue
-        how = data.draw(st.sampled_from(["replace", "remove", "double"]))
-        if how == "replace":
-            here[key] = data.draw(ODD)
-        elif how == "remove":
-            del here[key]
-        elif isinstance(here, list):
-            here.append(copy.deepcopy(here[key]))
-        return content
 
 
 @pytest.mark.parametrize("name", CONTENTS)

@@ -1,6 +1,7 @@
 """Self-training: what a teacher adds to an annotation file, and what it leaves alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -219,3 +220,44 @@ def test_many_machines_write_the_file_of_one(folder):
     assert "5.png" in errors[0]
     assert [i["all_persons_labelled"] for i in left["images"]] == [True, True, False, True, True]
     assert [a for a in left["annotations"] if a["image_id"] == 5] == [a for a in given["annotations"] if a["image_id"] == 5]
+
+
+def test_labelling_that_was_stopped_goes_on(folder, monkeypatch):
+    """After an error at the second photo the first is not looked at again, and the file is that of an undisturbed run."""
+    for name in ("b.png", "c.png"):
+        media.write(folder / "photos" / name, picture())
+    given = file(row(HERE, BOX))
+    first = given["images"][0]
+    given["images"] = [first, {**first, "id": 4, "file_name": "b.png"}, {**first, "id": 5, "file_name": "c.png"}]
+    (folder / "given.json").write_text(json.dumps(given))
+    looked: list[int] = []
+
+    def finder(photos):
+        looked.extend(1 for _ in photos)
+        return [[[*BOX, 0.95], [*OTHER, 0.9]]] * len(photos)
+
+    class Teacher(Model):
+        def finder(self, detector=None):
+            return finder
+
+    monkeypatch.setattr("manypose.training.self_training.load", lambda *_, **__: Teacher(BoxDots(), "found"))
+    rules = LabelOptions(min_score=0.3, joints=3, batch_size=1)
+    paths = {"images": folder / "photos", "annotations": folder / "given.json", "rules": rules}
+    label(**paths, out=folder / "whole.json", quiet=True)
+    assert len(looked) == 3
+    whole, good = (folder / "whole.json").read_bytes(), (folder / "photos/c.png").read_bytes()
+    (folder / "photos/c.png").write_bytes(good[:100])
+    with pytest.raises(ValueError, match=r"c\.png"):
+        label(**paths, out=folder / "new.json", quiet=True)
+    journal = folder / ".new.json.progress.jsonl"
+    assert journal.is_file()
+    with journal.open("a") as half:
+        half.write('[5, [{"id"')  # as a kill leaves it
+    with pytest.raises(ValueError, match=r"other settings \(rules\)"):
+        label(**{**paths, "rules": replace(rules, min_score=0.35)}, out=folder / "new.json", quiet=True)
+    (folder / "photos/c.png").write_bytes(good)
+    looked.clear()
+    label(**paths, out=folder / "new.json", quiet=True)
+    assert len(looked) < 3
+    assert (folder / "new.json").read_bytes() == whole
+    assert not journal.exists()

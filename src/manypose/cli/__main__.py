@@ -26,6 +26,7 @@ from manypose.cli.help import page
 from manypose.cli.own_data import SHORTHANDS, expanded
 from manypose.cli.signature import Parameter, Verb, read_verb
 from manypose.io.extras import missing_extra
+from manypose.io.printable import printable
 
 __all__ = ["VERBS", "main"]
 
@@ -161,7 +162,7 @@ def _no_verb(argv: list[str]) -> int:
 
 
 def _fail(message: str, code: int = 1) -> int:
-    print(f"manypose: error: {message}", file=sys.stderr)
+    print(f"manypose: error: {printable(message)}", file=sys.stderr)
     return code
 
 
@@ -190,7 +191,7 @@ def _say(quiet: bool, verbose: bool) -> None:
 
     def show(message, category, *_: object, **__: object) -> None:
         if issubclass(category, UserWarning) and not quiet:
-            print(f"manypose: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            print(f"manypose: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
     warnings.showwarning = show
     logging.basicConfig(format="manypose: %(message)s", level=logging.WARNING)

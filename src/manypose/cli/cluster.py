@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-from manypose.cli.predict_into import known_by
 from manypose.inference.cluster.engine import Actors
 from manypose.inference.cluster.job import opened
 from manypose.inference.cluster.predict import predict_job
@@ -13,6 +12,7 @@ from manypose.inference.cluster.rows import SUFFIXES
 from manypose.inference.cluster.sources import Cutting
 from manypose.inference.cluster.worker import Recipe
 from manypose.inference.options import PredictOptions
+from manypose.io.files import known_by
 from manypose.io.storage import Folder
 from manypose.tracking.tracker import TrackOptions
 

@@ -36,12 +36,12 @@ def read_config(file: Path, allow_env: Collection[str] = (), allow_import: Colle
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as e:
         raise UsageError(f"{file}: no such config, or it cannot be read ({e.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
         raise UsageError(f"{file}: not YAML: {e}") from None
     if not isinstance(tree, dict):
         raise UsageError(f"{file}: a config is a YAML mapping of options, such as 'model: swahr-w32'; got {type(tree).__name__}")
-    tree = _map_strings(tree, lambda text: _scalar(text, fill_in(text, allow_env)))
     try:
+        tree = _map_strings(tree, lambda text: _scalar(text, fill_in(text, allow_env)))
         refuse_foreign(tree, allow_import)
     except ValueError as e:
         raise ValueError(f"{file}: {e}") from None

@@ -5,7 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from manypose.inference.model import load
 from manypose.io.extras import TORCH, torch_installed
+from manypose.io.printable import printable
 from manypose.weights.names import BUNDLED, DEFAULT
 
 __all__ = ["EXTRAS", "READERS", "data", "doctor"]
@@ -131,9 +133,11 @@ def data(
     with _silent("manypose.data"):  # the readers log what is printed here
         photos = _read(dataset, annotations, images, skeleton)
         unreadable = _unreadable(photos) if decode else []
+        if decode:
+            _note_turned(photos)
     found = str(photos.report).splitlines()
     nothing = "  nothing wrong" + ("" if decode else "; --decode reads the photos too")
-    print("\n".join([*found, *unreadable] if found[1:] or unreadable else [*found, nothing]))
+    print("\n".join(printable(line) for line in ([*found, *unreadable] if found[1:] or unreadable else [*found, nothing])))
     return int(bool(unreadable) or any(problem.dropped for problem in photos.report.problems))
 
 
@@ -159,6 +163,19 @@ def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -
     reader: Callable[..., Any] = getattr(import_module(module), name)
     options = {"skeleton": skeleton} if dataset == "coco" else {}
     return reader(images, annotations, unreadable="skip", **options)
+
+
+def _note_turned(photos: Any) -> None:
+    """Report photos with an EXIF orientation, and which pixels their annotations are taken to count (`manypose.data.photos.read_rgb`)."""
+    from manypose.data.photos import ORIENTATION
+
+    for photo in photos.photos:
+        with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(photo.path) as header:
+            turned = header.getexif().get(ORIENTATION, 1)
+            pixels = "stored" if photo.size == (header.height, header.width) else "upright"
+            if turned != 1:
+                kind = f"EXIF orientation: its annotations are taken to count {pixels} pixels"
+                photos.report.add("image", photo.image_id, kind, f"orientation {turned}", dropped=False)
 
 
 def _unreadable(photos: Any) -> list[str]:

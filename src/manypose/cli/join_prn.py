@@ -27,10 +27,10 @@ def join(
     Raises:
         FileNotFoundError, ValueError: a file is missing, is no MultiPoseNet or PRN, or their skeletons differ.
     """
+    method = load(network, device="cpu")
     about, chooser = read_about(network), load_prn(prn)
     kept = {k: v for k, v in about.get("kwargs", {}).items() if k != "step"}
     arguments: dict[str, Any] = {**kept, "prn": {"kind": type(chooser).__name__, **chooser.arguments}}
-    method = load(network, device="cpu")
     if not isinstance(method, MultiPoseNet):
         raise ValueError(f"{network}: holds {about.get('model', 'no model')!r}, not a MultiPoseNet")
     if chooser.skeleton.joints != method.skeleton.joints:

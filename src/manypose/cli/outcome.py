@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from manypose.cli.progress import stamp
+from manypose.io.files import known_by
 from manypose.poses.drawing import ColourBy
 
 __all__ = ["Drawing", "Outcome", "Part", "Team", "counted", "known_by"]
@@ -91,11 +90,6 @@ class Team:
     rank: int
     number: int
     wait: Callable[[], None]
-
-
-def known_by(name: str | Path | None) -> Any:
-    """What a file is known by in the settings of a run: its name, size and time."""
-    return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
 
 
 def counted(n: int, one: str, many: str = "") -> str:

@@ -32,6 +32,7 @@ from manypose.inference.turned import find_people
 from manypose.io import photos as media
 from manypose.io import videos as video
 from manypose.io.files import write_json
+from manypose.io.printable import printable
 from manypose.io.sources import sources as find
 from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 from manypose.poses.drawing import draw
@@ -63,7 +64,7 @@ def predict_to(
     crops: bool = False,
     show: Callable[[np.ndarray], None] | None = None,
     team: Team | None = None,
-    complain: Callable[[str], None] = lambda line: print(f"manypose: error: {line}", file=sys.stderr),
+    complain: Callable[[str], None] = lambda line: print(f"manypose: error: {printable(line)}", file=sys.stderr),
 ) -> Outcome:
     """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
 
@@ -308,8 +309,8 @@ class _Run:
                 if add is not None and picture is not None:
                     add(picture, frame.time - first)
                 bar.update()
-        if not pictures:
-            raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end}")
+            if not pictures:
+                raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end or 'the end'}")
         self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name, moving.live)
 
     def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:

@@ -37,6 +37,8 @@ def detect(
         ValueError: another kind of model.
     """
     method = load(model, device=device)
+    if not (0 <= threshold <= 1 and 0 <= box_threshold <= 1):
+        raise ValueError(f"thresholds are numbers from 0 to 1, got threshold {threshold:g} and box_threshold {box_threshold:g}")
     if not isinstance(method, MultiPoseNet):
         raise ValueError(f"{model}: is no MultiPoseNet; detections for a PRN come from its keypoint and person subnets")
     found = []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manypose.cli.output_names import Named
-from manypose.io.files import write_text
+from manypose.io.files import stamp, write_text
 from manypose.poses.formats.result_files import FORMATS, ResultFiles, lines_file
 
 __all__ = ["PART", "Finished", "Progress", "begin", "finished_in", "stamp"]
@@ -124,15 +124,6 @@ def _take_over(part: Path, out: Path, drawn: Set[str], openpose: bool) -> None:
             (out / folder).mkdir(exist_ok=True)
             for file in (part / folder).iterdir():
                 file.replace(out / folder / file.name)
-
-
-def stamp(path: Path) -> list[int]:
-    """A file's size and time of change; zeros where it cannot be asked."""
-    try:
-        about = path.stat()
-    except OSError:
-        return [0, 0]
-    return [about.st_size, about.st_mtime_ns]
 
 
 def _finished(file: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Finished], Sequence[str]]:

@@ -69,6 +69,8 @@ def _coco_style(
     assert request.annotations is not None
     area, file = request.area or area, str(request.annotations)
     content = read_annotations(request.annotations, request.images, skeleton.joints) if content is None else content
+    if isinstance(content, str):  # which `read_truth` would take for a path
+        raise ValueError(f"{file}: an annotation file is a JSON object with the lists 'images' and 'annotations'; it holds a text")
     truth = read_truth(content, skeleton, area, "people" if request.photos == "people" else "all", request.category, file)
     shots, missing = ([], 0) if request.images is None else _shots(truth, request.images)
     if missing and request.photos != "present":

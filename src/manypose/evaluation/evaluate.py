@@ -6,12 +6,13 @@ time it takes and nothing else.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from manypose import __version__
 from manypose.evaluation.benchmark import Benchmark, BenchmarkSpec, Score, find_benchmark
 from manypose.evaluation.error_analysis.analysis import Analysis
 from manypose.evaluation.error_analysis.report import html, table
@@ -24,7 +25,8 @@ from manypose.inference.model import Model
 from manypose.inference.options import EVALUATION, PredictOptions, changed
 from manypose.inference.running import runner
 from manypose.inference.several import one_or_several
-from manypose.io.files import write_json, write_text
+from manypose.io.files import known_by, write_json, write_text
+from manypose.io.journal import Journal
 from manypose.io.printable import printable
 from manypose.poses.boxes import skipped_text
 from manypose.tracking.tracker import TrackOptions
@@ -129,7 +131,7 @@ def evaluate(
             outlines, voc, and models that give masks).
         analyze: say what the AP is lost to: a table, part of the JSON, and an HTML report.
         report: where the HTML report goes; by default beside the JSON, or evaluation.html.
-        json: write the figures here.
+        json: write the figures here. A run with this or `results_out` that was stopped goes on where it was when it is called again.
         results_out: write the people found here, as the data set's server takes them.
         heads: MPII's file with head boxes, where the annotations have none.
         groups: MPII's groups_v12.mat: keypoint AP over its groups, as its server measures, in place of whole photos.
@@ -149,6 +151,8 @@ def evaluate(
         raise ValueError("a result file is evaluated as it is: leave out the model, weights, boxes, detector and results_out")
     if not from_file and images is None and not dataset.endswith((".yaml", ".yml")):
         raise ValueError("give the folder of the photos (--images DIR), or a result file (--results FILE)")
+    if heads is not None and dataset.lower() != "mpii":
+        raise ValueError(f"heads are for the data set mpii, not for {dataset!r}: leave them out")
     if from_file and mask_iou:
         raise ValueError("mask_iou is for models: a result file of keypoints has no masks")
     if report is not None and not analyze:
@@ -171,14 +175,24 @@ def evaluate(
         return _finish(chosen, score, how, json, report, quiet)
     setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow, matching)
     finder = None if not setup.detector else find_detector(setup.detector, weights=detector_weights, device=device, runtime=runtime)
+    place = json or results_out
     with processes() as (rank, number):
+        journal = None
+        if place is not None and (place.is_file() or not place.exists()) and setup.tracking is None and not isinstance(model, Model):
+            files = {"model": model, "weights": weights, "annotations": annotations, "images": images, "dataset": dataset, "boxes": boxes,
+                     "detector": detector, "detector_weights": detector_weights}  # fmt: skip
+            settings = {**{k: known_by(v) for k, v in files.items()}, "options": asdict(replace(options, batch_size=1))}
+            more = {"process": [rank, number], "box_ap": box_ap, "mask_iou": mask_iou, "photos": photos, "version": __version__}
+            journal = Journal(place if not rank else place.with_name(f"{rank}-{place.name}"), {**settings, **more})
         mine = predicted(
             one, part(chosen.shots, rank, number), options, boxes=setup.given, detector=finder, tracking=setup.tracking, box_ap=box_ap,
-            quiet=quiet or rank > 0, pixels=chosen.pixels,
+            quiet=quiet or rank > 0, pixels=chosen.pixels, journal=journal,
         )  # fmt: skip
         parts = gathered(mine, number)
         done = finished(setup, together(parts), mask_iou, results_out, json, report, quiet) if rank == 0 else None
         result = from_first(None if done is None else replace(done, analysis=None), number)
+        if journal is not None:
+            journal.remove()
     return done or result
 
 

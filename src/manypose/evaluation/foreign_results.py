@@ -38,6 +38,8 @@ def read_folder(folder: Path, truth: Truth) -> tuple[list[Row], str]:
         matched += 1
         try:
             people = list(read(path.read_text(encoding="utf-8-sig"), truth, place))
+            if not all(np.isfinite([*person["keypoints"], person["score"]]).all() for person in people):
+                raise ValueError("a number is not finite")
         except (ArithmeticError, AttributeError, IndexError, KeyError, OSError, RecursionError, TypeError, ValueError) as e:
             raise ValueError(f"{path}: not a file of {kind}'s results ({type(e).__name__}: {str(e)[:100]})") from None
         rows += [{"image_id": int(truth.image_ids[place]), "category_id": truth.category, **person} for person in people]

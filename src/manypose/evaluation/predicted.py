@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ from manypose.inference.photos import PhotoInput, Result, read_ahead, with_boxes
 from manypose.inference.pipeline import Detector, detect, tracked
 from manypose.inference.running import AnyModel, runner
 from manypose.inference.turned import find_people
+from manypose.io.journal import Journal
 from manypose.poses.boxes import match_boxes, read_boxes, with_scores
 from manypose.poses.poses import Poses
 from manypose.tracking.tracker import Tracker, TrackOptions
@@ -96,7 +97,7 @@ def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path |
 def predicted(
     model: Model, images: Sequence[EvalImage], options: PredictOptions, *, boxes: dict[int, Boxes] | None = None,
     detector: AnyModel | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
-    pixels: Callable[[int, Poses], Any] | None = None,
+    pixels: Callable[[int, Poses], Any] | None = None, journal: Journal | None = None,
 ) -> Predicted:  # fmt: skip
     """The people of the photos. A photo that cannot be read is noted and does not end the others.
 
@@ -110,11 +111,17 @@ def predicted(
         box_ap: keep the detector's boxes.
         quiet: no progress bar.
         pixels: measures the masks of a photo's people, where that was asked for.
+        journal: photos that stand in it are not predicted again; the others are added to it. Not for tracking.
 
     Raises:
         ValueError: the model gives no masks where masks are measured.
     """
-    out = Predicted()
+    out, every = Predicted(), images
+    if journal is not None:
+        for image in images:
+            if image.id in journal.done:
+                _restore(out, image.id, journal.done[image.id], model)
+        images = [image for image in images if image.id not in out.people]
     photos: Iterable[PhotoInput] = read_ahead(_photos(images, boxes), options.batch_size)
     still = replace(options, turned=options.turned and tracking is None)
     pairs: Iterable[tuple[EvalImage, Result]] = zip(images, find_people(model.method, detector, photos, still), strict=True)
@@ -133,12 +140,42 @@ def predicted(
                 out.detected[image.id] = result.item.boxes
             out.people[image.id] = replace(result.poses, photo=None, masks=None)
             out.skipped.update(result.skipped)
+            if journal is not None:
+                journal.add(image.id, _stored(out, image.id, result.skipped))
     if box_ap and not out.detected and runner(model.method).finds_boxes:
         # Without a step of its own, the boxes have been through the suppression of people: find all of them once more.
-        every = detect(model.method, _photos(images, None), replace(options, detector_threshold=0.0))
-        found = zip(images, every, strict=True)
+        looks = detect(model.method, _photos(every, None), replace(options, detector_threshold=0.0))
+        found = zip(every, looks, strict=True)
         out.detected = {image.id: item.boxes for image, item in found if item.boxes is not None and image.id in out.people}
     return out
+
+
+_ARRAYS = ("keypoints", "keypoint_scores", "scores", "boxes", "detections")
+
+
+def _stored(out: Predicted, image: int, skipped: Mapping[str, int]) -> dict[str, Any]:
+    """One photo's part of `Predicted` as a JSON value, without rounding."""
+    people, detected, pixels = out.people[image], out.detected.get(image), out.pixels.get(image)
+    arrays = {name: None if (value := getattr(people, name)) is None else value.tolist() for name in _ARRAYS}
+    return {
+        **arrays,
+        "detected": None if detected is None else detected.tolist(),
+        "pixels": None if pixels is None else np.asarray(pixels).tolist(),
+        "skipped": dict(skipped),
+    }
+
+
+def _restore(out: Predicted, image: int, stored: Mapping[str, Any], model: Model) -> None:
+    """The reverse of `_stored`."""
+    n, k = len(stored["scores"]), len(model.skeleton)
+    shapes = dict(zip(_ARRAYS, ((n, k, 2), (n, k), (n,), (n, 4), (n, 4)), strict=True))
+    arrays = {name: None if stored[name] is None else np.array(stored[name], np.float32).reshape(shape) for name, shape in shapes.items()}
+    out.people[image] = Poses(model.skeleton, **arrays)  # type: ignore[arg-type]
+    if stored["detected"] is not None:
+        out.detected[image] = np.array(stored["detected"], np.float32).reshape(-1, 5)
+    if stored["pixels"] is not None:
+        out.pixels[image] = np.array(stored["pixels"], np.int64)
+    out.skipped.update(stored["skipped"])
 
 
 def _photos(images: Sequence[EvalImage], boxes: dict[int, Boxes] | None) -> Iterator[PhotoInput]:

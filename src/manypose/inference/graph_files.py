@@ -65,18 +65,25 @@ def _onnx(path: Path, device: str, threads: int) -> Run:
                 f"device {device!r}: this ONNX Runtime has none; install onnxruntime-gpu, or take runtime='torch' or device='cpu'"
             )
         provider = ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # detector and pose network share the cores
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=[provider])
-    except Exception as e:  # onnxruntime's errors have no common class but Exception
-        raise ValueError(f"{path}: ONNX Runtime cannot load it: {' '.join(str(e).split())[:200]}") from None
-    names = [output.name for output in session.get_outputs()]
+
+    def opened(threads: int) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # detector and pose network share the cores
+        try:
+            return onnxruntime.InferenceSession(os.fspath(path), options, providers=[provider])
+        except Exception as e:  # onnxruntime's errors have no common class but Exception
+            raise ValueError(f"{path}: ONNX Runtime cannot load it: {' '.join(str(e).split())[:200]}") from None
+
+    sessions = {os.getpid(): opened(threads)}
+    names = [output.name for output in sessions[os.getpid()].get_outputs()]
 
     def run(images: UInt8[np.ndarray, "b H W 3"]) -> dict[str, Any]:
-        return dict(zip(names, session.run(None, {"images": images}), strict=True))
+        process = os.getpid()
+        if process not in sessions:  # forked: a session's threads have not come along
+            sessions[process] = opened(1)
+        return dict(zip(names, sessions[process].run(None, {"images": images}), strict=True))
 
     return run
 
@@ -94,9 +101,13 @@ def _openvino(path: Path, device: str, threads: int) -> Run:
         network = openvino.Core().compile_model(os.fspath(path), "CPU", options)
     except RuntimeError as e:
         raise ValueError(f"{path}: OpenVINO cannot load it: {' '.join(str(e).split())[:200]}") from None
-    names = [output.any_name for output in network.outputs]
+    names, owner = [output.any_name for output in network.outputs], os.getpid()
 
     def run(images: UInt8[np.ndarray, "b H W 3"]) -> dict[str, np.ndarray]:
+        if os.getpid() != owner:
+            raise ValueError(
+                f"{path}: OpenVINO's threads do not come along into a forked process: load the model there, or take runtime='onnx'"
+            )
         found = network({"images": np.ascontiguousarray(images)})
         return {name: np.array(found[i]) for i, name in enumerate(names)}
 

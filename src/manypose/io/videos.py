@@ -25,6 +25,12 @@ TICKS = 90_000
 """Ticks a second of the times in written videos: those of 24, 25, 30 and 30000/1001 frames a second are whole numbers of it."""
 
 
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,asf,ogg,mxf,h264,hevc,ivf,obu,dv,rm,nut,wtv,m4v,gif,apng"
+)
+"""FFmpeg's readers that a file may choose: none of a list or script that names other files (HLS, DASH, concat), which would be opened."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a video's header says.
@@ -93,7 +99,7 @@ def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
         if not path.is_file() or not path.stat().st_size:
             raise ValueError(f"{path}: {'an empty file' if path.is_file() else 'not a regular file'}, not a video")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), options={} if "://" in str(path) else {"format_whitelist": FORMATS})
     except (av.error.FFmpegError, OSError, ValueError) as e:
         raise ValueError(f"{path}: not a video that can be read ({_line(e)})") from None
     stream = container.streams.best("video")

@@ -3,7 +3,9 @@
 import _codecs
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from manypose.io.files import check_unpacked
 
 __all__ = ["Published", "mismatch", "read_checkpoint", "with_counters"]
 
@@ -45,6 +49,8 @@ def read_checkpoint(path: str | Path, wrappers: tuple[str, ...]) -> dict[str, Te
 def _read(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
+    with suppress(OSError, zipfile.BadZipFile):  # said below
+        check_unpacked(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
             warnings.simplefilter("ignore")  # what torch says about odd files is said better below

@@ -70,12 +70,16 @@ def train(
         FileNotFoundError, ValueError: no annotations, or a checkpoint of another training.
         FloatingPointError: a loss that is not finite; the last checkpoint stays.
     """
+    if min(steps, rois) < 1 or warmup < 0 or not (math.isfinite(lr) and lr > 0) or not 0 <= ema < 1:
+        raise ValueError(
+            f"needs steps and rois >= 1, warmup >= 0, lr > 0 and 0 <= ema < 1; got {steps}, {rois}, {warmup}, lr {lr}, ema {ema}"
+        )
     images = list(annotated_people(annotations))
     set_random_seed(seed)
     cnn = GroupingCNN(**(network.arguments if network else {}))  # built anew: that of a config was made before the seed was set
     if init is not None:
         cnn.load_state_dict(load_grouping(init).state_dict())
-    acc = accelerator("no", 1, device, out, log)
+    acc = accelerator("fp16" if precision == "fp16" else "no", 1, device, out, log)
     used, why = precision_on(precision, acc.device)
     if why:
         acc.print(why)

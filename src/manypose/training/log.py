@@ -1,8 +1,11 @@
 """Reports of a training: progress bar, curves by one of accelerate's trackers, and the error where a loss is not finite."""
 
 import csv
+import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +43,7 @@ class Log:
     """
 
     def __init__(self, accelerator: Accelerator, out: Path, step: int, total: int, tracker: Tracker = "tensorboard"):
-        self.accelerator, self.step, self.shown, self.tracker = accelerator, step, step, tracker
+        self.accelerator, self.step, self.shown, self.tracker, self.out = accelerator, step, step, tracker, out
         main = accelerator.is_main_process
         if tracker not in ("csv", "none"):
             options = {"tensorboard": {"purge_step": step + 1}} if tracker == "tensorboard" else {}
@@ -55,12 +58,27 @@ class Log:
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.bar.close()
-        if self.file is not None:
-            self.file.close()
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
+        with self._written() if kind is None else suppress(OSError):  # another error has come first
+            if self.file is not None:
+                self.file.close()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """The system's errors of curves (a full disk) as one that names their folder; TensorBoard's half-written files are removed."""
+        before = threading.excepthook
+        threading.excepthook = lambda failed: None if isinstance(failed.exc_value, OSError) else before(failed)  # its thread's own report
+        try:
+            yield
+        except OSError as e:
+            for half in (self.out / "tensorboard").glob(f"events.*.{os.getpid()}.*"):
+                half.unlink(missing_ok=True)
+            raise OSError(e.errno, f"curves cannot be written: {e.strerror or e}; give --log none to do without", str(self.out)) from None
+        finally:
+            threading.excepthook = before
 
     def add(self, step: int, losses: Mapping[str, Tensor], images: int) -> None:
         """The named losses of one batch."""
@@ -107,11 +125,12 @@ class Log:
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
         """Points of curves."""
-        if self.tracker not in ("csv", "none"):
-            self.accelerator.log(dict(values), step=step)
-        if self.file is not None:
-            csv.writer(self.file).writerows((step, name, repr(float(value))) for name, value in values.items())
-            self.file.flush()
+        with self._written():
+            if self.tracker not in ("csv", "none"):
+                self.accelerator.log(dict(values), step=step)
+            if self.file is not None:
+                csv.writer(self.file).writerows((step, name, repr(float(value))) for name, value in values.items())
+                self.file.flush()
 
     def say(self, line: str) -> None:
         """A line above the progress bar."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,6 +179,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
     validate_after = 0 if job.validation is None else max(1, round(job.validation.every * job.per_epoch))
 
     stream = job.stream(step * job.accumulate, acc.process_index, acc.num_processes)
+    stream = chain([next(stream)] if step < job.steps else [], stream)  # data that cannot be used are found before any file is opened
     with Log(acc, out, step, job.steps, job.tracker) as log, _stop_signal() as signalled:
         while step < job.steps and not progress.exhausted(job.validation):
             share = job.rate(step) * (1.0 if job.plateau is None else job.plateau.share(level))

@@ -11,7 +11,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
+from manypose import __version__
 from manypose.data.datasets.coco_json import load_json
 from manypose.data.photos import read_rgb
 from manypose.inference.model import Model, load
@@ -28,10 +29,12 @@ from manypose.inference.photos import PhotoInput, read_ahead
 from manypose.inference.pipeline import Detector
 from manypose.inference.running import AnyModel
 from manypose.inference.turned import find_people
-from manypose.io.files import write_text
+from manypose.io.files import known_by, write_text
+from manypose.io.journal import Journal
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
+from manypose.training.labelling_input import check_entries
 from manypose.training.new_annotations import LabelOptions, Row, add_joints, box_rows, corners, new_people, usable
 
 __all__ = ["Labelled", "assembled", "completed", "label", "labelled", "name_of", "to_label", "with_photos"]
@@ -86,20 +89,41 @@ def label(
     """
     if out.resolve() == annotations.resolve():
         raise ValueError(f"{out}: is the file that is read; give another for the new one")
+    if out.is_dir():
+        raise ValueError(f"{out}: is a folder; give a file")
     given = load_json(annotations, ("images", "annotations", "categories"))
     given = with_photos(given, images, annotations, photos)
     teacher = load(model, weights=weights, device=device)
     options = rules.predicting()
     teacher.check(options, detector is not None)
-    done, count = labelled(given, images, teacher, detector, options, rules, name_of(model), quiet)
+    files = {"annotations": annotations, "images": images, "model": model, "weights": weights, "detector": detector}
+    settings = {
+        **{k: known_by(v) for k, v in files.items()},
+        "options": asdict(replace(options, batch_size=1)),
+        "rules": asdict(replace(rules, batch_size=1)),
+    }
+    journal = Journal(out, {**settings, "photos": photos, "version": __version__})
+    try:
+        done, count = labelled(given, images, teacher, detector, options, rules, name_of(model), quiet, journal)
+    except ValueError as e:
+        raise ValueError(str(e) if str(annotations) in str(e) else f"{annotations}: {e}") from None
     write_text(out, json.dumps(done, allow_nan=False))
+    journal.remove()
     if not quiet:
         print(f"{out}: {count}")
 
 
 def with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
-    """The content of an annotation file without photos that are to be looked at and are not in the folder."""
+    """The content of an annotation file, checked, without photos that are to be looked at and are not in the folder.
+
+    Raises:
+        ValueError: an entry cannot be used (`check_entries`), or no photo is to be looked at.
+        FileNotFoundError: photos are missing.
+    """
+    check_entries(given, str(annotations))
     wanted = [image for image in given["images"] if image.get("all_persons_labelled") is False]
+    if not wanted:
+        raise ValueError(f'{annotations}: all people are annotated: no photo of the file has "all_persons_labelled": false')
     missing = [image for image in wanted if not (images / str(image.get("file_name"))).is_file()]
     if missing and (photos == "all" or len(missing) == len(wanted)):
         cure = (
@@ -128,14 +152,18 @@ def labelled(
     rules: LabelOptions,
     by: str,
     quiet: bool = True,
+    journal: Journal | None = None,
 ) -> tuple[dict[str, Any], Labelled]:
-    """The content of an annotation file with what a teacher adds; see `label`."""
+    """The content of an annotation file with what a teacher adds; see `label`. Photos of the journal are not predicted on again."""
     todo, rows, missing = to_label(given, teacher.skeleton)
-    done: dict[Any, tuple[list[Row], int]] = {}
+    done: dict[Any, tuple[list[Row], int]] = {} if journal is None else {k: (mine, n) for k, (mine, n) in journal.done.items()}
+    todo = [image for image in todo if image["id"] not in done]
     with tqdm(total=len(todo), desc="labelling", unit=" photos", disable=quiet or not sys.stderr.isatty()) as bar:
         found = completed(todo, rows, images, teacher, detector, options, rules, by, missing)
         for image, result in zip(todo, found, strict=True):
             done[image["id"]] = result
+            if journal is not None:
+                journal.add(image["id"], list(result))
             bar.update()
     return assembled(given, done)
 

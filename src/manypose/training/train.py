@@ -180,7 +180,7 @@ def _accumulated(accumulate: int | None, global_batch: int | None, batch: int, p
 def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: str | Path | None) -> tuple[nn.Module, str]:
     try:
         method = build(model, skeleton=skeleton, **args)
-    except TypeError as e:
+    except (TypeError, RuntimeError) as e:
         raise ValueError(f"model {model!r} cannot be built with {sorted(args)}: {e}") from None
     network = module_of(method)
     if init is None:

@@ -175,7 +175,11 @@ def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> 
 def _room(name: str, path: Path) -> Published:
     """How published files of a model are read."""
     module = MODELS[name].factory.partition(":")[0] + ".published"
-    if find_spec(module) is None:
+    try:
+        there = find_spec(module) is not None
+    except ModuleNotFoundError:  # the method is a file and no folder
+        there = False
+    if not there:
         raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
     return import_module(module).PUBLISHED
 

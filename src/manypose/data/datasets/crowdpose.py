@@ -59,7 +59,8 @@ def _with_area(a: dict[str, Any]) -> dict[str, Any]:
 
 
 def _joints(given: Mapping[str, Any], where: str) -> None:
-    for category in given.get("categories") or ():
+    listed = given.get("categories")
+    for category in listed if isinstance(listed, list) else ():
         joints = tuple(category.get("keypoints") or ()) if isinstance(category, dict) else ()
         if joints and len(joints) != len(CROWDPOSE):
             raise ValueError(f"{where}: its people have {len(joints)} joints, CrowdPose's have {len(CROWDPOSE)}; is it another data set?")

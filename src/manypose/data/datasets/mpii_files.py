@@ -218,6 +218,9 @@ def _from_mat(path: Path, split: str) -> MpiiPeople:
         raise ValueError(f"{path}: RELEASE has no {missing[0]}; is it mpii_human_pose_v1_u12_1.mat?")
     annolist, in_train = cells(release["annolist"]), np.atleast_1d(release["img_train"])
     apart = cells(release["single_person"]) if "single_person" in release else [None] * len(annolist)
+    odd = next((i for i, photo in enumerate(annolist) if not isinstance(photo, dict)), None)
+    if odd is not None:
+        raise ValueError(f"{path}: photo {odd} of RELEASE's annolist is no struct; download the file again")
     if not len(annolist) == len(in_train) == len(apart):
         raise ValueError(f"{path}: {len(annolist)} photos, but {len(in_train)} img_train and {len(apart)} single_person")
     entries, listing, total = [], [], 0

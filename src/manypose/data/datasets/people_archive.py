@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
+
+from manypose.io.files import check_unpacked
+from manypose.poses.skeleton import COCO
 
 __all__ = ["read_archive"]
 
@@ -16,9 +18,10 @@ def read_archive(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: not such an archive, or arrays that do not fit one another.
     """
     try:
-        with np.load(path, allow_pickle=False) as z:
+        check_unpacked(path)
+        with np.load(path, allow_pickle=False, max_header_size=10_000) as z:
             arrays = {key: z[key] for key in ("image_id", "keypoints", "bbox", "area", "area_true", "img_id", "img_wh")}
-    except (KeyError, ValueError, OSError, BadZipFile) as e:
+    except Exception as e:  # zipfile, zlib and NumPy's header raise errors of many kinds on damaged files
         raise ValueError(f"{path}: not an archive of annotated people ({str(e)[:100]})") from None
     if wrong := _wrong_in(arrays):
         raise ValueError(f"{path}: not an archive of annotated people: {wrong}")
@@ -29,7 +32,7 @@ def _wrong_in(z: Mapping[str, np.ndarray]) -> str:
     """What is wrong with the arrays of an archive; empty where they fit one another."""
     people, photos = z["image_id"].shape[:1], z["img_id"].shape[:1]
     shapes: dict[str, tuple[int, ...]] = {
-        "image_id": people, "keypoints": (*people, *z["keypoints"].shape[1:2], 3), "bbox": (*people, 4), "area": people,
+        "image_id": people, "keypoints": (*people, len(COCO), 3), "bbox": (*people, 4), "area": people,
         "area_true": people,
         "img_id": photos, "img_wh": (*photos, 2),
     }  # fmt: skip

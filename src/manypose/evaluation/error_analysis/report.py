@@ -68,7 +68,7 @@ def html(
     environment = Environment(
         loader=PackageLoader("manypose.evaluation.error_analysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    drawn = {k: {by: Markup(c) for by, c in v.items()} if isinstance(v, dict) else Markup(v) for k, v in _charts(analysis).items()}
+    drawn = {k: {by: Markup(c) for by, c in v.items()} if isinstance(v, dict) else Markup(v) for k, v in _charts(analysis).items()}  # nosec B704 - our own charts
     return environment.get_template("report.html").render(
         charts=drawn,
         figures={printable(k): "–" if np.isnan(v) else f"{v:.3f}" for k, v in figures.items()},

@@ -53,6 +53,12 @@ class Rendering:
     false: int = 24
     alone: float = 0.1
 
+    def __post_init__(self) -> None:
+        if self.short < 32 or min(*self.zoom, *self.sigma) <= 0:
+            raise ValueError(
+                f"rendering needs short >= 32, zoom and sigma > 0; got short {self.short}, zoom {self.zoom}, sigma {self.sigma}"
+            )
+
 
 @dataclass(frozen=True)
 class Examples:
