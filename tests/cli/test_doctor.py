@@ -29,7 +29,7 @@ def test_what_is_installed(capsys: pytest.CaptureFixture):
     assert run("doctor", "--device", "cpu") == 0
     said = {line.split()[0]: line.partition(" ")[2].strip() for line in capsys.readouterr().out.splitlines()}
     assert said["manypose"].startswith(__version__)
-    assert said["torch"] == torch.__version__
+    assert torch.__version__.startswith(said["torch"])
     assert said["[train]"] == said["[eval]"] == "installed"  # the tests need them
     for test in ("self-test", "graph-test"):
         assert "works" in said[test]

@@ -30,7 +30,8 @@ def hops(call) -> list[str]:
     def watch(frame, event, _):
         code = frame.f_code
         folder = Path(code.co_filename).parent
-        if event == "call" and folder in (ROOT / "inference", ROOT / "io") and not code.co_name.startswith("<"):
+        checks = code.co_filename.endswith("options.py")  # of values
+        if event == "call" and folder in (ROOT / "inference", ROOT / "io") and not code.co_name.startswith("<") and not checks:
             seen.append(f"{Path(code.co_filename).name}:{code.co_name}")
 
     sys.setprofile(watch)

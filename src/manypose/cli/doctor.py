@@ -30,6 +30,7 @@ EXTRAS = {
     "export": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "cluster": ("ray",),
     "docs": ("material", "mkdocstrings"),
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),
