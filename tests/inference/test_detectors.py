@@ -135,7 +135,7 @@ def test_a_detector_that_cannot_be_had_is_one_clear_error(untrained, tmp_path, m
 def test_the_command_line_takes_a_detector(untrained, tmp_path, capsys, monkeypatch):
     from manypose.cli import predict as to_files
 
-    monkeypatch.setattr(to_files, "load", lambda *_, **__: Model(BoxDots()))
+    monkeypatch.setattr(to_files, "one_or_several", lambda *_, **__: Model(BoxDots()))
     path = media.write(tmp_path / "a.png", photo())
     more = ["--detector", LIGHT, "--detector-weights", str(untrained), "--detector-threshold", "0", "--device", "cpu"]
     assert main(["predict", str(path), "--out", str(tmp_path / "out"), *more]) == 0
