@@ -4,6 +4,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -76,6 +77,27 @@ def test_a_fork_after_loading(fast: Model, pictures: list[np.ndarray]):
         assert torch.get_num_threads() == 2, "the parent keeps its threads"
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_after_opencv_has_worked_on_several_threads():
+    """As a data loader's worker is forked: OpenCV's threads are not there, and the new process must not wait for them."""
+    threads, picture = cv2.getNumThreads(), np.zeros((2000, 2000, 3), np.uint8)
+    try:
+        cv2.setNumThreads(2)
+        cv2.GaussianBlur(picture, (31, 31), 9)
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            try:
+                cv2.GaussianBlur(picture, (31, 31), 9)
+            finally:
+                os._exit(0 if cv2.getNumThreads() == 1 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert cv2.getNumThreads() == 2, "the parent keeps its threads"
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_a_device_that_is_not_there_leaves_the_model_as_it_was(fast: Model, pictures: list[np.ndarray]):

@@ -305,15 +305,27 @@ def _found(name: str, device: str, runtime: RuntimeName) -> Any:
     return find_detector(name, device=device, runtime=runtime)
 
 
-def _one_thread_each() -> None:
-    """OpenMP's threads do not live on in a forked process, which would wait for them for ever; one thread needs no others."""
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(1)
+_CV2_THREADS: list[int] = []
+
+
+def _before_fork() -> None:
+    """OpenCV's threads do not live on in a forked process, which could not even end them: they end here, and begin again after it."""
+    _CV2_THREADS.append(cv2.getNumThreads())
     cv2.setNumThreads(1)
 
 
+def _in_parent() -> None:
+    cv2.setNumThreads(_CV2_THREADS.pop())
+
+
+def _in_child() -> None:
+    """A forked process would wait for OpenMP's threads for ever; one thread needs no others."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one_thread_each)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def _poses(result: Result) -> Poses:
