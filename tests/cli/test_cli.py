@@ -206,8 +206,8 @@ def test_version_in_words(capsys: pytest.CaptureFixture):
     [
         ("predikt", "no verb 'predikt'; did you mean predict?"),
         ("zzz", "no verb 'zzz'; there are predict, train"),
-        ("bench", "manypose bench needs one of decode, network, train"),
-        ("bench decod", "manypose bench needs one of decode, network, train; did you mean decode?"),
+        ("bench", "manypose bench needs one of decode, network, pipeline, train"),
+        ("bench decod", "manypose bench needs one of decode, network, pipeline, train; did you mean decode?"),
         ("models --coast", "did you mean --cost?"),
     ],
 )
