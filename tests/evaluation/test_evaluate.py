@@ -245,7 +245,7 @@ def test_boxes_of_a_detector_and_bad_boxes(flies: Path, tmp_path: Path, monkeypa
     assert "BoxDots, boxes of dots from score 0.1, no flip" in found.protocol
     with pytest.raises(ValueError, match="boxes or a detector, not both"):
         run(flies, method, detector="dots", boxes="annotated")
-    with pytest.raises(ValueError, match="needs their boxes"):
+    with pytest.raises(ValueError, match="give the boxes"):
         run(flies, method)
     first = json.loads((flies / "people.json").read_text())["images"][0]["file_name"]
     (tmp_path / "boxes.json").write_text(json.dumps({first: [[5, 5, 5, 9], [-9, -9, -4, -4], [float("nan"), 0, 9, 9]]}))

@@ -342,7 +342,7 @@ def test_bad_options(model, options, message):
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        (None, "needs their boxes"),
+        (None, "give the boxes"),
         (np.zeros((2, 3)), "boxes must be"),
         ([["a", 2, 3, 5]], "numbers"),
     ],
@@ -361,7 +361,7 @@ def test_boxes_that_match_nothing(tmp_path):
         model.predict([photo, photo], boxes=[[[1, 2, 30, 40]]])
     with pytest.raises(ValueError, match="for files"):
         model.predict([photo], boxes={"b.png": [[1, 2, 3, 4]]})
-    with pytest.raises(ValueError, match="one person at a time"):
+    with pytest.raises(ValueError, match="looks at one person"):
         model.predict(photo, boxes=[[1, 2, 30, 40]], scales=(0.5, 1))
 
 
