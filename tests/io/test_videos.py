@@ -222,13 +222,14 @@ def test_missing_folder_and_sound_only(tmp_path):
         list(videos.frames(tmp_path / "none.mp4"))
     with pytest.raises(ValueError, match="not a regular file"):
         list(videos.frames(tmp_path))
-    with av.open(str(tmp_path / "s.wav"), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
-        frame.sample_rate = 8000
-        out.mux(stream.encode(frame))
-    with pytest.raises(ValueError, match="has no pictures"):
-        list(videos.frames(tmp_path / "s.wav"))
+    for name, message in (("s.mkv", "has no pictures"), ("s.wav", "not a video")):
+        with av.open(str(tmp_path / name), "w") as out:
+            stream = out.add_stream("pcm_s16le", rate=8000)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+            frame.sample_rate = 8000
+            out.mux(stream.encode(frame))
+        with pytest.raises(ValueError, match=message):
+            list(videos.frames(tmp_path / name))
 
 
 def test_truncated_video(tmp_path):
