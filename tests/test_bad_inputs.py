@@ -164,7 +164,7 @@ def test_odd_photos_that_work(kind: str, run: Callable[..., Run], fly: Path, goo
         ("link.jpg", "no such file"),
         ("pipe.jpg", "not a regular file"),
         ("nul\0.jpg", "no such file"),
-        ("http://localhost/a.jpg", "no such file"),
+        ("http://localhost/a.jpg", "cannot be fetched"),
     ],
 )
 def test_a_bad_source(name: str, says: str, run: Callable[..., Run], fly: Path, tmp_path: Path):

@@ -126,7 +126,9 @@ def test_files_are_short():
 HEAVY = ("torch", "torchvision", "timm", "scipy", "matplotlib", "onnx")
 """Packages that the light installation lacks."""
 
-NEEDS_TORCH = ("inference.eager", "inference.test_time_augmentation", "inference.graph_method", "weights.files", "io.matlab")
+NEEDS_TORCH = (
+    "inference.eager", "inference.ensemble", "inference.test_time_augmentation", "inference.graph_method", "weights.files", "io.matlab",
+)  # fmt: skip
 
 LIGHT = [
     name

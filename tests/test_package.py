@@ -107,6 +107,7 @@ def test_commands_of_the_pages_are_understood(page: str, line: str, monkeypatch:
         assert parse_config(load("train"), given, "manypose train")[1].model in MODELS
         return
     monkeypatch.setattr(cli, "_load", only_parsed)
+    monkeypatch.setattr("manypose.serve.show_errors.show", lambda *_, **__: 0)
     assert cli.main(words) == 0, capsys.readouterr().err
 
 

@@ -70,7 +70,7 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "a skeleton of a list": (safetensors(model="fly", skeleton=[1]), "skeleton"),
     "a skeleton of null": (safetensors(model="fly", skeleton=None), "skeleton"),
     "a skeleton without sigmas": (safetensors(model="fly", skeleton={"joints": ["a"]}), "sigmas"),
-    "a skeleton of 10^5 joints": (safetensors(model="tiny", skeleton={"joints": [f"j{i}" for i in range(10**5)], "sigmas": [0.1] * 10**5}), "fit"),
+    "a skeleton of 10^5 joints": (safetensors(model="tiny", skeleton={"joints": [f"j{i}" for i in range(10**5)], "sigmas": [0.1] * 10**5}), "at most 1000"),
     "tensors missing": (safetensors({"x": torch.zeros(3)}, model="fly", skeleton=FLY), "does not fit"),
     "tensors of another shape": (safetensors({"weight": torch.zeros(3)}, model="fly", skeleton=FLY), "expected (1,), found (3,)"),
     "tensors left over": (safetensors({"weight": torch.ones(1), "x": torch.ones(1)}, model="fly", skeleton=FLY), "unexpected"),

@@ -219,7 +219,7 @@ def test_validations_that_make_no_sense_are_refused(wrong):
 
 
 def test_the_global_batch_decides_the_accumulation(tmp_path):
-    plain = {"sgd": True, "lr": 0.5, "model_args": {"norm": False, "dropout": 0.0}, "epochs": 1.0}
+    plain = {"sgd": True, "lr": 0.5, "precision": "no", "model_args": {"norm": False, "dropout": 0.0}, "epochs": 1.0}
     one = load_file(run(tmp_path / "one", batch=8, **plain))
     two = load_file(run(tmp_path / "two", batch=4, global_batch=8, **plain))
     # A SIGTERM from outside, such as a time limit's, ends a training early and without an error: that is not what is compared here.

@@ -76,9 +76,9 @@ def _top(result: Result) -> float:
 def _best(result: Result, method: AnyModel, detector: AnyModel | Detector, options: PredictOptions) -> Result:
     pixels = result.item.pixels
     assert pixels is not None
-    copies = [
-        PhotoInput(None, keep=False, pixels=np.ascontiguousarray(np.rot90(pixels[..., ::-1] if swapped else pixels, k))) for k, swapped in LOOKS
-    ]
+    shown = {False: pixels, True: pixels[..., ::-1]}
+    turned = (np.ascontiguousarray(np.rot90(shown[swapped], k)) for k, swapped in LOOKS)
+    copies = [PhotoInput(None, keep=False, pixels=copy) for copy in turned]
     again = pose(method, detect(detector, copies, options), options)
     found = [_turned_back(r, k, result.item) for (k, _), r in zip(LOOKS, again, strict=True)]
     best = max(found, key=_top)

@@ -15,6 +15,10 @@ import yaml
 __all__ = ["COCO", "CROWDPOSE", "MPII", "POSETRACK", "Skeleton", "named"]
 
 
+MOST_JOINTS = 1000
+"""More joints than any data set has; a file that says so is damaged or hostile."""
+
+
 @dataclass(frozen=True, repr=False)
 class Skeleton:
     """Joints, limbs, mirror pairs and OKS sigmas of one kind of person.
@@ -41,6 +45,8 @@ class Skeleton:
         k = len(self.joints)
         if len(set(self.joints)) != k or k == 0:
             raise ValueError(f"skeleton {self.name!r}: joint names must be given and differ, got {list(self.joints)}")
+        if k > MOST_JOINTS:
+            raise ValueError(f"skeleton {self.name!r}: {k} joints; there may be at most {MOST_JOINTS}")
         if len(self.sigmas) != k:
             raise ValueError(f"skeleton {self.name!r}: {k} joints but {len(self.sigmas)} sigmas; give one sigma for each joint")
         if not all(0 < s < 10 for s in self.sigmas):

@@ -93,7 +93,7 @@ def checked_people(rows: Iterable[Row], size: Callable[[int], tuple[int, int] | 
 
 def _chunk(rows: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]], k: int, report: Report) -> Iterator[Checked]:
     boxes, joints, good = _arrays(rows, sizes, k)
-    labelled: list[bool] = (joints[..., 2] > 0).any(1).tolist()
+    labelled: Any = (joints[..., 2] > 0).any(1).tolist()
     shapes = _shapes(rows)
     for i, (a, size) in enumerate(zip(rows, sizes, strict=True)):
         crowd, area = bool(a.get("iscrowd")), a.get("area")

@@ -124,7 +124,7 @@ def _zoomed(steps: int, zoom: float) -> int:
     """The nearest whole number of steps, at least 1; in whole numbers, so that a graph can hold it."""
     part = Fraction(zoom).limit_denominator(64)
     near = (2 * steps * part.numerator + part.denominator) // (2 * part.denominator)
-    return near if 2 * part >= 1 else torch.sym_max(1, near)
+    return near if 2 * part >= 1 else torch.sym_max(1, near)  # pyright: ignore[reportReturnType]
 
 
 def _name(stride: int, zoom: int) -> str:

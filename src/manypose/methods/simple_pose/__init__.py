@@ -103,7 +103,7 @@ class SimplePose(nn.Module):
         published: bool = False,
         decoder: Literal["ours", "published", "paper"] = "ours",
         assembly: dict[str, Any] | None = None,
-        pretrained: str | None = None,
+        pretrained: str | bool | None = None,
         frozen: int = 0,
     ) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class SimplePose(nn.Module):
 
             if encoding == "fields":
                 raise ValueError("wiring movenet paints body parts, not fields")
-            self.net = MobileMaps(self.body, 2 * auxiliary, c, frozen, pretrained)
+            self.net = MobileMaps(self.body, 2 * auxiliary, c, frozen, pretrained if isinstance(pretrained, str) else None)
         else:
             self.net = IMHN(parts + joints + 2 * auxiliary, stages, c, n, wiring, spatial_attention, channel_attention)
         self.grid, self._movenet = 8 if wiring == "cascade" else 4, wiring == "movenet"
