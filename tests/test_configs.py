@@ -189,6 +189,7 @@ def test_19_every_row_of_a_header_is_a_command(path, row, data):
 
 
 @pytest.mark.slow
+@pytest.mark.rows
 @pytest.mark.parametrize(("path", "row"), [p for p in HEADER_ROWS if "--init" not in p.values[1]])
 def test_19_every_row_of_a_header_trains(path, row, data, tmp_path):
     """One step of the row, small: finite weights are left. Rows that start from another recipe's weights are parsed alone."""

@@ -1,6 +1,7 @@
 """What type checkers see of the public names is complete; issue 17, line 2."""
 
 import json
+import os
 import pydoc
 import subprocess
 import sys
@@ -23,7 +24,8 @@ def test_issue_17_line_2_public_names_have_complete_types():
     program = Path(sys.executable).with_name("pyright")
     assert program.exists(), "pyright is not installed; it comes with the extra 'dev'"
     command = [program, "--pythonpath", sys.executable, "--verifytypes", "manypose", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    found = {**os.environ, "PYTHONPATH": str(Path(manypose.__file__).parents[1])}  # pyright does not follow every editable installation
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=found)
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
     chosen = [s for s in symbols if any(s["name"] == name or s["name"].startswith(f"{name}.") for name in PUBLIC)]
     assert len(chosen) > 60

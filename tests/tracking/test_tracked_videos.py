@@ -123,7 +123,8 @@ def test_on_the_command_line(clip, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_bad_commands(clip, tmp_path, capsys, monkeypatch, more, message):
-    monkeypatch.setattr("manypose.cli.predict.one_or_several", lambda *_, **__: Model(Dots()))
+    for name in ("one_or_several", "load"):
+        monkeypatch.setattr(f"manypose.cli.predict.{name}", lambda *_, **__: Model(Dots()))
     monkeypatch.chdir(tmp_path)
     assert main(["predict", str(clip), "--out", "out", *more]) != 0
     said = capsys.readouterr().err.strip()

@@ -133,7 +133,15 @@ def torchrun(out: Path, *settings: dict) -> None:
 
 def test_two_processes_train_as_one_with_the_double_batch(tmp_path):
     """Gradients are averaged: SGD without batch statistics or dropout gives the same weights, also after a stop in between."""
-    plain = {"sgd": True, "lr": 0.5, "model_args": {"norm": False, "dropout": 0.0}, "clip_norm": 0.1, "ema": 0.9, "epochs": 1.0}
+    plain = {
+        "sgd": True,
+        "lr": 0.5,
+        "precision": "no",
+        "model_args": {"norm": False, "dropout": 0.0},
+        "clip_norm": 0.1,
+        "ema": 0.9,
+        "epochs": 1.0,
+    }
     run(tmp_path / "one", batch=8, **plain)
     stopped = {"batch": 4, "max_minutes": 0.0, "every": 50, **plain}
     torchrun(tmp_path / "two", stopped, {**stopped, "max_minutes": None})
@@ -148,7 +156,7 @@ def test_two_processes_train_as_one_with_the_double_batch(tmp_path):
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
-    plain = {"sgd": True, "lr": 0.5, "model_args": {"norm": False, "dropout": 0.0}, "clip_norm": 0.1, "epochs": 1.0}
+    plain = {"sgd": True, "lr": 0.5, "precision": "no", "model_args": {"norm": False, "dropout": 0.0}, "clip_norm": 0.1, "epochs": 1.0}
     one = load_file(run(tmp_path / "one", batch=8, **plain))
     two = load_file(run(tmp_path / "two", batch=4, accumulate=2, **plain))
     for k in one:
