@@ -232,7 +232,7 @@ def test_between_the_detectors_frames_people_are_followed(finder: str):
 
     def boxes_of(photos):
         asked.extend(photos)
-        return [p.boxes + [-6, -6, 6, 6] for p in Model(dots).predict(list(photos))]
+        return [p.boxes + np.array([-6, -6, 6, 6]) for p in Model(dots).predict(list(photos))]
 
     detector = boxes_of if finder == "function" else Model(dots)
     tracker = Tracker(replace(STILL, detect_every=4), LOOK)
