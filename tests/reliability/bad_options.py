@@ -30,7 +30,7 @@ WORKS = {
     "cluster predict": "cluster predict {good}/data --out {at}/out",
     "cluster status": "cluster status {good}/data",
     "cluster merge": "cluster merge {good}/data --out {at}/new.json",
-    "cluster evaluate": "cluster evaluate --annotations {good}/a.json --images {good}/data --job {at}/out",
+    "cluster evaluate": "cluster evaluate --annotations {good}/a.json --images {good}/data --out {at}/out",
     "cluster label": "cluster label --annotations {good}/a.json --images {good}/data --job {at}/out --out {at}/new.json",
     "doctor": "doctor",
     "doctor skeleton": "doctor skeleton coco",

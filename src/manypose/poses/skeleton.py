@@ -19,6 +19,11 @@ MOST_JOINTS = 1000
 """More joints than any data set has; a file that says so is damaged or hostile."""
 
 
+def _not_too_many(name: str, joints: int) -> None:
+    if joints > MOST_JOINTS:
+        raise ValueError(f"skeleton {name!r}: {joints} joints; there may be at most {MOST_JOINTS}")
+
+
 @dataclass(frozen=True, repr=False)
 class Skeleton:
     """Joints, limbs, mirror pairs and OKS sigmas of one kind of person.
@@ -45,8 +50,7 @@ class Skeleton:
         k = len(self.joints)
         if len(set(self.joints)) != k or k == 0:
             raise ValueError(f"skeleton {self.name!r}: joint names must be given and differ, got {list(self.joints)}")
-        if k > MOST_JOINTS:
-            raise ValueError(f"skeleton {self.name!r}: {k} joints; there may be at most {MOST_JOINTS}")
+        _not_too_many(self.name, k)
         if len(self.sigmas) != k:
             raise ValueError(f"skeleton {self.name!r}: {k} joints but {len(self.sigmas)} sigmas; give one sigma for each joint")
         if not all(0 < s < 10 for s in self.sigmas):
@@ -107,6 +111,7 @@ class Skeleton:
         joints that have a side and no partner.
         """
         joints = tuple(str(j) for j in joints)
+        _not_too_many(name, len(joints))  # before pairs are looked for, which takes time by the square of their number
 
         def at(j: str | int) -> int:
             if isinstance(j, int):
