@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny_training
 import torch
+from coco_file import annotations, person
 from dots import FLY, Dots, photo_of
 from PIL import Image
 from safetensors.torch import save_file
@@ -412,18 +413,6 @@ def test_bad_conversions(
 
 
 # ── data sets and results ──
-
-
-def person(**change: object) -> dict:
-    keypoints = [v for i in range(17) for v in (20 + i, 30 + 2 * i, 2)]
-    whole = {"id": 7, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [15, 25, 40, 50], "area": 1500.0, "num_keypoints": 17}
-    return {**whole, "keypoints": keypoints, **change}
-
-
-def annotations(*people: dict, **change: object) -> dict:
-    category = {"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": []}
-    image = {"id": 1, "file_name": "a.png", "width": 160, "height": 120}
-    return {"images": [image], "annotations": list(people or [person()]), "categories": [category], **change}
 
 
 @pytest.fixture

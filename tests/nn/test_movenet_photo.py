@@ -7,7 +7,8 @@ from shared import shared
 
 from manypose.methods.catalog import build
 from manypose.nn.movenet import MoveNetHeads, MoveNetTrunk
-from manypose.nn.movenet_photo import CHANNELS, Context, JointsInContext, PhotoMoveNet, faster
+from manypose.nn.movenet_photo import CHANNELS, Context, JointsInContext, PhotoMoveNet
+from manypose.nn.rates import faster
 from manypose.training.optimizers import RelativeAdam
 from manypose.weights.files import save
 
@@ -78,7 +79,7 @@ def test_a_joints_map_knows_of_what_is_far_away():
 def test_new_layers_step_further_than_the_trunk():
     torch.manual_seed(0)
     context, trunk = Context(16, (8, 8, 8, 8)), torch.nn.Conv2d(8, 8, 1)
-    faster(context, 4.0)
+    faster(context.parameters(), 4.0)
     optimizer = RelativeAdam([*context.parameters(), *trunk.parameters()], lr=1e-3, floor_of_new=0.02)
     layer = context.lateral[0]
     with torch.no_grad():

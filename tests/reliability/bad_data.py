@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from bad_case import Case, each
+from coco_file import annotations, person
 from prn_crowd import crowd
 from scipy.io import savemat
-from whole_files import CONFIG, annotations, archive, person, photo, results, zipped
+from whole_files import CONFIG, archive, photo, results, zipped
 
 __all__ = ["DATA"]
 

@@ -96,7 +96,7 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
         "--size 0": "size", "--cases 0": "cases", "--repeats 0": "repeats", "--threads 0": "threads", "--device gpu": "no device",
     },
     "bench network": {"--model nobody": "no model", "--size 7": "size", "--batch-size 0": "batch size", "--threads 0": "threads", "--repeats 0": "repeats", "--size -64": "size"},
-    "bench train": {"--model nobody": "no model", "--people -1": "people", "--size 7": "size", "--batch-size 0": "batch size", "--threads 0": "threads"},
+    "bench train": {"--model nanodet": "not trained here", "--model nobody": "no model", "--people -1": "people", "--size 7": "size", "--batch-size 0": "batch size", "--threads 0": "threads"},
     "doctor": {"--device gpu": "no device 'gpu'", "--device cuda:9": "PyTorch sees", "--all": "unknown option"},
     "doctor skeleton": {"cat": "no place for this word", "--joints": "unknown option"},
     "doctor data": {
@@ -189,6 +189,7 @@ CONFIGS: dict[str, tuple[str, str, str]] = {  # what is replaced by what, and wh
     "a schedule that is unknown": ("epochs: 1", "epochs: 1, decay: magic", "schedule.decay"),
     "a warm-up longer than all": ("epochs: 1", "epochs: 1, warmup: 5", "schedule"),
     "an output below a file": ("{at}/run", "{good}/a.png/run", "a.png"),
+    "a detector that is not trained here": ("model: tiny", "model: nanodet", "not trained here"),
     "nested 10,000 deep": ("model: tiny", "model: " + "[" * 10_000, "c.yaml"),
     "a key of a list": ("model: tiny", "? [a]\n: 1\nmodel: tiny", "c.yaml"),
     "a key of a number": ("model: tiny", "3: 1\nmodel: tiny", "3"),

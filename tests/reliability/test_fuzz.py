@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from coco_file import annotations
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,7 +27,7 @@ from safetensors.torch import save
 from scipy.io import savemat
 from spoiled import spoil, spoiled_bytes
 from tiny_training import Tiny
-from whole_files import CONFIG, annotations, archive, photo, results, video
+from whole_files import CONFIG, archive, photo, results, video
 
 from manypose.cli.config import UsageError, read_config
 from manypose.data.datasets.coco import annotated_people, read_coco

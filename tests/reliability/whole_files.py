@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from coco_file import annotations, person
 from dots import FLY, Dots, photo_of
 from PIL import Image
 from prn_crowd import crowd
@@ -18,7 +19,7 @@ from safetensors.torch import save
 from manypose.methods.catalog import MODELS, ModelSpec, build
 from manypose.poses.skeleton import COCO
 
-__all__ = ["CONFIG", "annotations", "archive", "jpeg", "person", "photo", "png", "results", "safetensors", "video", "write_all"]
+__all__ = ["CONFIG", "archive", "jpeg", "photo", "png", "results", "safetensors", "video", "write_all"]
 
 
 class Fly(Dots):
@@ -79,18 +80,6 @@ def video(path: Path, frames: int = 4, size: tuple[int, int] = (64, 64)) -> None
         for i in range(frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((*size, 3), 20 * i % 256, np.uint8), format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def person(**change: Any) -> dict:
-    keypoints = [v for i in range(17) for v in (20 + i, 30 + 2 * i, 2)]
-    whole = {"id": 7, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [15, 25, 40, 50], "area": 1500.0, "num_keypoints": 17}
-    return {**whole, "keypoints": keypoints, **change}
-
-
-def annotations(*people: Any, **change: Any) -> dict:
-    category = {"id": 1, "name": "person", "keypoints": list(COCO.joints), "skeleton": []}
-    image = {"id": 1, "file_name": "a.png", "width": 160, "height": 120}
-    return {"images": [image], "annotations": list(people or [person()]), "categories": [category], **change}
 
 
 def results(**change: Any) -> list[dict]:

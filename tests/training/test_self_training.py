@@ -182,6 +182,19 @@ def test_the_command_writes_a_file_that_trainings_read(tmp_path, capsys):
     assert {a["image_id"] for a in json.loads(out.read_text())["annotations"]} == {3}
 
 
+def test_many_machines_are_not_asked_for_a_file_that_cannot_be_written(folder):
+    from manypose.training.self_training_cluster import label as label_on_many
+
+    source = folder / "given.json"
+    source.write_text(json.dumps(file(row(HERE, BOX))))
+    for out, message in ((source, "is the file that is read"), (folder, "is a folder; give a file")):
+        with pytest.raises(ValueError, match=message):
+            label_on_many(job=str(folder / "job"), images=folder / "photos", annotations=source, out=out)
+    with pytest.raises(ValueError, match="a block has at least one photo, got block size 0"):
+        label_on_many(job=str(folder / "job"), images=folder / "photos", annotations=source, out=folder / "x.json", block_size=0)
+    assert not (folder / "job").exists()
+
+
 def test_many_machines_write_the_file_of_one(folder):
     from manypose.inference.cluster.engine import BlockActor
     from manypose.inference.cluster.job import begin

@@ -16,7 +16,7 @@ from manypose.evaluation.benchmark import BenchmarkSpec, EvalImage, find_benchma
 from manypose.evaluation.evaluate import Evaluation, Setup, finished, prepared
 from manypose.evaluation.predicted import Predicted, predicted
 from manypose.inference.cluster.engine import Actors, do
-from manypose.inference.cluster.job import Block, Job, begin
+from manypose.inference.cluster.job import Block, Job, begin, check_block_size
 from manypose.inference.cluster.report import rows_of
 from manypose.inference.cluster.rows import Counts, Row, to_shard
 from manypose.inference.cluster.worker import PredictBlocks, Recipe
@@ -90,8 +90,7 @@ def evaluate(
     """
     if images is None and not dataset.endswith((".yaml", ".yml")):
         raise ValueError("give the folder of the photos (--images DIR)")
-    if block_size < 1:
-        raise ValueError(f"a block has at least one photo, got block size {block_size}")
+    check_block_size(block_size)
     recipe = Recipe(model, weights, detector, detector_weights, options, device=device)
     one = recipe.loaded(boxes is not None)
     spec = BenchmarkSpec(dataset, images, annotations, photos, False, analyze, heads, one.needs_boxes, False, category, area)

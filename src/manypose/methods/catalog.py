@@ -23,6 +23,7 @@ class ModelSpec:
         detector: of a model that looks at one person at a time: the line that finds the people by default, and perhaps
             ``@`` and the short side of the photos it looks at.
         weights: the line whose bundled weights this one takes, with its own arguments; empty: it has its own.
+        untrainable: why it cannot be trained; empty: it can.
     """
 
     factory: str
@@ -31,6 +32,10 @@ class ModelSpec:
     published: str = ""
     detector: str = ""
     weights: str = ""
+    untrainable: str = ""
+
+
+NANODET_AS_IT_IS = "NanoDet comes with its published weights and is not trained here; MultiPoseNet's person subnet is a detector that is"
 
 
 def _swahr(trunk: str, size: int, scale_branch: bool, published: str = "") -> ModelSpec:
@@ -52,6 +57,11 @@ def _hrnet(width: int, size: tuple[int, int], published: str) -> ModelSpec:
 def _simple(width: int, published: str) -> ModelSpec:
     kwargs = {"trunk": f"hrnet_w{width}", "size": 512}
     return ModelSpec("manypose.methods.simple:SIMPLE", kwargs, f"SIMPLE, HRNet-W{width}, bottom-up with boxes, 512 px", published)
+
+
+def _light_multiposenet(summary: str, **different: Any) -> ModelSpec:
+    kwargs = {"norm": True, "sigma": 1.5, "mask_weight": 0.25, "prn": {"kind": "AttentionPRN"}, "grouping": {"threshold": 0.3}}
+    return ModelSpec("manypose.methods.multiposenet:MultiPoseNet", different | kwargs, summary)
 
 
 def _multiposenet(trunk: str, published: str) -> ModelSpec:
@@ -113,12 +123,14 @@ MODELS: dict[str, ModelSpec] = {
         "manypose.methods.nanodet:NanoDet",
         {},
         "NanoDet-g: people's boxes alone, for models that look at one person at a time, 448 and 256 px",
+        untrainable=NANODET_AS_IT_IS,
     ),
     "nanodet-fast": ModelSpec(
         "manypose.methods.nanodet:NanoDet",
         {"size": 288, "zooms": []},
         "NanoDet-g: people's boxes alone, 288 px",
         weights="nanodet",
+        untrainable=NANODET_AS_IT_IS,
     ),
     "hrnet-w32": _hrnet(32, (256, 192), ""),
     "hrnet-w48": _hrnet(48, (384, 288), "AP 75.5 COCO test-dev2017, flip (HRNet, as quoted in MSPN)"),
@@ -146,56 +158,32 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "multiposenet-r50": _multiposenet("resnet50", "AP 62.3 COCO val2017 (MultiPoseNet, Table 2)"),
     "multiposenet-r101": _multiposenet("resnet101", "AP 63.9 COCO val2017 (MultiPoseNet, Table 2)"),
-    "multiposenet-small": ModelSpec(
-        "manypose.methods.multiposenet:MultiPoseNet",
-        {
-            "trunk": "resnet18",
-            "size": 256,
-            "channels": [32, 64, 128, 256],
-            "width": 64,
-            "features": 32,
-            "smooth": 64,
-            "norm": True,
-            "anchor_scale": 3.0,
-            "sigma": 1.5,
-            "mask_weight": 0.25,
-            "prn": {"kind": "AttentionPRN"},
-            "grouping": {"threshold": 0.3},
-        },
+    "multiposenet-small": _light_multiposenet(
         "MultiPoseNet, ResNet-18 of half width, bottom-up, 256 px",
+        trunk="resnet18",
+        size=256,
+        channels=[32, 64, 128, 256],
+        width=64,
+        features=32,
+        smooth=64,
+        anchor_scale=3.0,
     ),
-    "multiposenet-medium": ModelSpec(
-        "manypose.methods.multiposenet:MultiPoseNet",
-        {
-            "trunk": "resnet18",
-            "size": 384,
-            "channels": [64, 128, 256, 384],
-            "width": 96,
-            "features": 48,
-            "smooth": 96,
-            "norm": True,
-            "sigma": 1.5,
-            "mask_weight": 0.25,
-            "prn": {"kind": "AttentionPRN"},
-            "grouping": {"threshold": 0.3},
-        },
+    "multiposenet-medium": _light_multiposenet(
         "MultiPoseNet, light ResNet-18, bottom-up, 384 px",
+        trunk="resnet18",
+        size=384,
+        channels=[64, 128, 256, 384],
+        width=96,
+        features=48,
+        smooth=96,
     ),
-    "multiposenet-mobile": ModelSpec(
-        "manypose.methods.multiposenet:MultiPoseNet",
-        {
-            "trunk": "movenet",
-            "size": 384,
-            "width": 64,
-            "features": 32,
-            "smooth": 64,
-            "norm": True,
-            "sigma": 1.5,
-            "mask_weight": 0.25,
-            "prn": {"kind": "AttentionPRN"},
-            "grouping": {"threshold": 0.3},
-        },
+    "multiposenet-mobile": _light_multiposenet(
         "MultiPoseNet on MoveNet's trunk, bottom-up, 384 px",
+        trunk="movenet",
+        size=384,
+        width=64,
+        features=32,
+        smooth=64,
     ),
     "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
     "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate, relu6
 
 from manypose.nn.movenet_file import movenet_tensors
 
-__all__ = ["FEATURES", "HEADS", "MoveNetHeads", "MoveNetPyramid", "MoveNetTrunk", "load_heads", "load_trunk", "to_input"]
+__all__ = ["FEATURES", "HEADS", "MoveNetHeads", "MoveNetTrunk", "load_heads", "load_trunk", "to_input"]
 
 STEPS = ((32, 1), (40, 2), (40, 1), (56, 2), (56, 1), (56, 1), (112, 2), (112, 1), (112, 1), (112, 1), (168, 1), (168, 1), (168, 1),
          (280, 2), (280, 1), (280, 1), (560, 1))  # fmt: skip
@@ -111,27 +111,6 @@ class MoveNetTrunk(nn.Module):
             x = interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = merge(x + lateral(side))
         return x, own
-
-
-class MoveNetPyramid(nn.Module):
-    """MoveNet's trunk as C2 … C5 (strides 4, 8, 16, 32): MobileNetV2's own features, at stride 4 beside those of its pyramid.
-
-    Args:
-        pretrained: a file of MoveNet's published weights; None: the trunk starts from random numbers.
-    """
-
-    channels = (FEATURES[0] + WIDTH, *FEATURES[1:])
-
-    def __init__(self, pretrained: str | Path | None = None) -> None:
-        super().__init__()
-        self.trunk = MoveNetTrunk()
-        if pretrained is not None:
-            load_trunk(self.trunk, pretrained)
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[Tensor]:
-        """From RGB between -1 and 1; both sides are multiples of 32."""
-        fine, own = self.trunk.pyramid(images)
-        return [f.flip(2, 3) for f in (torch.cat([own[0], fine.to(own[0].dtype)], 1), *own[1:])]
 
 
 class MoveNetHeads(nn.Module):

@@ -15,25 +15,17 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from manypose.nn.movenet import FEATURES, HEADS, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
+from manypose.nn.rates import faster
 
-__all__ = ["CHANNELS", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "faster", "movenet_pixels"]
+__all__ = ["CHANNELS", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_pixels"]
 
 CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
 """Of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
-
-RATE = 10.0
-"""How much faster than the trunk, which knows people already, new layers learn (`manypose.training.optimizers.RelativeAdam`)."""
 
 
 def movenet_pixels(images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
     """RGB from -1 to 1."""
     return to_input(images.permute(0, 3, 1, 2).float())
-
-
-def faster(module: nn.Module, rate: float = RATE) -> None:
-    """Let a module's parameters step `rate` times as far as the trunk's."""
-    for parameter in module.parameters():
-        parameter.rate = rate  # type: ignore[attr-defined]
 
 
 class Mix(nn.Module):
@@ -98,7 +90,7 @@ class Context(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(i, w, 1) for i, w in zip(inputs, widths, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(3))
         self.mix = nn.ModuleList(Mix(w, w) for w in widths)
-        faster(self)
+        faster(self.parameters())
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
         """From features of strides 4, 8, 16, 32."""
@@ -124,7 +116,7 @@ class JointsInContext(nn.Module):
         self.context = Context(channels)
         self.change = nn.Conv2d(channels, joints, 1)
         nn.init.normal_(self.change.weight, std=0.01)
-        faster(self.change)
+        faster(self.change.parameters())
         if pretrained is not None and not _published(pretrained):
             take_over(self, pretrained, ("context.", "change."))
 

@@ -7,20 +7,22 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from manypose.nn.rates import rate_of
+
 __all__ = ["RelativeAdam"]
 
 
 class RelativeAdam(Optimizer):
     """Adam (Kingma and Ba, 2015) whose step is a share of each tensor's own size (its root mean square).
 
-    A parameter whose attribute ``rate`` is set has steps that are so many times larger: of a part that starts at random numbers.
+    Parameters that start at random numbers may have larger steps (`manypose.nn.rates.faster`).
 
     Args:
         params: what to train.
         lr: the largest step, as a share of a tensor's root mean square.
         betas: decay of the gradient's running mean and of its square's.
         floor: the root mean square that a smaller tensor, such as one of zeros, is taken to have.
-        floor_of_new: the same of parameters with a ``rate``.
+        floor_of_new: the same of those parameters.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RelativeAdam(Optimizer):
                 state["step"] += 1
                 mean, square = state["mean"].lerp_(p.grad, 1 - b1), state["square"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
                 deviation = (square / (1 - b2 ** state["step"])).sqrt_().add_(1e-12)
-                size = max(float(p.square().mean().sqrt()), group["floor_of_new" if hasattr(p, "rate") else "floor"])
-                p.addcdiv_(mean, deviation, value=-group["lr"] * getattr(p, "rate", 1.0) * size / (1 - b1 ** state["step"]))
+                rate = rate_of(p)
+                size = max(float(p.square().mean().sqrt()), group["floor" if rate is None else "floor_of_new"])
+                p.addcdiv_(mean, deviation, value=-group["lr"] * (1.0 if rate is None else rate) * size / (1 - b1 ** state["step"]))
         return loss

@@ -37,7 +37,7 @@ from manypose.poses.skeleton import Skeleton
 from manypose.training.labelling_input import check_entries
 from manypose.training.new_annotations import LabelOptions, Row, add_joints, box_rows, corners, new_people, usable
 
-__all__ = ["Labelled", "assembled", "completed", "label", "labelled", "name_of", "to_label", "with_photos"]
+__all__ = ["Labelled", "asked", "assembled", "completed", "label", "labelled", "name_of", "to_label"]
 
 
 @dataclass
@@ -87,12 +87,7 @@ def label(
     Raises:
         FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
     """
-    if out.resolve() == annotations.resolve():
-        raise ValueError(f"{out}: is the file that is read; give another for the new one")
-    if out.is_dir():
-        raise ValueError(f"{out}: is a folder; give a file")
-    given = load_json(annotations, ("images", "annotations", "categories"))
-    given = with_photos(given, images, annotations, photos)
+    given = asked(annotations, images, out, photos)
     teacher = load(model, weights=weights, device=device)
     options = rules.predicting()
     teacher.check(options, detector is not None)
@@ -113,7 +108,20 @@ def label(
         print(f"{out}: {count}")
 
 
-def with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
+def asked(annotations: Path, images: Path, out: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
+    """The content of the annotation file that is to be completed; see `label`.
+
+    Raises:
+        FileNotFoundError, ValueError: files are missing or broken, or the new file cannot stand at `out`.
+    """
+    if out.resolve() == annotations.resolve():
+        raise ValueError(f"{out}: is the file that is read; give another for the new one")
+    if out.is_dir():
+        raise ValueError(f"{out}: is a folder; give a file")
+    return _with_photos(load_json(annotations, ("images", "annotations", "categories")), images, annotations, photos)
+
+
+def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
     """The content of an annotation file, checked, without photos that are to be looked at and are not in the folder.
 
     Raises:

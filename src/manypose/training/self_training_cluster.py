@@ -10,16 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from manypose.data.datasets.coco_json import load_json
 from manypose.inference.cluster.engine import Actors, do
-from manypose.inference.cluster.job import Block, Job, begin
+from manypose.inference.cluster.job import Block, Job, begin, check_block_size
 from manypose.inference.cluster.rows import Counts
 from manypose.inference.cluster.worker import Recipe
 from manypose.inference.model import Model
 from manypose.io.files import write_text
 from manypose.io.storage import Folder
 from manypose.training.new_annotations import LabelOptions, Row
-from manypose.training.self_training import assembled, completed, name_of, to_label, with_photos
+from manypose.training.self_training import asked, assembled, completed, name_of, to_label
 
 __all__ = ["LabelBlocks", "blocks_of", "found_in", "label"]
 
@@ -65,12 +64,8 @@ def label(
         FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
         ImportError: the extra ``cluster`` is not installed.
     """
-    if out.resolve() == annotations.resolve():
-        raise ValueError(f"{out}: is the file that is read; give another for the new one")
-    if block_size < 1:
-        raise ValueError(f"a block has at least one photo, got block size {block_size}")
-    given = load_json(annotations, ("images", "annotations", "categories"))
-    given = with_photos(given, images, annotations, photos)
+    check_block_size(block_size)
+    given = asked(annotations, images, out, photos)
     recipe = Recipe(model, weights, detector, options=rules.predicting(), suffix=SUFFIX, device=device)
     skeleton = recipe.loaded().skeleton
     settings = {"recipe": asdict(recipe), "rules": asdict(rules), "annotations": str(annotations), "blocks": block_size}

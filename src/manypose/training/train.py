@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from manypose.data.loading import Loader
 from manypose.methods.catalog import MODELS, build
 from manypose.methods.method import module_of
+from manypose.nn.rates import faster
 from manypose.poses.skeleton import Skeleton, named
 from manypose.training.facts import Facts, describe, described_data
 from manypose.training.first_batch import draw_batch
@@ -24,9 +25,6 @@ from manypose.training.validation import Validation
 from manypose.weights import files
 
 __all__ = ["ParameterGroup", "Saving", "train"]
-
-NEW_RATE = 10.0
-"""How much faster than those of the file the parameters learn that it lacks, such as those of other joints, with `RelativeAdam`."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,8 @@ def train(
     if ema is not None and not 0 <= ema < 1:
         raise ValueError(f"ema is a decay between 0 and 1 such as 0.999, got {ema}")
     model = files.CHOICES.get(model, model)
+    if model in MODELS and (reason := MODELS[model].untrainable):
+        raise ValueError(f"model {model!r}: {reason}")
     joints = named(skeleton) if isinstance(skeleton, str) else Skeleton.from_mapping(skeleton, "skeleton")
     acc = accelerator("fp16" if precision == "fp16" else "no", accumulate or 1, device, out, log)
     used, why = precision_on(precision, acc.device)
@@ -187,9 +187,9 @@ def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: str | Pat
         return network, ""
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     started = files.transfer(method, _initial(init), model)
-    for name, p in network.named_parameters():
-        if torch.equal(p, before[name]):
-            p.rate = NEW_RATE  # type: ignore[attr-defined]
+    faster(
+        p for name, p in network.named_parameters() if torch.equal(p, before[name])
+    )  # the file lacks them, such as those of other joints
     return network, started
 
 

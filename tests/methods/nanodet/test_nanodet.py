@@ -71,5 +71,5 @@ def test_the_bundled_detectors_find_people_on_the_example_photo():
 
 
 def test_it_says_that_it_is_not_trained_here():
-    with pytest.raises(NotImplementedError, match="published weights"):
+    with pytest.raises(ValueError, match="published weights"):
         NanoDet().loss({}, {})

@@ -15,7 +15,7 @@ import numpy as np
 
 from manypose.io.storage import Folder
 
-__all__ = ["Block", "Job", "begin", "opened", "read_block"]
+__all__ = ["Block", "Job", "begin", "check_block_size", "opened", "read_block"]
 
 Block = dict[str, Any]
 """Inputs that one worker does in one go, as JSON values; see `manypose.inference.cluster.sources`."""
@@ -65,6 +65,12 @@ def read_block(folder: Folder, number: int) -> Block:
     """A block of the plan; nothing else of the plan is read."""
     start, stop = np.frombuffer(folder.read("plan.places", 8 * number, 8 * number + 16), np.int64)
     return json.loads(folder.read("plan.jsonl", int(start), int(stop)))
+
+
+def check_block_size(photos: int) -> None:
+    """Raises `ValueError` where a block would have no photo."""
+    if photos < 1:
+        raise ValueError(f"a block has at least one photo, got block size {photos}")
 
 
 def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iterable[Block], overwrite: bool = False) -> Job:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from manypose.inference.cluster.job import Block
+from manypose.inference.cluster.job import Block, check_block_size
 from manypose.io import videos
 from manypose.io.photos import PHOTOS, VIDEOS
 from manypose.io.storage import is_local, located, read_file
@@ -49,11 +49,9 @@ class Cutting:
     column: str | None = None
 
     def __post_init__(self) -> None:
-        if min(self.block_size, self.chunk_frames) < 1 or not 0 <= self.overlap <= self.chunk_frames:
-            raise ValueError(
-                f"a block has at least one photo and an overlap is no longer than a piece of video, got block size {self.block_size}, "
-                f"chunk frames {self.chunk_frames}, overlap {self.overlap}"
-            )
+        check_block_size(self.block_size)
+        if self.chunk_frames < 1 or not 0 <= self.overlap <= self.chunk_frames:
+            raise ValueError(f"an overlap is no longer than a piece of video, got chunk frames {self.chunk_frames}, overlap {self.overlap}")
 
 
 def blocks(sources: Sequence[str], cutting: Cutting, track: int) -> Iterator[Block]:

@@ -17,7 +17,8 @@ from manypose.methods.method import Field, Maps
 from manypose.methods.mspn.mobile_heat import lowered, mobile_loss
 from manypose.methods.mspn.second_stage import SecondStage
 from manypose.methods.mspn.targets import targets
-from manypose.nn.movenet import FEATURES, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
+from manypose.nn.movenet import MoveNetHeads, MoveNetTrunk, load_heads, load_trunk
+from manypose.nn.movenet_photo import CHANNELS, movenet_pixels
 from manypose.poses.crops import crops
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -73,7 +74,7 @@ class MobileMSPN(nn.Module):
         k = len(self.skeleton)
         self.trunk = MoveNetTrunk(frozen)
         self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
-        self.second = SecondStage(k, (FEATURES[0] + WIDTH, *FEATURES[1:])) if stages == 2 else None
+        self.second = SecondStage(k, CHANNELS) if stages == 2 else None
         if isinstance(pretrained, str) and pretrained:
             load_trunk(self.trunk, pretrained)
             load_heads(self.heads, pretrained)
@@ -88,7 +89,7 @@ class MobileMSPN(nn.Module):
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
         """RGB from -1 to 1."""
-        return to_input(images.permute(0, 3, 1, 2).float())
+        return movenet_pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat`` (b, k, h, w): logits at stride 4; of two stages ``first`` too. ``regression`` (b, 2k): joints' x and y in cells."""

@@ -11,11 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from manypose.nn.rates import faster
+
 __all__ = ["SecondStage"]
-
-
-RATE = 10.0
-"""How much faster than the trunk, which knows people already, this stage learns (`manypose.training.optimizers.RelativeAdam`)."""
 
 
 class Separable(nn.Module):
@@ -47,8 +45,7 @@ class SecondStage(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(3))
         self.mix = nn.ModuleList(nn.Sequential(Separable(w, w, 5), *([Separable(w, w)] if i else [])) for i, w in enumerate(widths))
         self.out = nn.Conv2d(widths[0], joints, 1)
-        for parameter in self.parameters():
-            parameter.rate = RATE  # type: ignore[attr-defined]
+        faster(self.parameters())
 
     def forward(self, features: Sequence[Tensor], heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
         """`heat`: 0 to 1, of stride 4."""

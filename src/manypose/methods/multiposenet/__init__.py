@@ -27,8 +27,9 @@ from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
-from manypose.nn.movenet_photo import PhotoMoveNet, faster, movenet_pixels
+from manypose.nn.movenet_photo import PhotoMoveNet, movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
+from manypose.nn.rates import faster
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -115,7 +116,7 @@ class MultiPoseNet(nn.Module):
             part.requires_grad_(False)
         if trunk == "movenet":
             for part in (self.keypoints, self.persons):
-                faster(part)
+                faster(part.parameters())
 
     def _frozen(self) -> list[nn.Module]:
         own: list[nn.Module] = [] if self.prn is None else [self.prn]  # is trained on annotations, without photos

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 from torchvision.ops import nms
 
 from manypose.data.sample import Batch
+from manypose.methods.catalog import NANODET_AS_IT_IS
 from manypose.methods.method import Field, Maps
 from manypose.methods.nanodet.decode import likeliest
 from manypose.methods.nanodet.graph_file import nanodet_tensors
@@ -30,8 +31,6 @@ __all__ = ["NanoDet"]
 MEAN, DEVIATION = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # BGR
 CANDIDATES = 300
 """Boxes that are read from each view."""
-
-NO_TRAINING = "NanoDet comes with its published weights and is not trained here; MultiPoseNet's person subnet is a detector that is"
 
 
 class NanoDet(nn.Module):
@@ -90,11 +89,11 @@ class NanoDet(nn.Module):
 
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
         """Not trained here."""
-        raise NotImplementedError(NO_TRAINING)
+        raise ValueError(NANODET_AS_IT_IS)
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """Not trained here."""
-        raise NotImplementedError(NO_TRAINING)
+        raise ValueError(NANODET_AS_IT_IS)
 
     def readout(self, outputs: Maps) -> Maps:
         """``boxes`` (b, n, 5): the likeliest of each zoom, xyxy in input pixels and score."""

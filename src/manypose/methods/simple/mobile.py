@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from manypose.methods.method import Maps
 from manypose.methods.simple.corner_pooling import POINTS
 from manypose.methods.simple.network import PointBranch
-from manypose.nn.movenet_photo import JointsInContext, faster
+from manypose.nn.movenet_photo import JointsInContext
+from manypose.nn.rates import faster
 
 __all__ = ["MobileStudent"]
 
@@ -40,8 +41,8 @@ class MobileStudent(nn.Module):
         self.base = JointsInContext(joints, channels, frozen, pretrained)
         self.points = nn.ModuleDict({p: PointBranch(pooled, p, inner, corner_tags and p != "centre") for p in POINTS})
         self.reduce = nn.Conv2d(channels, pooled, 1)
-        faster(self.points)
-        faster(self.reduce)
+        faster(self.points.parameters())
+        faster(self.reduce.parameters())
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """See `network.Student.forward`."""

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from manypose.methods.simple_pose.body import Body
-from manypose.nn.movenet_photo import JointsInContext, Mix, faster
+from manypose.nn.movenet_photo import JointsInContext, Mix
+from manypose.nn.rates import faster
 
 __all__ = ["MobileMaps"]
 
@@ -31,7 +32,7 @@ class MobileMaps(nn.Module):
         self.out = nn.Sequential(Mix(channels, channels), Mix(channels, channels), nn.Conv2d(channels, new, 1))
         last: nn.Conv2d = self.out[2]  # type: ignore[assignment]
         nn.init.constant_(last.bias, -3.0)  # type: ignore[arg-type]
-        faster(self.out)
+        faster(self.out.parameters())
         # The painted joints among (the skeleton's, those between two).
         made = iter(range(joints, joints + len(body.made)))
         self.order = [next(made) if isinstance(s, tuple) else s for s in body.sources]

@@ -14,7 +14,8 @@ from torch.nn.functional import interpolate
 
 from manypose.methods.method import Maps
 from manypose.methods.swahr.network import enlarge, initialise, scale_head
-from manypose.nn.movenet_photo import JointsInContext, Mix, faster
+from manypose.nn.movenet_photo import JointsInContext, Mix
+from manypose.nn.rates import faster
 
 __all__ = ["MobileHigher"]
 
@@ -58,7 +59,7 @@ class MobileHigher(nn.Module):
                 nn.init.zeros_(module.weight)  # the scale starts at s = 1 everywhere
         for part in (self.tag, self.enlarged, self.finer, self.scales):
             if part is not None:
-                faster(part)
+                faster(part.parameters())
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2``: all (b, k, h, w), at 1/4 and 1/2; heat maps from 0 to 1."""
