@@ -47,6 +47,14 @@ def test_a_sure_person_is_not_looked_for_again(upright, monkeypatch):
     assert len(manypose.load("fast").predict(photo)) == 1
 
 
+def test_an_array_without_people_is_looked_at_again_once(monkeypatch):
+    """Four copies: three turned, one with red and blue exchanged; the question whether it is BGR does not ask for more."""
+    turned, asked = np.rot90, []
+    monkeypatch.setattr(np, "rot90", lambda picture, quarters: asked.append(quarters) or turned(picture, quarters))
+    assert len(manypose.load("fast").predict(np.full((64, 64, 3), 90, np.uint8))) == 0
+    assert asked == [1, 2, 3, 0]
+
+
 def test_a_stream_is_not_turned(monkeypatch):
     model = manypose.load("fast")
     blank = np.zeros((64, 64, 3), np.uint8)

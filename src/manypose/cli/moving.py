@@ -38,7 +38,7 @@ class Moving:
 
     @property
     def live(self) -> bool:
-        """Whether it goes on until somebody ends it, and shows something else the next time."""
+        """Whether it has no end of its own and differs from run to run."""
         return isinstance(self.source, int) or (
             isinstance(self.source, str) and not self.source.startswith(("http://", "https://", "file://"))
         )

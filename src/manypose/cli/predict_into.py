@@ -179,7 +179,7 @@ def predict_to(
 
 
 def _silent(line: str) -> None:
-    """Tells nobody."""
+    """No message."""
 
 
 def _share(todo: Sequence[Named], team: Team, tracked: bool) -> list[Named]:
@@ -385,6 +385,6 @@ def _line(error: Exception) -> str:
 
 
 def _bar(total: int, unit: str, name: str = "") -> tqdm:
-    """A bar with the rate and the time left, where somebody looks; none with ``--quiet``."""
+    """A bar with the rate and the time left, on a terminal; none with ``--quiet``."""
     wanted = sys.stderr.isatty() and logging.getLogger("manypose").isEnabledFor(logging.WARNING)
     return tqdm(total=total or None, desc=name or None, unit=f" {unit}", disable=(total == 1 and not name) or not wanted)

@@ -46,7 +46,7 @@ def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | 
 
     Args:
         results: of arrays.
-        people_in: how many people are found in a picture; asked once with red and blue exchanged, where nobody was found.
+        people_in: how many people are found in a picture; asked once with red and blue exchanged, where there are none; None: not asked.
     """
     left = PHOTOS
     for result in results:

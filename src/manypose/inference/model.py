@@ -189,7 +189,8 @@ class Model:
         results = find_people(self.method, finder, photos, options, look_ahead, every)
         if colour is None and not isinstance(source, (str, Path, int)):
             again = partial(self.predict, options=options, detector=detector, colour="rgb")
-            results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None else None)
+            tried = finder is not None and options.turned  # the second look has exchanged red and blue already
+            results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None and not tried else None)
         results = results if tracker is None else tracked(results, tracker, options)
         people = (_poses(result) for result in results)
         return next(people) if kind == "one" else list(people) if kind == "several" else people

@@ -26,8 +26,9 @@ class PredictOptions:
             joints. At 0 results keep every joint, and pictures show those from 0.1 on.
         detector_threshold: boxes of the person detector with a lower score are left out. Raising it saves time and misses more people.
         batch_size: views that go through the network at once. It changes time and memory, not the result.
-        turned: where nobody sure is found by a model with a person detector, look at the photo turned by 90, 180 and 270 degrees too
-            (not in videos). Switching it off saves time on photos without people, and misses those in photos that lie on a side.
+        turned: where a model with a person detector finds no person with a score of 0.4, look at the photo again: turned by 90, 180 and 270
+            degrees, and with red and blue exchanged (not in videos). Switching it off saves time on photos without people, and misses
+            people in photos that lie on a side.
         mixed: half precision where PyTorch thinks it safe: faster on a GPU, and equal to a few hundredths of a pixel only.
         published: sizes and merging as HigherHRNet's and SWAHR's authors have them, for their figures; maps are enlarged, which is slower.
 

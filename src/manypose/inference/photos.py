@@ -60,7 +60,7 @@ class Result:
         size: its height and width; None where it could not be read.
         poses: the people in photo pixels; None where there was an error.
         error: why there are none.
-        best: the highest score of a person, also below the threshold; 0 where nobody has any.
+        best: the highest score of a person, also below the threshold; 0 of a photo without people.
     """
 
     item: PhotoInput

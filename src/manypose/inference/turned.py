@@ -1,6 +1,6 @@
-"""Photos that do not stand upright, or whose red and blue are exchanged: where nobody sure is found, the photo is looked at again.
+"""A second look at photos that are turned, or whose red and blue are exchanged.
 
-Turned by 90, 180 and 270 degrees, and upright with red and blue exchanged.
+A photo in which no person has a high score is looked at again: turned by 90, 180 and 270 degrees, and upright with red and blue exchanged.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,7 +54,7 @@ def find_people(
 
 
 def turned_too(results: Iterable[Result], method: AnyModel, detector: AnyModel | Detector, options: PredictOptions) -> Iterator[Result]:
-    """The results, those of photos without a sure person replaced by what is found in the photo turned, where that is better.
+    """The results; where no person has a high score, what the second look finds, if that is better.
 
     Args:
         results: of photos as they are.

@@ -131,7 +131,7 @@ def module_of(method: Method) -> "nn.Module":
     Raises:
         TypeError: it is none.
     """
-    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    torch = sys.modules.get("torch")  # a program that has a module has imported it
     module: Any = method
     if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")

@@ -91,7 +91,7 @@ class AnalysisView:
         shown = []
         for r in np.flatnonzero((results.image == place) & (found.rank >= 0)).tolist():
             row, person = self._rows.get(r), int(found.person[r])
-            if row is None and person >= 0:  # matched to a crowd, or to somebody who does not count
+            if row is None and person >= 0:  # matched to a crowd, or to a person who does not count
                 continue
             points = results.keypoints[r].astype(np.float32)
             seen = (points[:, 2] > 0) & (points[:, :2] != 0).any(1)

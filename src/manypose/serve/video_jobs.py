@@ -44,7 +44,7 @@ class Job:
     """A video, and how far it is.
 
     Args:
-        id: its name in addresses, which nobody can guess.
+        id: its name in addresses; it cannot be guessed.
         video: what the upload was called.
         model: who looks at it.
         options: how to predict, as plain values.

@@ -34,7 +34,7 @@ class Entry:
         size: height and width.
         poses: the people.
         frame, time: of a video's frame, its place and its seconds since the first.
-        best: where nobody is, the highest score of a person that was left out.
+        best: in a photo without people, the highest score of a person that was left out.
     """
 
     name: str
