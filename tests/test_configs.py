@@ -343,7 +343,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize(("row", "options"), ROWS)
-def test_a_tables_command_trains_its_row(row, options):
+def test_14_a_tables_command_trains_its_row(row, options):
     config = REPOSITORY / "configs" / f"{row}.yaml"
     assert options.removesuffix(" inf") in config.read_text()
     made = parsed(config, *options.split())
@@ -366,6 +366,24 @@ def test_the_map_at_half_the_size_has_its_tables(options):
     assert [b[0].conv1.dilation[0] for b in blocks] == ([1, 1, 2, 2] if "dilation" in options else [1] * 4)
     assert method._targets["sigma"] == (2.5 if "sigma" in options else 2.0)
     assert method._heat_maps == ("half" if "half" in options else "both")
+
+
+def test_09_table_2s_hourglass_has_none_of_mspns_improvements(data):
+    """One heat map a stage, equal labels in all stages, nothing handed from the ways of one stage to the next."""
+    path = REPOSITORY / "configs/mspn/coco.yaml"
+    (row,) = (row for row in rows(path) if "hourglass" in row)
+    given = parsed(path, *row)
+    with torch.device("meta"):
+        method = build(given.model, **given.model_args)
+        stages = method.net(torch.zeros(1, 3, 64, 64), True)
+        improved = build(given.model, **{k: v for k, v in given.model_args.items() if k not in ("aggregation", "multi_scale")})
+        assert [len(stage) for stage in improved.net(torch.zeros(1, 3, 64, 64), True)] == [4] * 8
+    assert [len(stage) for stage in stages] == [1] * 8
+    assert len(set(method.ladders)) == 1
+    own, theirs = ({n for n, _ in m.net.named_parameters()} for m in (method, improved))
+    assert own < theirs
+    assert any("skip" in name for name in theirs - own)
+    assert not any("skip" in name for name in own)
 
 
 def test_simples_two_stages_are_the_papers():

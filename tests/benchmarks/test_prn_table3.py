@@ -82,7 +82,7 @@ def test_ucr_goes_into_a_weights_file_and_from_there_into_a_network(archive, peo
     assert evaluate(str(path), archive, how="each")["AP"] == evaluate("ucr", archive, how="each", train=archive)["AP"]
 
 
-def test_max_at_the_paper_s_region_sees_fewer_rivals():
+def test_07_max_at_the_paper_s_region_sees_fewer_rivals():
     """Candidates outside the box are not in the paper's region; with the authors' margin Max loses 24 points."""
     people = first_images(read_people(shared(VAL)), 300)
     ap = [figures(people, *grouped(UCR(margin=m), people, "each"), COCO)["AP"] for m in (0.0, 0.21)]

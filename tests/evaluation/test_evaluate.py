@@ -261,7 +261,7 @@ def test_box_ap(flies: Path) -> None:
     assert done.figures["AP"] == plain.figures["AP"]
 
 
-def test_box_ap_ranks_by_the_detector(flies: Path, tmp_path: Path) -> None:
+def test_06_box_ap_ranks_by_the_detector(flies: Path, tmp_path: Path) -> None:
     """All of the detector's boxes with its own scores: the pose's score and the suppression of people do not matter."""
     method = BoxDots()
     method.fields = {"heat": Field(None), "tag": Field(None, "stack", "base")}
@@ -483,7 +483,7 @@ def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
     setup = prepared(model, model, chosen, EVALUATION, boxes, None, "none")
     job = begin(Folder(str(tmp_path / "job")), {}, ".parquet", blocks_of(setup, 4))
     assert len(job) == 4
-    worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None), "none")
+    worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None))
     actor = BlockActor(job.folder, job.suffix, lambda: worker, ("shards", "chunks"), 1)
     for n in range(4):
         actor({"item": [n]})
@@ -559,8 +559,9 @@ def test_an_evaluation_that_was_stopped_goes_on(flies: Path, tmp_path: Path, mon
     journal = tmp_path / ".new.json.progress.jsonl"
     finished = len(journal.read_text().splitlines()) - 1
     assert 0 < finished < 13
-    with pytest.raises(ValueError, match=r"other settings \(options\)"):
-        go("new", flip=True)
+    for change, named in ({"flip": True}, "options"), ({"ensemble": ["other"]}, "ensemble"), ({"runtime": "onnx"}, "runtime"):
+        with pytest.raises(ValueError, match=rf"other settings \({named}\)"):
+            go("new", **change)
     looked(13)
     assert go("new") == whole
     assert len(looks) == 13 - finished

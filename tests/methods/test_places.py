@@ -103,7 +103,7 @@ OPTIONS = [
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)], ids=["one scale", "three scales"])
 @pytest.mark.parametrize("flip", [False, True], ids=["", "flip"])
 @pytest.mark.parametrize(("name", "arguments"), OPTIONS)
-def test_people_lie_where_the_targets_were(name, arguments, flip, scales):
+def test_01_people_lie_where_the_targets_were(name, arguments, flip, scales):
     if arguments.get("wiring") == "cascade" and len(scales) > 1:
         scales = (1.0, 2.0)  # at half the size a cell has 16 pixels, and a Gaussian of 9 is but three cells
     method = build(name, **arguments)

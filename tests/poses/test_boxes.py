@@ -14,7 +14,7 @@ ONE, TWO = [[0, 0, 1, 1]], [[0, 0, 2, 2]]
 CAMERAS = [Path("photos/cam1/000001.jpg"), Path("photos/cam2/000001.jpg")]
 
 
-def test_photos_of_one_name_in_two_folders_keep_their_own_boxes():
+def test_02_photos_of_one_name_in_two_folders_keep_their_own_boxes():
     boxes = {"cam1/000001.jpg": ONE, "cam2/000001.jpg": TWO}
     assert match_boxes(boxes, CAMERAS, Path("photos")) == [ONE, TWO]
     assert match_boxes({"photos/cam2/000001.jpg": TWO}, CAMERAS, Path("photos")) == [None, TWO]
@@ -22,7 +22,7 @@ def test_photos_of_one_name_in_two_folders_keep_their_own_boxes():
     assert match_boxes({"1": ONE}, CAMERAS) == [None, None]
 
 
-def test_image_ids_go_before_names():
+def test_02_image_ids_go_before_names():
     """Photos under COCO-2014 names, a result list by image id."""
     photos = [Path("v/COCO_val2014_000000000785.jpg"), Path("v/COCO_val2014_000000000007.jpg")]
     assert match_boxes({"785": ONE, "7": TWO}, photos, Path("v"), [785, 7]) == [ONE, TWO]

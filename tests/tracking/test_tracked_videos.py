@@ -210,6 +210,42 @@ def test_a_model_on_posetrack_is_measured_whole(tmp_path):
     assert "joints from score 1, tracked with no flow" in least.protocol
 
 
+class Pair(Walker):
+    """Two of them, in every frame one step further to the right."""
+
+    STEP = 5
+
+    def decode(self, outputs: dict, size: tuple[int, int]) -> list[Poses]:
+        both = [
+            np.concatenate([p.keypoints, p.keypoints + np.float32([self.STEP * size[0] / 96, 0])]) for p in super().decode(outputs, size)
+        ]
+        return [Poses(self.skeleton, xy, np.full((2, 3), 0.9), np.float32([0.9, 0.8])) for xy in both]
+
+
+@pytest.mark.parametrize("matching", ["hungarian", "greedy"])
+def test_11_evaluation_with_the_papers_greedy_matching(tmp_path, monkeypatch, matching):
+    """`--matching greedy` reaches the tracker, and costs MOTA where the first person steps to where the second was."""
+    monkeypatch.setattr(f"{__name__}.frame", lambda i: photo_of((96, 160), JOINTS + np.array([Pair.STEP * i, 0])))
+    walkers(tmp_path, "a", 100, count=3)  # PoseTrack does not count the last frame
+    content = json.loads((tmp_path / "annotations" / "a.json").read_text())
+    for i, person in enumerate(content["annotations"][:3]):
+        flat = np.zeros((17, 3))
+        flat[[9, 10, 2]] = np.column_stack([JOINTS + np.array([Pair.STEP * (i + 1), 0]), np.ones(3)])
+        content["annotations"].append({**person, "id": person["id"] + 1, "track_id": 5, "keypoints": flat.ravel().tolist()})
+        flat[[9, 10, 2], 0] -= Pair.STEP
+        person["keypoints"] = flat.ravel().tolist()
+    for person in content["annotations"]:
+        person["bbox_head"] = [60, 20, 4, 4]  # the next person is too far away for a pair to be kept
+    (tmp_path / "annotations" / "a.json").write_text(json.dumps(content))
+    monkeypatch.setattr("manypose.evaluation.evaluate.one_or_several", lambda *_, **__: Model(Pair()))
+    command = ["evaluate", "--model", "pair", "--dataset", "posetrack", "--annotations", tmp_path / "annotations", "--images", tmp_path]
+    command += ["--flow", "none", "--matching", matching, "--json", tmp_path / "f.json", "--quiet"]
+    assert main(list(map(str, command))) == 0
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["switches"] == (6 if matching == "greedy" else 0)  # three joints of two people
+    assert ("greedily" in found["protocol"]) == (matching == "greedy")
+
+
 def test_the_written_video_is_one_that_evaluation_reads(measuring, tmp_path):
     from manypose.data.datasets.posetrack import read_posetrack, truths
     from manypose.data.datasets.posetrack_results import write_posetrack

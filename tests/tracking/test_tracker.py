@@ -118,6 +118,12 @@ def test_people_who_walk_through_one_another(matching):
     assert ids_of(tracker, people((900, 900))) == [[3]]
 
 
+@pytest.mark.parametrize(("matching", "ids"), [("hungarian", [1, 2]), ("greedy", [2, 1])])
+def test_11_the_papers_greedy_matching_pairs_the_nearest_first(matching, ids):
+    """Two people take a step each, the first exactly to where the second was: the sum over both says so, the most similar pair does not."""
+    assert ids_of(Tracker(replace(STILL, matching=matching)), people((0, 0), (6, 0)), people((6, 0), (12, 0))) == [[1, 2], ids]
+
+
 def test_scores_decide_between_two_of_one_and_over_new_ones():
     tracker = Tracker(replace(STILL, min_new_score=0.5))
     twice = people((0, 0), (1, 0), (300, 0), scores=[0.7, 0.9, 0.4])

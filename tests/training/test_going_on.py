@@ -31,7 +31,7 @@ def optimizer_groups(out: Path) -> list[dict]:
     return unpack(about["state"], {str(i): torch.zeros(1) for i in range(999)})["param_groups"]
 
 
-def test_other_rates_and_decays_count_from_there_on_and_are_said(tmp_path, capsys):
+def test_08_other_rates_and_decays_count_from_there_on_and_are_said(tmp_path, capsys):
     run(tmp_path, max_minutes=0.0, lr=1e-3)
     run(tmp_path, lr=5e-4, optimizer_args={"weight_decay": 0.5}, clip_norm=3.0)
     group = optimizer_groups(tmp_path)[0]
@@ -67,7 +67,7 @@ def test_more_epochs_go_on_from_a_finished_training(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "older", "half"])
-def test_a_weights_file_that_lags_behind_its_checkpoint_is_written_again(tmp_path, damage):
+def test_08_a_weights_file_that_lags_behind_its_checkpoint_is_written_again(tmp_path, damage):
     """`kill -9` between the last checkpoint and the weights file."""
     run(tmp_path / "whole", ema=0.9)
     file, whole = tmp_path / "broken" / "tiny.safetensors", (tmp_path / "whole" / "tiny.safetensors").read_bytes()
@@ -155,7 +155,7 @@ def test_random_generators_go_on():
     assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(drawn, again, strict=True))
 
 
-def test_all_fixed_settings_that_differ_are_named():
+def test_08_all_fixed_settings_that_differ_are_named():
     stored = Facts({"a": 1, "b": {"c": [1, 2]}}, {"x": 1}).to_json()
     with pytest.raises(ValueError, match=r"place: belongs to another training: a was 1, is now 2; b\.c\[1\] was 2, is now 3; give another"):
         Facts({"a": 2, "b": {"c": [1, 3]}}, {"x": 1}).check(stored, "place")
@@ -177,7 +177,7 @@ def measured(values: list[float]):
     return measure, calls
 
 
-def test_the_best_weights_are_kept(tmp_path):
+def test_15_the_best_weights_are_kept(tmp_path):
     measure, calls = measured([0.2, 0.5, float("nan"), 0.5])
     run(tmp_path, validation=Validation(measure, every=0.5, figure="AP"))
     best = load_file(tmp_path / BEST)
@@ -218,7 +218,7 @@ def test_validations_that_make_no_sense_are_refused(wrong):
 # ── batches, groups, curves ──
 
 
-def test_the_global_batch_decides_the_accumulation(tmp_path):
+def test_15_the_global_batch_decides_the_accumulation(tmp_path):
     plain = {"sgd": True, "lr": 0.5, "precision": "no", "model_args": {"norm": False, "dropout": 0.0}, "epochs": 1.0}
     one = load_file(run(tmp_path / "one", batch=8, **plain))
     two = load_file(run(tmp_path / "two", batch=4, global_batch=8, **plain))
@@ -228,7 +228,7 @@ def test_the_global_batch_decides_the_accumulation(tmp_path):
         torch.testing.assert_close(one[k], two[k], rtol=0, atol=1e-6)
 
 
-def test_parameter_groups_have_their_own_rate_and_decay(tmp_path):
+def test_15_parameter_groups_have_their_own_rate_and_decay(tmp_path):
     begun = load_file(run(tmp_path / "begun", lr=0.0, sgd=True))
     groups = [ParameterGroup("trunk.*", lr_factor=0.0), ParameterGroup("*.bias", weight_decay=0.25)]
     trained = load_file(run(tmp_path / "trained", sgd=True, lr=0.1, parameter_groups=groups))
@@ -237,7 +237,7 @@ def test_parameter_groups_have_their_own_rate_and_decay(tmp_path):
     assert [g["weight_decay"] for g in optimizer_groups(tmp_path / "trained")] == [0, 0.25, 0]
 
 
-def test_warm_up_in_steps(tmp_path):
+def test_15_warm_up_in_steps(tmp_path):
     rates = []
     for step in range(4):
         run(tmp_path, warmup_steps=4, schedule_decay="constant", every=1, max_minutes=0.0, lr=1.0, sgd=True)

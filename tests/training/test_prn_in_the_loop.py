@@ -74,7 +74,7 @@ def mirrored(people: People) -> People:
     return replace(people, keypoints=keypoints, boxes=torch.stack([-x1, y0, -x0, y1], 1))
 
 
-def test_training_shows_images_in_a_mirror(people, tmp_path):
+def test_18_training_shows_images_in_a_mirror(people, tmp_path):
     """With chance 1 it learns what it learns from mirrored annotations with chance 0, and with neither something else."""
     learnt = []
     for data, chance in ((people, 1.0), (mirrored(people), 0.0), (people, 0.0)):
@@ -88,7 +88,7 @@ def test_training_shows_images_in_a_mirror(people, tmp_path):
     assert 0 < PrnTrainingConfig().mirror < 1
 
 
-def test_the_rate_rises_at_the_start_and_falls_to_the_end(people, tmp_path):
+def test_18_the_rate_rises_at_the_start_and_falls_to_the_end(people, tmp_path):
     rates = []
     hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     try:

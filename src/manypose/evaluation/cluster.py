@@ -47,6 +47,7 @@ def evaluate(
     heads: Path | None = None,
     no_track: bool = False,
     flow: Literal["dis", "farneback", "none"] = "dis",
+    matching: Literal["hungarian", "greedy"] = "hungarian",
     category: str | None = None,
     area: Literal["annotated", "box"] | None = None,
     block_size: int = 256,
@@ -76,6 +77,7 @@ def evaluate(
         heads: MPII's file with head boxes, where the annotations have none.
         no_track: leave people of videos without ids; MOTA is then not measured.
         flow: optical flow that helps tracking.
+        matching: how people of two frames are paired: by the largest sum of similarities, or the most similar first (SIMPLE's paper).
         category: the name of the category whose annotations count, where several of the file have keypoints.
         area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
         block_size: photos of a block, which is repeated where a worker dies.
@@ -94,10 +96,11 @@ def evaluate(
     recipe = Recipe(model, weights, detector, detector_weights, options, device=device)
     one = recipe.loaded(boxes is not None)
     spec = BenchmarkSpec(dataset, images, annotations, photos, False, analyze, heads, one.needs_boxes, False, category, area)
-    setup = prepared(one, model, find_benchmark(spec), options, boxes, detector, None if no_track else flow)
+    setup = prepared(one, model, find_benchmark(spec), options, boxes, detector, None if no_track else flow, matching)
     settings = {"recipe": asdict(recipe), "benchmark": {k: str(v) for k, v in asdict(spec).items()}, "boxes": boxes, "blocks": block_size}
+    settings["tracking"] = setup.tracking and asdict(setup.tracking)
     job = begin(Folder(out), settings, recipe.suffix, blocks_of(setup, block_size), overwrite)
-    do(job, partial(_worker, recipe, boxes is not None, flow), actors, quiet)
+    do(job, partial(_worker, recipe, boxes is not None), actors, quiet)
     return finished(setup, found_in(job), False, results_out, json, report, quiet)
 
 
@@ -106,12 +109,10 @@ class EvaluateBlocks:
 
     Args:
         worker: the model, and what finds the boxes.
-        flow: for tracking the frames of videos.
     """
 
-    def __init__(self, worker: PredictBlocks, flow: Literal["dis", "farneback", "none"]) -> None:
+    def __init__(self, worker: PredictBlocks) -> None:
         self.worker = worker
-        self.flow: Literal["dis", "farneback", "none"] = flow
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
         """The shard of a block, of which ``uri`` is the image's number; a photo that cannot be read is a row with an error."""
@@ -120,14 +121,14 @@ class EvaluateBlocks:
         none = np.zeros((0, 4), np.float32)
         images = [EvalImage(i, Path(path), size and (size[0], size[1]), none, video) for i, path, size, video in block["images"]]
         model, recipe = self.worker.model, self.worker.recipe
-        tracking = TrackOptions(flow=self.flow) if block["followed"] else None
+        tracking = TrackOptions(**block["tracking"]) if block["tracking"] else None
         found = predicted(model, images, recipe.options, boxes=given, detector=self.worker.finder, tracking=tracking, quiet=True)
         rows = [Row(str(i.id), i.size, found.people.get(i.id), found.failed.get(i.id)) for i in images]
         return to_shard(rows, model.skeleton, recipe.suffix), Counts.of(rows)
 
 
-def _worker(recipe: Recipe, boxes: bool, flow: Literal["dis", "farneback", "none"]) -> EvaluateBlocks:
-    return EvaluateBlocks(PredictBlocks(recipe, boxes=boxes), flow)
+def _worker(recipe: Recipe, boxes: bool) -> EvaluateBlocks:
+    return EvaluateBlocks(PredictBlocks(recipe, boxes=boxes))
 
 
 def blocks_of(setup: Setup, size: int) -> Iterator[Block]:
@@ -143,7 +144,7 @@ def blocks_of(setup: Setup, size: int) -> Iterator[Block]:
             "kind": "evaluate",
             "images": [[s.id, str(s.path.absolute()), s.size, s.sequence] for s in some],
             "boxes": None if given is None else [[s.id, given[s.id].tolist()] for s in some if s.id in given],
-            "followed": setup.tracking is not None,
+            "tracking": setup.tracking and asdict(setup.tracking),
         }
 
 

@@ -180,9 +180,10 @@ def evaluate(
         journal = None
         if place is not None and (place.is_file() or not place.exists()) and setup.tracking is None and not isinstance(model, Model):
             files = {"model": model, "weights": weights, "annotations": annotations, "images": images, "dataset": dataset, "boxes": boxes,
-                     "detector": detector, "detector_weights": detector_weights}  # fmt: skip
+                     "detector": detector, "detector_weights": detector_weights, "groups": groups}  # fmt: skip
             settings = {**{k: known_by(v) for k, v in files.items()}, "options": asdict(replace(options, batch_size=1))}
-            more = {"process": [rank, number], "box_ap": box_ap, "mask_iou": mask_iou, "photos": photos, "version": __version__}
+            more = {"process": [rank, number], "box_ap": box_ap, "mask_iou": mask_iou, "photos": photos, "version": __version__,
+                    "ensemble": [known_by(e) for e in ensemble], "category": category, "runtime": runtime}  # fmt: skip
             journal = Journal(place if not rank else place.with_name(f"{rank}-{place.name}"), {**settings, **more})
         mine = predicted(
             one, part(chosen.shots, rank, number), options, boxes=setup.given, detector=finder, tracking=setup.tracking, box_ap=box_ap,

@@ -103,7 +103,7 @@ def test_repeated_ids_and_broken_images_are_reported(write):
     assert data.report.people == 1
 
 
-def test_ids_as_text_and_photos_without_sizes(write):
+def test_16_ids_as_text_and_photos_without_sizes(write):
     """As users of pycocotools write them; the photo's header gives the size."""
     images = [{"id": "7", "file_name": "a.png"}, {"id": 8.0, "file_name": "a.png", "width": 100.0, "height": "80"}]
     data = coco(*write([person(1, image_id="7"), person(2, image_id=8)], images))
@@ -111,7 +111,7 @@ def test_ids_as_text_and_photos_without_sizes(write):
     assert not data.report.problems
 
 
-def test_two_people_with_one_id_are_both_read(write):
+def test_16_two_people_with_one_id_are_both_read(write):
     data = coco(*write([person(0), person(0, bbox=[20, 20, 30, 30])]))
     assert data.report.people == 2
     assert data.report.ids("annotation id used twice") == [0]
@@ -244,7 +244,7 @@ def test_joints_that_a_file_never_labels_get_a_mask_plane_of_zeros(write):
     assert sample.mask[5:].all()
 
 
-def test_areas_are_the_files_or_a_part_of_the_box(write):
+def test_16_areas_are_the_files_or_a_part_of_the_box(write):
     without = {k: v for k, v in person(2).items() if k != "area"}
     areas = coco(*write([person(1), without]))[0].areas
     assert areas.tolist() == pytest.approx([900, 0.53 * 1600])
@@ -331,7 +331,7 @@ def test_empty_photos_are_those_without_any_annotation(write):
     assert data[0].keypoints.shape == (0, 17, 3)
 
 
-def test_people_without_joints_are_boxes_for_detectors_and_masked_for_keypoints(write):
+def test_05_people_without_joints_are_boxes_for_detectors_and_masked_for_keypoints(write):
     rows = [person(1), person(2, keypoints=[0] * 51, bbox=[60, 10, 20, 30]), person(3, keypoints=[0] * 51, bbox=[10, 60, 9, 9], iscrowd=1)]
     sample = coco(*write(rows))[0]
     assert sample.unposed.tolist() == [[60, 10, 80, 40]]

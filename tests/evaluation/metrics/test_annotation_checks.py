@@ -178,7 +178,7 @@ def test_what_a_file_may_leave_out() -> None:
     np.testing.assert_allclose(truth.areas, 0.53 * truth.boxes[:, 2] * truth.boxes[:, 3])
 
 
-def test_ids_as_text_and_as_floats_are_read() -> None:
+def test_16_ids_as_text_and_as_floats_are_read() -> None:
     """As pycocotools reads them, except that 7 and "7" are one id."""
     content, found = copy.deepcopy(CONTENT), copy.deepcopy(FOUND)
     for i, entry in enumerate(content["images"]):
@@ -192,7 +192,7 @@ def test_ids_as_text_and_as_floats_are_read() -> None:
     assert read_results(found, truth).image.tolist() == read_results(FOUND, read_truth(CONTENT)).image.tolist()
 
 
-def test_a_missing_area_is_taken_from_the_box_and_counted() -> None:
+def test_16_a_missing_area_is_taken_from_the_box_and_counted() -> None:
     content = copy.deepcopy(CONTENT)
     del content["annotations"][POSED]["area"]
     truth = read_truth(content)

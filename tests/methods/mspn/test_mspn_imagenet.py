@@ -12,7 +12,7 @@ from manypose.nn.preprocess import ImageNetInput
 
 
 @pytest.mark.parametrize("trunk", ["resnet18", "resnet50"])
-def test_the_first_stage_has_the_features_of_the_trunk_on_a_photo(trunk, tmp_path):
+def test_03_the_first_stage_has_the_features_of_the_trunk_on_a_photo(trunk, tmp_path):
     torch.manual_seed(0)
     file = tmp_path / f"{trunk}.pth"
     torch.save(getattr(torchvision.models, trunk)().state_dict(), file)
@@ -26,7 +26,7 @@ def test_the_first_stage_has_the_features_of_the_trunk_on_a_photo(trunk, tmp_pat
             torch.testing.assert_close(x, feature, atol=1e-4, rtol=1e-3)
 
 
-def test_a_filter_for_red_answers_to_red(tmp_path):
+def test_03_a_filter_for_red_answers_to_red(tmp_path):
     state = torchvision.models.resnet18().state_dict()
     state["conv1.weight"].zero_()
     state["conv1.weight"][0, 0] = 1.0  # the first filter sees red alone

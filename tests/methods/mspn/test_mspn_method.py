@@ -184,7 +184,7 @@ def test_each_person_is_a_sample_and_crops_keep_their_joints():
     assert view(nobody, np.random.default_rng(0)).keypoints.shape == (0, 17, 3)
 
 
-def test_published_files_of_mpii_are_read_at_their_own_size_and_filter(tmp_path):
+def test_04_published_files_of_mpii_are_read_at_their_own_size_and_filter(tmp_path):
     """MPII: views of 256 x 256, boxes x 1.25, a filter of 9 cells, no person removed; other sizes by argument."""
     from manypose.weights import files
 

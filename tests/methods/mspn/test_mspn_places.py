@@ -52,7 +52,7 @@ SMALL = {"stages": 1, "trunk": "tiny", "width": 16}
 @pytest.mark.parametrize("flip", [False, True], ids=["", "flip"])
 @pytest.mark.parametrize("size", [(256, 192), (128, 96), (256, 256)], ids=str)
 @pytest.mark.parametrize("arguments", [{}, {"decoding": "dark"}, {"post_filter": 0.0}, {"kernels": [7]}, {"peak": 12.0}], ids=str)
-def test_our_targets_are_decoded_to_a_tenth_of_a_pixel(arguments, size, flip):
+def test_01_our_targets_are_decoded_to_a_tenth_of_a_pixel(arguments, size, flip):
     method = build("mspn-1", **SMALL, input_size=list(size), **arguments)
     assert np.abs(errors(method, crops_of(size), flip)).max() < 0.1
 

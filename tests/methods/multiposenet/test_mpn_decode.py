@@ -76,7 +76,7 @@ def test_a_mirrored_picture_gives_mirrored_people(seed):
 
 
 @pytest.mark.parametrize("height", [0.4, 0.8])
-def test_a_persons_score_is_its_boxs_times_the_mean_of_its_joints(height):
+def test_18_a_persons_score_is_its_boxs_times_the_mean_of_its_joints(height):
     """A sure box with faint joints does not outrank a less sure box with clear joints."""
     people, boxes = apart(3)
     heat = torch.maximum(painted(people[:1], heights=height), painted(people[1:], heights=0.8))

@@ -120,7 +120,7 @@ def test_the_sparse_network_is_equation_1_on_maps(layers, residual):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_the_dense_network_is_equation_1_with_a_softmax_over_each_map(residual):
+def test_07_the_dense_network_is_equation_1_with_a_softmax_over_each_map(residual):
     torch.manual_seed(2)
     net = DensePRN(size=SIZE, nodes=8, residual=residual).eval()
     seen = Regions(1, torch.tensor([0]), torch.tensor([3]), torch.tensor([[0.4, 0.6]]), torch.tensor([0.7]))
@@ -140,7 +140,7 @@ def test_the_dense_network_is_equation_1_with_a_softmax_over_each_map(residual):
     torch.testing.assert_close(height[0], maps.flatten(1).amax(1))
 
 
-def test_the_residual_puts_a_candidate_into_the_result():
+def test_07_the_residual_puts_a_candidate_into_the_result():
     """With φ = 0, Eq. 1 selects the candidate and Eq. 3 does not know where it is."""
     seen = Regions(1, torch.tensor([0, 0]), torch.tensor([3, 3]), torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0.5, 0.9]))
     found = {}

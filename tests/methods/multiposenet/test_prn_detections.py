@@ -54,7 +54,7 @@ def test_nothing_detected(nothing):
     assert (made.areas.sum() == 0) == (nothing == "boxes")
 
 
-def test_training_reads_them(tmp_path):
+def test_07_training_reads_them(tmp_path):
     """Rows without a region are never learnt, but their candidates are seen in the regions of others."""
     image = annotated()
     made = as_annotations(image, COCO, image.keypoints[..., :2].reshape(-1, 2), np.tile(np.arange(17), 3), image.boxes[:2])

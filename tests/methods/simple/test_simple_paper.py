@@ -15,14 +15,14 @@ SIZE = (64, 96)
 
 
 @pytest.mark.parametrize("side", [4, 16])
-def test_the_pose_loss_is_a_sum_over_cells_and_a_mean_over_joints(side):
+def test_18_the_pose_loss_is_a_sum_over_cells_and_a_mean_over_joints(side):
     """Equation 8: 1/K Σ ‖Ĥ_k - H_k‖²: errors of 3 and 1 in two cells of one of two joints cost (9 + 1) / 2, however large the map."""
     pred = torch.zeros(1, 2, side, side)
     pred[0, 1, 1, 2], pred[0, 1, 3, 3] = 3.0, 1.0
     assert float(pose_loss(pred, torch.zeros_like(pred), torch.ones(1, 1, side, side))) == pytest.approx(5.0)
 
 
-def test_a_boxes_score_is_the_mean_of_its_three_points():
+def test_18_a_boxes_score_is_the_mean_of_its_three_points():
     """Section 4.1: "The confidence score of the bounding box is defined as the average scores of the three points"."""
     points = torch.zeros(1, 9, 32, 32)
     points[0, 0, 15, 15], points[0, 1, 5, 5], points[0, 2, 25, 25] = 0.3, 0.9, 0.6
@@ -39,7 +39,7 @@ def people():
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_the_groupings_loss_has_its_weight(people, factor):
+def test_18_the_groupings_loss_has_its_weight(people, factor):
     torch.manual_seed(0)
     method = SIMPLE(**SMALL, group=factor).eval()
     made = method.targets(people, SIZE)
@@ -56,7 +56,7 @@ def test_the_groupings_loss_has_its_weight(people, factor):
     assert not {"own", "choice"} & simple_loss(outputs, made, method.grouping, group=0.0).keys()
 
 
-def test_push_and_pull_weigh_a_thousandth(people):
+def test_18_push_and_pull_weigh_a_thousandth(people):
     """Table 2 (a) groups as AE, with HigherHRNet's factors."""
     torch.manual_seed(0)
     method = SIMPLE(**{k: v for k, v in SMALL.items() if k != "cnn"}, detector="none", grouping="ae").eval()
@@ -68,7 +68,7 @@ def test_push_and_pull_weigh_a_thousandth(people):
     assert float(parts["pull"]) == pytest.approx(1e-3 * float(together.mean()))
 
 
-def test_a_person_without_labelled_joints_is_learnt_as_a_box():
+def test_05_a_person_without_labelled_joints_is_learnt_as_a_box():
     """Each person with a box is one of the N of Equation 3, with or without labelled joints; a box that the view cuts is learnt cut."""
     people = batch_of([random_people(4, 2, SIZE)], SIZE)
     people.keypoints[0, 1] = 0

@@ -35,7 +35,7 @@ def test_equation_3(case):
         assert float(ours[i]) == pytest.approx(equation_3(pred[i].numpy(), target[i].numpy(), weights.numpy(), mask[i, 0].numpy()))
 
 
-def test_easy_cells_cost_next_to_nothing():
+def test_13_easy_cells_cost_next_to_nothing():
     """Right foreground is near 0.9, right background near -0.02 … 0.01: there the factor all but vanishes."""
     target = torch.tensor([1.0, 0.0, 0.0])[None, None, None]
     factor = focal_factor(torch.tensor([1.0, 0.0, 0.5])[None, None, None], target)[0, 0, 0]
@@ -80,7 +80,7 @@ def test_equation_4(case, stages):
         assert torch.allclose(parts[f"scale{i}"], sum(each[i]) * lambdas[i] / 5 / (3 if stages == "mean" else 1))
 
 
-def test_one_scale_counts_whole(case):
+def test_13_one_scale_counts_whole(case):
     """Without spatial attention there is but one scale, and its λ is of no matter."""
     pred, target, mask = case
     parts = simple_pose_loss({"stage0_scale0": pred}, {"scale0": target, "mask0": mask}, [1.0] * 4, None, (7.0,))

@@ -30,7 +30,7 @@ def scene(xy: dict[int, tuple[float, float]], gain: dict[int, float], size: int 
     return part_maps(joints, drawn, BODY, (size // 4, size // 4)), heat
 
 
-def test_a_persons_score_is_the_mean_over_all_joints():
+def test_18_a_persons_score_is_the_mean_over_all_joints():
     """People are sorted "according to their scores in heatmaps": one high joint makes no good person."""
     xy = {2: (60.0, 60.0), ELBOW: (60.0, 100.0), WRIST: (60.0, 140.0)}
     part, heat = scene(xy, {2: 0.9, ELBOW: 0.4, WRIST: 0.5})
@@ -43,7 +43,7 @@ def test_a_persons_score_is_the_mean_over_all_joints():
 
 
 @pytest.mark.parametrize("length", [24, 40, 56])
-def test_parts_longer_than_half_the_map_lose_score(length):
+def test_18_parts_longer_than_half_the_map_lose_score(length):
     """The score is the mean along the part, and (h / 2) / length - 1 where the part is longer than half the map's height h."""
     heat = torch.zeros(1, 18, 64, 64)
     heat[0, ELBOW, 4, 10], heat[0, WRIST, 4 + length, 10] = 1.0, 1.0
@@ -53,7 +53,7 @@ def test_parts_longer_than_half_the_map_lose_score(length):
 
 
 @pytest.mark.parametrize(("heights", "chosen"), [((0.9, 0.3), 0), ((0.3, 0.9), 1)])
-def test_parts_are_sorted_by_their_score_and_their_joints(heights, chosen):
+def test_18_parts_are_sorted_by_their_score_and_their_joints(heights, chosen):
     """Two forearms share an elbow; the weaker part has the much better wrist, and the weighted score of parts and joints decides."""
     joint, score = np.array([ELBOW, WRIST, WRIST]), np.array([0.8, *heights])
     part_scores = np.array([0.5, 0.5])
@@ -64,7 +64,7 @@ def test_parts_are_sorted_by_their_score_and_their_joints(heights, chosen):
     assert together[WRIST] == 1 + chosen
 
 
-def test_every_decoder_finds_the_people():
+def test_13_every_decoder_finds_the_people():
     """The authors' program moves peaks along x by what it found along y, up to half a cell of the enlarged map."""
     xy = {j: (60.0 + 3 * j, 50.0 + 8 * j) for j in range(18)}
     part, heat = scene(xy, {})

@@ -32,7 +32,7 @@ def test_other_choices_are_told(untyped):
         SWAHR("hrnet_w18_small", heat_maps="quarter")  # type: ignore[arg-type]
 
 
-def test_both_heat_maps_count_alike_in_testing():
+def test_18_both_heat_maps_count_alike_in_testing():
     """Section 3.5: "it aggregates multi-scale heatmaps", by averaging (Section 4.1); Tables 7 and 8 take the larger alone."""
     maps = {"heat4": torch.full((1, 17, 4, 6), 0.8), "tag4": torch.zeros(1, 17, 4, 6), "heat2": torch.full((1, 17, 8, 12), 0.2)}
     both, half = (SWAHR("hrnet_w18_small", heat_maps=which).readout(maps)["heat"] for which in ("both", "half"))
@@ -40,7 +40,7 @@ def test_both_heat_maps_count_alike_in_testing():
     assert torch.allclose(half, torch.full_like(half, 0.2))
 
 
-def test_push_and_pull_weigh_a_thousandth():
+def test_18_push_and_pull_weigh_a_thousandth():
     """As in HigherHRNet, whose setting the paper follows."""
     people = batch_of([random_people(1, 3, SIZE)], SIZE)
     method = SWAHR("hrnet_w18_small")
@@ -53,7 +53,7 @@ def test_push_and_pull_weigh_a_thousandth():
     assert float(together.mean()) > 0
 
 
-def test_an_infinite_lambda_is_the_baseline():
+def test_14_an_infinite_lambda_is_the_baseline():
     """Table 5: with λ = ∞ the model "will degrade to the original baseline model": the same loss, the same gradients."""
     made = targets(batch_of([random_people(2, 3, SIZE)], SIZE), SIZE)
     one, other = outputs_of(made), outputs_of(made)
@@ -68,7 +68,7 @@ def test_an_infinite_lambda_is_the_baseline():
 
 
 @pytest.mark.parametrize(("window", "side"), [("paper", 13), ("published", 15)])
-def test_a_gaussians_square(window, side):
+def test_14_a_gaussians_square(window, side):
     """Equation 1: |i - x| ≤ 3σ, 13 cells for σ = 2; the authors' program has 15."""
     people = random_people(3, 1, (128, 128))[:, :1] * 0 + torch.tensor([66.5, 62.5, 2.0]).numpy()
     heat = targets(batch_of([people], (128, 128)), (128, 128), window=window)["heat2"][0, 0]
@@ -78,7 +78,7 @@ def test_a_gaussians_square(window, side):
 
 @pytest.mark.parametrize("degrees", [0.0, 30.0, -20.0])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_the_naive_scale_is_the_width_before_rotation(degrees, mirrored):
+def test_14_the_naive_scale_is_the_width_before_rotation(degrees, mirrored):
     """Table 4: s = W_box / 256. A box of 40 × 100 at 30 degrees fits in one 85 wide."""
     angle, middle = np.deg2rad(degrees), np.array([128.0, 128])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -95,7 +95,7 @@ def test_the_naive_scale_is_the_width_before_rotation(degrees, mirrored):
     assert float(factors.max()) == pytest.approx(40 / 256, abs=1e-4)
 
 
-def test_dilation_changes_the_four_blocks_at_half_the_size():
+def test_14_dilation_changes_the_four_blocks_at_half_the_size():
     """Table 7: 1122 dilates the last two of the four residual blocks; the parameters stay what they are."""
     plain, dilated = (SWAHR("hrnet_w18_small", scale_branch=False, dilation=d).net for d in ((1, 1, 1, 1), (1, 1, 2, 2)))
     blocks = list(dilated.deconv_layers[0])[1:]
