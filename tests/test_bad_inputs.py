@@ -241,7 +241,7 @@ def test_no_gpu_though_asked(
         ("3", "not a boxes file"),
         ('{"a.png": [[10, 10, 20]]}', "not a boxes file"),
         ('[{"image_id": 1, "bbox": ["a", 2, 3, 4]}]', "not a boxes file"),
-        ('{"other.png": [[0, 0, 10, 10]]}', "none of its photos is among those given"),
+        ('{"other.png": [[0, 0, 10, 10]]}', "has boxes for none of the given photos"),
         ('{"a.png": [[0, 0, 10, 10]]}', "takes no boxes"),
         (None, "no such boxes file"),
     ],

@@ -36,4 +36,4 @@ def test_wrong_numbers_and_models_are_one_error(capsys: pytest.CaptureFixture):
     assert main(["bench", "pipeline", "--repeats", "0"]) == 1
     assert "from 1 on" in capsys.readouterr().err
     assert main(["bench", "pipeline", "--model", "nanodet"]) == 1
-    assert "top-down models with a detector" in capsys.readouterr().err
+    assert "a top-down model with a detector" in capsys.readouterr().err

@@ -257,7 +257,11 @@ def broken(error: BaseException):
         (OSError(28, "No space left on device"), 1, "manypose: error: No space left on device"),
         (ImportError("needs the extra"), 1, "manypose: error: needs the extra"),
         (MemoryError(), 1, "manypose: error: MemoryError"),
-        (KeyError("x"), 1, "manypose: error: KeyError: 'x' (a defect of manypose: MANYPOSE_DEBUG=1 shows where; please report it)"),
+        (
+            KeyError("x"),
+            1,
+            "manypose: error: KeyError: 'x' (a defect of manypose: please report it with the traceback that MANYPOSE_DEBUG=1 prints)",
+        ),
         (KeyboardInterrupt(), 130, "manypose: interrupted"),
         (SystemExit(3), 3, ""),
         (SystemExit("text"), 1, ""),

@@ -156,4 +156,4 @@ def test_photos_with_an_orientation_are_said_with_the_pixels_that_count(turned, 
     image = {"id": 1, "file_name": "a.png", "height": size[0], "width": size[1]}
     (tmp_path / "a.json").write_text(json.dumps({"images": [image], "annotations": [person], "categories": [category]}))
     assert run("doctor", "data", "--annotations", tmp_path / "a.json", "--images", tmp_path, "--decode") == 0
-    assert f"EXIF orientation: its annotations are taken to count {pixels} pixels" in capsys.readouterr().out
+    assert f"EXIF orientation: its annotations are assumed to refer to {pixels} pixels" in capsys.readouterr().out

@@ -47,7 +47,7 @@ def test_everything_is_written(photos, tmp_path, recwarn):
         "coco.json", "poses.csv", "poses.jsonl",
     ]  # fmt: skip
     assert (outcome.photos, outcome.people, outcome.failed) == (3, 3, [])
-    assert "neither photo nor video: 1 file" in str(recwarn.pop(UserWarning).message)
+    assert "skipped 1 file" in str(recwarn.pop(UserWarning).message)
     rows = json.loads((out / "coco.json").read_text())
     assert {r["file_name"]: r["image_id"] for r in rows} == {"000000000785.png": 785, "b.jpg": 1, "b.png": 2}
     found = formats.from_coco(rows, FLY)
@@ -414,7 +414,7 @@ def test_command_line(photos, untrained, tmp_path, capsys):
         capsys, "predict", photos / "b.jpg", "--model", untrained, "--out", out, "--format", "coco,csv", "--device", "cpu", "--size", 64
     )
     assert (code, errors) == (0, "")
-    assert f"in 1 picture (nobody in 1 of them); wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
+    assert f"in 1 picture (no people in 1 of them); wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
     assert names(out) == ["b_poses.jpg", "coco.json", "poses.csv"]
 
 

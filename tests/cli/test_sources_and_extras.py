@@ -154,9 +154,9 @@ def test_issue_17_line_7_the_best_score_below_the_threshold_is_said(tmp_path, ca
     media.write(tmp_path / "empty.png", np.zeros((96, 150, 3), np.uint8))
     predicted([tmp_path / "b.png", tmp_path / "empty.png"], tmp_path / "out", options=PredictOptions(threshold=1.0))
     faint, empty = capsys.readouterr().out.splitlines()
-    said = re.search(r"b\.png: nobody found; the best person's score is (0\.\d\d), below the threshold 1 ", faint)
+    said = re.search(r"b\.png: no people found; the best person's score is (0\.\d\d), below the threshold 1 ", faint)
     assert said is not None
-    assert empty.endswith("empty.png: nobody found; nothing in it has any score")
+    assert empty.endswith("empty.png: no people found; nothing in it has a score above 0")
     lines = [json.loads(line) for line in (tmp_path / "out/poses.jsonl").read_text().splitlines()]
     assert lines[0]["best_score"] == pytest.approx(float(said[1]), abs=0.005)
     assert lines[1]["best_score"] == 0

@@ -53,9 +53,9 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
         "--category dog": "0 categories are called 'dog'", "--model {good}/fly.safetensors": "leave out the model", "--mask-iou": "mask_iou is for models",
         "--report {at}/r.html": "ask for it (--analyze)", "--heads {good}/r.json": "heads are for the data set mpii", "--boxes annotated": "leave out",
         "--annotations {at}/gone.json": "gone.json: no such annotation file", "--results {at}/gone.json": "gone.json: no such result file",
-        "word": "no place for this word",
+        "word": "unexpected argument",
     },
-    "bench pipeline": {"--people 0": "whole numbers from 1 on", "--model nobody": "no graph of nobody", "--repeats no": "whole number"},
+    "bench pipeline": {"--people 0": "whole numbers of at least 1", "--model nobody": "no graph of nobody", "--repeats no": "whole number"},
     "serve": {"--model nobody": "no model", "--port 99999999": "port must be 0 to 65535", "--port no": "whole number"},
     "cluster predict": {"--workers 0": "workers from 1 on", "--model nobody": "nobody", "--workers no": "whole number"},
     "cluster status": {"": "no job here"},
@@ -70,7 +70,7 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
     },
     "convert": {
         "--model nobody": "no model", "--skeleton cocoa": "no skeleton 'cocoa'", "--skeleton {at}/gone.yaml": "gone.yaml", "--out {at}/a.pth": "written as .safetensors",
-        "--skeleton mpii": "16 joints", "--input-size 3": "input_size", "--input-size big": "expected a whole number", "again.pth": "no place for this word",
+        "--skeleton mpii": "16 joints", "--input-size 3": "input_size", "--input-size big": "expected a whole number", "again.pth": "unexpected argument",
     },
     "export": {
         "--out {at}/a.txt": ".onnx", "--precision int4": "--precision", "--precision int8": "--calibration", "--weights {good}/model.pth": "need the name of their model",
@@ -83,14 +83,14 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
         "--network dense --extend 0.1": "leave out extend", "--network attention --residual false": "attention is residual", "--save-every 0": "at least 1",
         "--log magic": "--log", "--log mlflow": "mlflow",
     },
-    "prn detect": {"--threshold 2": "threshold", "--device cuda:9": "PyTorch sees", "word": "no place for this word"},
-    "prn join": {"--dtype float8": "--dtype", "word": "no place for this word"},
+    "prn detect": {"--threshold 2": "threshold", "--device cuda:9": "PyTorch sees", "word": "unexpected argument"},
+    "prn join": {"--dtype float8": "--dtype", "word": "unexpected argument"},
     "grouping train": {
         "--steps 0": "steps", "--rois 0": "rois", "--lr nan": "lr", "--lr -1": "lr", "--warmup -1": "warmup", "--ema 2": "ema", "--save-every 0": "at least 1", "--annotations {at}/gone.npz": "gone.npz",
         "--init {at}/gone.safetensors": "gone.safetensors", "--precision fp16": "fp16 needs a GPU", "--device gpu": "no device 'gpu'",
         "--rendering.short 0": "short", "--network.class_path os.system": "os.system",
     },
-    "models": {"--format x": "unknown option", "word": "no place for this word"},
+    "models": {"--format x": "unknown option", "word": "unexpected argument"},
     "bench decode": {
         "--method magic": "no method 'magic'", "--model swahr-w32": "give a method or a model", "--people -1": "people", "--people many": "expected a whole number",
         "--size 0": "size", "--cases 0": "cases", "--repeats 0": "repeats", "--threads 0": "threads", "--device gpu": "no device",
@@ -98,7 +98,7 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
     "bench network": {"--model nobody": "no model", "--size 7": "size", "--batch-size 0": "batch size", "--threads 0": "threads", "--repeats 0": "repeats", "--size -64": "size"},
     "bench train": {"--model nanodet": "not trained here", "--model nobody": "no model", "--people -1": "people", "--size 7": "size", "--batch-size 0": "batch size", "--threads 0": "threads"},
     "doctor": {"--device gpu": "no device 'gpu'", "--device cuda:9": "PyTorch sees", "--all": "unknown option"},
-    "doctor skeleton": {"cat": "no place for this word", "--joints": "unknown option"},
+    "doctor skeleton": {"cat": "unexpected argument", "--joints": "unknown option"},
     "doctor data": {
         "--dataset cats": "--dataset", "--images {at}/gone": "gone", "--annotations {at}/gone.json": "gone.json", "--skeleton cat": "no skeleton 'cat'",
         "--skeleton mpii": "16", "--dataset mpii": "a.json", "--dataset posetrack": "a.json",

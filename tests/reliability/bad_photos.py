@@ -165,7 +165,7 @@ BOXES: dict[str, tuple[Any, str]] = {
     "detections of three numbers": ([{"image_id": 1, "bbox": [1, 2, 3]}], "not a boxes file"),
     "detections without a photo": ([{"bbox": [1, 2, 3, 4]}], "not a boxes file"),
     "a score of text": ([{"image_id": 1, "bbox": [1, 2, 3, 4], "score": "high"}], "not a boxes file"),
-    "of other photos": ({"b.png": [[0, 0, 10, 10]]}, "none of its photos is among those given"),
+    "of other photos": ({"b.png": [[0, 0, 10, 10]]}, "has boxes for none of the given photos"),
     "for a model that takes none": ({"a.png": [[0, 0, 10, 10]]}, "takes no boxes"),
 }
 
@@ -189,7 +189,7 @@ SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     "weights for a file of weights": ("{good}/a.png --weights {good}/prn.safetensors", {}, "need the name of their model"),
     "detector weights without a detector": ("{good}/a.png --detector-weights {good}/prn.safetensors", {}, "--detector"),
     "frames after the video's end": ("{good}/clip.mp4 --start 99", {}, "clip.mp4"),
-    "an end before the start": ("{good}/clip.mp4 --start 2 --end 1", {}, "start must be 0 or more and end after it"),
+    "an end before the start": ("{good}/clip.mp4 --start 2 --end 1", {}, "start must be at least 0 and end must be later"),
     "every frame of none": ("{good}/clip.mp4 --every 0", {}, "every"),
 }
 

@@ -116,7 +116,7 @@ def test_on_the_command_line(clip, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--redetector", "mspn-1"], "a redetector is for tracking"),
+        (["--redetector", "mspn-1"], "a redetector needs tracking"),
         (["--track", "--max-missing-frames", "-1"], "max_missing_frames must be 0 to 100,000 frames, got -1"),
         (["--track", "--flow", "raft"], "expected one of dis, farneback, none, got raft"),
         (["--track", "--redetector", "other"], "the one given looks at whole photos"),
@@ -135,7 +135,7 @@ def test_bad_commands(clip, tmp_path, capsys, monkeypatch, more, message):
 
 def test_photos_are_not_tracked(tmp_path):
     media.write(tmp_path / "a.png", frame(0))
-    with pytest.raises(ValueError, match="through videos or folders of frames, and a single photo"):
+    with pytest.raises(ValueError, match="needs a video or a folder of frames, and a single photo"):
         predict_to([tmp_path / "a.png"], Model(Dots()), tmp_path / "out", tracker=lambda model: model.tracker)
     assert not (tmp_path / "out").exists()
 

@@ -99,7 +99,7 @@ def test_joints_that_are_no_persons_ask_for_boxes(busts, tmp_path, capsys):
 
 def test_wrong_words_are_one_line(busts, tmp_path, capsys):
     assert main(["train", "--data", str(busts / "busts.yaml"), "--epochs", "many"]) == 2
-    assert "--epochs and --batch-size are numbers, got many" in capsys.readouterr().err
+    assert "--epochs and --batch-size must be numbers, got many" in capsys.readouterr().err
     assert main(["train", "--data", str(tmp_path / "none.yaml"), "--model", "fast"]) == 1
     assert "none.yaml: no such data set YAML" in capsys.readouterr().err
     assert main(["train", "--data", str(busts / "busts.yaml"), "--model", "fist"]) == 1

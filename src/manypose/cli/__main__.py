@@ -1,7 +1,7 @@
 """The command line: ``manypose VERB …``. Each verb is a typed function; only the one that is called is imported.
 
-Whatever goes wrong is one line on stderr and an exit code that is not zero: 2 where the command line is wrong, 1 elsewhere, 130 after
-Ctrl-C. ``MANYPOSE_DEBUG=1`` shows where an error came from.
+Every error is one line on stderr and a non-zero exit code: 2 for a wrong command line, 1 for any other error, 130 after Ctrl-C.
+``MANYPOSE_DEBUG=1`` prints the traceback too.
 """
 
 import os
@@ -32,51 +32,62 @@ __all__ = ["VERBS", "main"]
 
 VERBS: dict[str, tuple[str, str]] = {
     "predict": ("manypose.cli.predict:predict", "find the people in photos and videos"),
-    "train": ("manypose.training.train:train", "train a model on your own data or from a config; a stopped training goes on"),
-    "evaluate": ("manypose.evaluation.evaluate:evaluate", "measure a model, or results, on a data set"),
-    "label": ("manypose.training.self_training:label", "annotate the people that a data set leaves out, to train on them (self-training)"),
+    "train": ("manypose.training.train:train", "train a model on your own data or from a config; an interrupted run resumes"),
+    "evaluate": ("manypose.evaluation.evaluate:evaluate", "evaluate a model, or result files, on a data set"),
+    "label": (
+        "manypose.training.self_training:label",
+        "annotate people that a data set's annotations miss, to train on them (self-training)",
+    ),
     "cluster predict": ("manypose.cli.cluster:predict", "find the people in millions of photos and videos, on many machines"),
-    "cluster status": ("manypose.cli.cluster:status", "say what such a job has done so far"),
-    "cluster merge": ("manypose.cli.cluster:merge", "write such a job's results as result files, such as coco.json"),
-    "cluster evaluate": ("manypose.evaluation.cluster:evaluate", "measure a model on a data set, on many machines"),
-    "cluster label": ("manypose.training.self_training_cluster:label", "annotate the people that a data set leaves out, on many machines"),
-    "convert": ("manypose.cli.convert:convert", "turn a published checkpoint into .safetensors"),
+    "cluster status": ("manypose.cli.cluster:status", "show the progress of a cluster job"),
+    "cluster merge": ("manypose.cli.cluster:merge", "write a cluster job's results as result files, such as coco.json"),
+    "cluster evaluate": ("manypose.evaluation.cluster:evaluate", "evaluate a model on a data set, on many machines"),
+    "cluster label": (
+        "manypose.training.self_training_cluster:label",
+        "annotate people that a data set's annotations miss, on many machines",
+    ),
+    "convert": ("manypose.cli.convert:convert", "convert a published checkpoint to .safetensors"),
     "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
     "serve": ("manypose.serve.command:serve", "serve photos and videos over HTTP, with a page that shows the people"),
-    "models": ("manypose.cli.models:models", "list the models, their size, cost and figures"),
-    "bench decode": ("manypose.cli.bench:decode", "measure how long grouping takes, by the number of people"),
-    "bench network": ("manypose.cli.bench:network", "measure how long a network takes, by the size of its input"),
-    "bench pipeline": ("manypose.cli.bench_pipeline:pipeline", "measure prediction from a photo's file to its people, by step"),
-    "bench train": ("manypose.cli.bench:train", "measure how long a training step takes"),
+    "models": ("manypose.cli.models:models", "list the models with their size, cost and accuracy"),
+    "bench decode": ("manypose.cli.bench:decode", "measure decoding time by the number of people"),
+    "bench network": ("manypose.cli.bench:network", "measure the time of a network by the size of its input"),
+    "bench pipeline": ("manypose.cli.bench_pipeline:pipeline", "measure each step of prediction, from a photo file to poses"),
+    "bench train": ("manypose.cli.bench:train", "measure the time of a training step"),
     "prn train": ("manypose.training.prn:train", "train a Pose Residual Network on annotations alone"),
     "prn detect": ("manypose.cli.prn_detect:detect", "write a MultiPoseNet's detections on annotated photos, for prn train"),
     "prn join": ("manypose.cli.join_prn:join", "put a Pose Residual Network into a MultiPoseNet's weights file"),
     "grouping train": ("manypose.training.grouping:train", "train SIMPLE's grouping CNN on annotations alone, from a config"),
-    "doctor": ("manypose.cli.doctor:doctor", "say what is installed, and whether it works"),
+    "doctor": ("manypose.cli.doctor:doctor", "report what is installed and whether it works"),
     "doctor skeleton": ("manypose.cli.doctor_skeleton:show", "show the joints, limbs and mirror pairs of a skeleton"),
-    "doctor data": ("manypose.cli.doctor:data", "check a data set and list what is wrong with it, by id"),
+    "doctor data": ("manypose.cli.doctor:data", "check a data set and list its problems, by id"),
 }
 
 FROM_CONFIG = ("train", "grouping train")
-"""The verbs that a config file describes."""
+"""The verbs that take a config file."""
 
-SERVE = Parameter("serve", "with analyze: show the photos, worst first, with truth and result on a page", kind="bool", default=False)
-"""An option of ``evaluate``, which stands below the service and so cannot have it itself."""
+SERVE = Parameter(
+    "serve",
+    "with --analyze: show the photos on a local web page, worst first, with annotations and predictions",
+    kind="bool",
+    default=False,
+)
+"""An option of ``evaluate``; it is added here because `evaluation` may not import `serve`."""
 
 QUIET = Parameter("quiet", kind="bool", default=False)
 VERBOSE = Parameter("verbose", kind="bool", default=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (default: the process's); gives the exit code."""
+    """Run a command line (default: ``sys.argv``) and return the exit code."""
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()  # here and not at exit, where a broken pipe could not be caught
+        sys.stdout.flush()  # not at exit, where a broken pipe could not be caught
         return code
     except KeyboardInterrupt:
         print("manypose: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - else Python complains at exit that it cannot flush
         return 141
     except SystemExit as e:
@@ -114,7 +125,7 @@ def _run(argv: list[str]) -> int:
     words = [(name, value) for name, value in words if verb.find(name.split(".")[0]) or name not in ("quiet", "verbose")]
     serving = name == "evaluate" and dict(words).get("serve", "false").lower() == "true"
     if serving and dict(words).get("analyze", "false").lower() != "true":
-        return _fail("--serve shows the error analysis: ask for it too (--analyze)", 2)
+        return _fail("--serve shows the error analysis and needs --analyze", 2)
     words = [(option, value) for option, value in words if name != "evaluate" or option != "serve"]
     function = _load(name)
     words = expanded(words) if name == "train" else words
@@ -126,7 +137,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _shared(verb: Verb, config: bool) -> list[Parameter]:
-    """The options that every verb has beside its own."""
+    """The options that all verbs share."""
     more = [p for p in (QUIET, VERBOSE) if verb.find(p.name) is None]
     return [*more, *(CONFIG_OPTIONS if config else ()), *(SHORTHANDS if verb.find("schedule") and config else ())]
 
@@ -170,18 +181,18 @@ def _failed(error: Exception) -> int:
     """The one line of an error, and the exit code."""
     if os.environ.get("MANYPOSE_DEBUG") or logging.getLogger("manypose").isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
-    usage = type(error).__name__ == "UsageError"  # by name: a quick `--help` does not import where it is defined
+    usage = type(error).__name__ == "UsageError"  # by name: importing the class would make `--help` slow
     expected = (ValueError, OSError, ImportError, ArithmeticError, MemoryError)
     if isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, ImportError) and missing_extra(error):
         said = missing_extra(error)
     elif type(error).__name__ == "OutOfMemoryError":
-        said = "the device's memory is too small; give a smaller --batch-size or --device cpu"
+        said = "the device ran out of memory; give a smaller --batch-size or --device cpu"
     elif usage or isinstance(error, expected):
         said = str(error) or type(error).__name__
     else:
-        said = f"{type(error).__name__}: {error} (a defect of manypose: MANYPOSE_DEBUG=1 shows where; please report it)"
+        said = f"{type(error).__name__}: {error} (a defect of manypose: please report it with the traceback that MANYPOSE_DEBUG=1 prints)"
     line = " ".join(said.split())
     return _fail(line if len(line) <= 800 else line[:797] + "...", 2 if usage else 1)
 

@@ -1,6 +1,6 @@
-"""The values that a command line gives a verb's function; jsonargparse checks them against its annotations.
+"""The keyword arguments of a verb's function from a command line; jsonargparse checks them against its annotations.
 
-Options are written with dashes or underscores. A ``bool`` is a switch. A list takes words, commas and repetitions alike: ``--format csv
+Options are written with dashes or underscores. A ``bool`` is a switch. A list takes words, commas or repetitions: ``--format csv
 coco``, ``--format csv,coco`` and ``--format csv --format coco`` are the same.
 """
 
@@ -26,19 +26,19 @@ __all__ = ["CONFIG_OPTIONS", "UsageError", "Words", "arguments", "configured", "
 
 
 Words = list[tuple[str, str]]
-"""Options in their order, by name in Python (a path such as ``saving.every`` too) with what was written for each."""
+"""The options in their order: the name in Python (or a path such as ``saving.every``), and the words given for it."""
 
 
 def sort_words(verb: Verb, argv: Sequence[str], extra: Sequence[Parameter] = ()) -> Words:
-    """The command line as names and values; nothing is imported and no value is checked.
+    """The command line as names and values. Nothing is imported and no value is checked.
 
     Args:
-        verb: what the words are for.
-        argv: the words after the verb.
+        verb: the verb that the words belong to.
+        argv: the words that follow the verb.
         extra: further options.
 
     Raises:
-        UsageError: an option is unknown or lacks its value, or a word is too many.
+        UsageError: an option is unknown or lacks its value, or there is a surplus word.
     """
     known = {p.name: p for p in (*verb.parameters, *extra)}
     places = [p for p in verb.parameters if p.positional]
@@ -60,7 +60,7 @@ def _placed(places: list[Parameter], words: Sequence[str]) -> Words:
     found: Words = []
     for word in words:
         if not places:
-            raise UsageError(f"{word}: the command line has no place for this word")
+            raise UsageError(f"unexpected argument {word!r}")
         found.append((places[0].name, word))
         if not places[0].many:
             places.pop(0)
@@ -68,7 +68,7 @@ def _placed(places: list[Parameter], words: Sequence[str]) -> Words:
 
 
 def _option(word: str, rest: list[str], known: dict[str, Parameter]) -> Words:
-    """One option with its values, which are taken off the rest."""
+    """One option with its values, which are removed from `rest`."""
     written, equals, value = word.partition("=")
     name = "out" if written == "-o" else written.removeprefix("--").replace("-", "_")
     p = known.get(name.split(".")[0])
@@ -87,7 +87,7 @@ def _option(word: str, rest: list[str], known: dict[str, Parameter]) -> Words:
 
 
 def _fits(word: str, p: Parameter) -> bool:
-    """Whether a word is one more value of a list, and not the next source."""
+    """Whether a word is another value of the list, rather than the next source."""
     if p.choices:
         return all(part in p.choices for part in word.split(","))
     if p.kind not in ("int", "float"):
@@ -105,7 +105,7 @@ def arguments(function: Callable[..., Any], verb: Verb, words: Words) -> dict[st
     """The keyword arguments of a function.
 
     Raises:
-        UsageError: they do not fit; the message says which, and what was expected.
+        UsageError: a value does not fit its annotation; the message says which, and what was expected.
     """
     from jsonargparse import ArgumentParser
 
@@ -134,11 +134,11 @@ def arguments(function: Callable[..., Any], verb: Verb, words: Words) -> dict[st
     return {**{p.name: values[p.name] for p in verb.parameters if not p.owner and p.name in values}, **built}
 
 
-_WANTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a file", "str": "a text"}
+_WANTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a file", "str": "text"}
 
 
 def _split(given: Sequence[str], p: Parameter) -> list[str]:
-    """The elements of a list; words of sources are taken as they are, since file names may hold commas."""
+    """The elements of a list. Words of sources are not split, since file names may contain commas."""
     if p.positional:
         return list(given)
     parts = [part.strip() for word in given for part in word.removeprefix("[").removesuffix("]").split(",") if part.strip()]
@@ -157,7 +157,7 @@ def _right(word: str, p: Parameter) -> bool:
 
 
 def _typable(kind: Any) -> Any:
-    """An annotation without None and the classes of our own, which only a program can give."""
+    """An annotation without None and without classes of this package, which a command line cannot give."""
     parts = [k for k in typing.get_args(kind) if not (inspect.isclass(k) and (k is type(None) or k.__module__.startswith("manypose.")))]
     return functools.reduce(operator.or_, parts) if typing.get_origin(kind) in (typing.Union, types.UnionType) else kind
 
@@ -173,7 +173,7 @@ CONFIG_OPTIONS = (
 
 
 def configured(function: Callable[..., Any], words: Words, prog: str) -> dict[str, Any]:
-    """The keyword arguments that config files (``--config FILE.yaml``) and further options give a function, its objects built.
+    """The keyword arguments that config files (``--config FILE.yaml``) and further options give a function, with all objects built.
 
     Raises:
         UsageError, ValueError, SystemExit: see `parse_config`.
@@ -183,10 +183,10 @@ def configured(function: Callable[..., Any], words: Words, prog: str) -> dict[st
 
 
 def parse_config(function: Callable[..., Any], words: Words, prog: str) -> tuple[Any, Any]:
-    """jsonargparse's parser of a function, and what it read from config files and further options.
+    """jsonargparse's parser of a function, and the values that it read from config files and further options.
 
     Raises:
-        UsageError: as of `arguments`; a mistake in a config is named by its place in it.
+        UsageError: see `arguments`; the message names the place of a mistake in the config.
         ValueError: see `manypose.cli.config.read_config`.
         SystemExit: after ``--print-config``.
     """
@@ -208,9 +208,9 @@ def parse_config(function: Callable[..., Any], words: Words, prog: str) -> tuple
             tree = read_config(Path(value), allow_env, allow_import)
             mappings |= {key: tree[key] for key in dicts if isinstance(tree.get(key), dict)}
             argv.append(f"--config={json.dumps(tree)}")
-        elif name == "tree":  # a config that the command line made itself
+        elif name == "tree":  # a config made by `manypose.cli.own_data`
             argv.append(f"--config={value}")
-        elif first in dicts and path:  # jsonargparse would put {"truth": False} in place of all that the config says of `mimic`
+        elif first in dicts and path:  # jsonargparse would replace the whole dict `mimic` of the config by {"truth": False}
             mappings[first] = _changed(mappings.get(first) or {}, path, yaml.safe_load(value))
             argv.append(f"--{first}={json.dumps(mappings[first])}")
         elif not name.startswith("allow_") and name != "print_config":
@@ -223,13 +223,13 @@ def parse_config(function: Callable[..., Any], words: Words, prog: str) -> tuple
 
 
 def _changed(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A copy of nested dicts with one value changed."""
+    """A copy of nested dicts with one value replaced."""
     first, *rest = path
     return {**tree, first: _changed(tree.get(first) or {}, rest, value) if rest else value}
 
 
 def _explained(error: BaseException, function: Callable[..., Any]) -> str:
-    """jsonargparse's nested error as the place in the config and what is wrong there."""
+    """jsonargparse's nested error as one line: the place in the config and the mistake."""
     causes: list[str] = []
     inner: BaseException | None = error
     while inner is not None:
@@ -241,7 +241,7 @@ def _explained(error: BaseException, function: Callable[..., Any]) -> str:
     refused = next((said for said in reversed(causes) if "Option '" in said), "")
     if refused:
         option, names = refused.rsplit("Option '", 1)[1].split(_QUOTE)[0], list(inspect.signature(function).parameters)
-        for mark in ("class_path '", "class_path='"):  # the class that does not have it is named by this or an outer message
+        for mark in ("class_path '", "class_path='"):  # the class without this option is named by this message or an outer one
             owner = next((said for said in (causes[0], refused) if mark in said), "")
             if owner:
                 names = list(inspect.signature(_named(owner.split(mark)[-1].split(_QUOTE)[0])).parameters)
@@ -254,13 +254,13 @@ _QUOTE = "'"
 
 
 def _place(said: str) -> str:
-    """Where in the config: ``data.augment.size: ``."""
+    """The place in the config, such as ``data.augment.size: ``."""
     keys = [part.split('"')[0] for part in said.split('Parser key "')[1:]]
     return "".join(f"{key}." for key in keys if key != "config")[:-1] + (": " if keys else "")
 
 
 def _expected(said: str) -> str:
-    """What jsonargparse says of one value: the types that it may have, and what was given."""
+    """The allowed types of one value, and the value given, from jsonargparse's message."""
     parts = {line.strip().partition(": ")[0]: line.strip().partition(": ")[2] for line in said.splitlines()}
     kinds, given = parts.get("Subtypes", "").strip("[]").replace(", ", " or "), parts.get("Given value", "")
     if not kinds:
@@ -274,7 +274,7 @@ def _expected(said: str) -> str:
 
 
 def hint(words: Sequence[str], known: Sequence[str]) -> str:
-    """What was perhaps meant by the first of `words` that is like one of `known`; empty where none is."""
+    """A suggestion for the first of `words` that resembles one of `known`; empty if none does."""
     near = [found for word in words for found in difflib.get_close_matches(word, known, 1)]
     return f"; did you mean {near[0]}?" if near else ""
 

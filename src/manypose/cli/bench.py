@@ -1,4 +1,4 @@
-"""How long things take: ``manypose bench decode | network | train``. Each gives a list of rows, prints a table and may write JSON."""
+"""Timing: ``manypose bench decode | network | train``. Each returns a list of rows, prints a table and can write JSON."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,25 +41,25 @@ def decode(
     device: str = "auto",
     json: Path | None = None,
 ) -> list[Row]:
-    """How long it takes from maps to people, against the number of people. No network runs.
+    """Measure the time from heat maps to poses, by the number of people. No network runs.
 
     Args:
-        method: a method, such as swahr.
-        model: or one of its named models.
-        people: how many people are on the maps; of methods that look at one person at a time, how many crops are decoded at once.
-        size: side of the maps and of the network's input; default 512. Of one person's crop it is the height; default the model's own.
-        cases: how many different maps.
-        repeats: how often each is decoded, after one time that does not count.
-        threads: of the CPU.
-        device: where the maps lie: cpu, cuda or auto.
-        json: file for the rows.
+        method: a method, such as swahr; its default model is measured.
+        model: a named model instead of a method.
+        people: number of people in the heat maps; for top-down models, the number of crops decoded at once.
+        size: side of the network's input in pixels; default 512. For top-down models the height of a crop; default the model's own.
+        cases: number of different sets of heat maps.
+        repeats: number of measured repetitions, after one warm-up.
+        threads: number of CPU threads.
+        device: device of the heat maps: cpu, cuda or auto.
+        json: file to write the rows to.
 
     Returns:
-        A row for each size and number: ``method, people, size, p50_ms, p95_ms, cpu_p50_ms`` (processor time, which other programs on the
-        machine disturb less) and how they were measured.
+        A row for each size and number of people: ``method, people, size, p50_ms, p95_ms, cpu_p50_ms`` (CPU time, which depends less on
+        other programs on the machine) and the settings of the measurement.
 
     Raises:
-        ValueError: no such method, or a number makes no sense.
+        ValueError: no such method, or a number is out of range.
     """
     name, examples = _examples(method, model)
     _positive(people=people, size=size or [1], cases=[cases], repeats=[repeats], threads=[threads])
@@ -81,15 +81,15 @@ def decode(
 
 @dataclass(frozen=True)
 class Measuring:
-    """How `network` and `train` measure.
+    """Settings of `network` and `train`.
 
     Args:
         size: side of the square input in pixels, or the height of a top-down model's crop; default: the model's own.
-        batch_size: photos, or crops of people, at once.
-        repeats: how often each is measured, after one time that does not count.
-        threads: threads of the CPU.
-        device: where the network runs: cpu, cuda or auto.
-        json: file for the rows.
+        batch_size: photos, or crops of people, in one forward pass.
+        repeats: number of measured repetitions, after one warm-up.
+        threads: number of CPU threads.
+        device: device of the network: cpu, cuda or auto.
+        json: file to write the rows to.
     """
 
     size: tuple[int, ...] | None = None
@@ -104,15 +104,15 @@ class Measuring:
 
 
 def network(*, model: str, how: Measuring = Measuring()) -> list[Row]:
-    """How long the network of a model takes; decoding does not count.
+    """Measure the forward pass of a model's network, without decoding.
 
     Args:
         model: a named model.
         how: see `Measuring`.
 
     Returns:
-        A row for each size and batch: ``model, size, batch_size, ms_per_image, cpu_ms_per_image, images_per_s``; other programs
-        on the machine disturb processor time less.
+        A row for each size and batch size: ``model, size, batch_size, ms_per_image, cpu_ms_per_image, images_per_s``; CPU time
+        depends less on other programs on the machine.
 
     Raises:
         ValueError: no such model or device, or a number makes no sense.
@@ -130,15 +130,15 @@ def network(*, model: str, how: Measuring = Measuring()) -> list[Row]:
 
 
 def train(*, model: str, people: int = 3, how: Measuring = Measuring()) -> list[Row]:
-    """How long a training step takes: targets, network, loss, gradients and Adam; loading photos does not count.
+    """Measure a training step: targets, network, loss, gradients and Adam, without loading photos.
 
     Args:
         model: a named model.
-        people: how many people are in each photo.
+        people: number of people in each photo.
         how: see `Measuring`.
 
     Returns:
-        A row for each size and batch: ``model, size, batch_size, ms_per_step, images_per_s``.
+        A row for each size and batch size: ``model, size, batch_size, ms_per_step, images_per_s``.
 
     Raises:
         ValueError: no such model or device, or a number makes no sense.
@@ -157,7 +157,7 @@ def train(*, model: str, people: int = 3, how: Measuring = Measuring()) -> list[
 
 
 def _each(model: str, net: Any, where: torch.device, how: Measuring, one: Callable[[tuple[int, int], int], Row]) -> list[Row]:
-    """A row for each size and batch, as a table and perhaps a file."""
+    """A row for each size and batch size, printed as a table and written to a file if one is named."""
     rows: list[Row] = []
     with _threads(how.threads):
         for side in how.size or [_own(net)]:
@@ -176,7 +176,7 @@ def _room(model: str) -> str:
 
 
 def _examples(method: str | None, model: str | None) -> tuple[str, Callable[..., dict[str, torch.Tensor]]]:
-    """A named model, and its room's maker of maps: ``example_maps.examples(skeleton, people, size, seed)``."""
+    """A named model, and its method's ``example_maps.examples(skeleton, people, size, seed)``, which makes heat maps."""
     if (method is None) == (model is None):
         raise ValueError("give a method or a model, such as --method swahr")
     rooms = sorted({_room(name) for name in MODELS})
@@ -192,12 +192,12 @@ def _examples(method: str | None, model: str | None) -> tuple[str, Callable[...,
 
 
 def _own(net: Method) -> int:
-    """The model's own size: the side of a square, or the height of a person's crop."""
+    """The model's own input size: the side of a square, or the height of a person's crop."""
     return net.input_size[0] if isinstance(net, TopDownMethod) else net.size
 
 
 def _shape(side: int, net: Method) -> tuple[int, int]:
-    """Height and width of an input: a square, or a crop of the model's proportions."""
+    """Height and width of an input: a square, or a crop with the model's aspect ratio."""
     height, width = net.input_size if isinstance(net, TopDownMethod) else (1, 1)
     return side, round(side * width / height)
 
@@ -210,7 +210,7 @@ def _fits(shape: tuple[int, int], net: Method) -> tuple[int, int]:
 
 
 def _batch(n: int, people: int, size: tuple[int, int], net: Method) -> Batch:
-    """Noise with people in it."""
+    """A batch of noise images with random people."""
     random = torch.Generator().manual_seed(0)
     height, width = size
     keypoints = torch.rand((n, people, len(net.skeleton), 3), generator=random) * torch.tensor([width - 1, height - 1, 1])
@@ -247,7 +247,7 @@ def _threads(n: int) -> Iterator[None]:
 
 
 def _times(call: Callable[[], Any], repeats: int, device: torch.device) -> list[tuple[float, float]]:
-    """Milliseconds of each repetition, by the clock and of the processor; one before them warms up."""
+    """Wall and CPU milliseconds of each repetition, after one warm-up."""
     out = []
     for _ in range(repeats + 1):
         start, busy = time.perf_counter(), time.process_time()
@@ -265,7 +265,7 @@ def _summary(times: list[tuple[float, float]]) -> Row:
 
 
 def _report(rows: list[Row], columns: tuple[str, ...], json: Path | None) -> list[Row]:
-    """Print the rows as a table and, where a file is named, write them."""
+    """Print the rows as a table, and write them if a file is named."""
     table = [columns, *(tuple(f"{row[c]:.1f}" if isinstance(row[c], float) else str(row[c]) for c in columns) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:

@@ -1,4 +1,4 @@
-"""``manypose bench pipeline``: how long prediction takes from a photo's file to its people, by step. Needs no PyTorch."""
+"""``manypose bench pipeline``: the time of each step of prediction, from a photo file to poses. Needs no PyTorch."""
 
 import copy
 import os
@@ -45,25 +45,25 @@ def pipeline(
     resnet50: bool = False,
     json: Path | None = None,
 ) -> None:
-    """Measure how long prediction takes from a photo's file to its people, by step.
+    """Measure each step of prediction, from a photo file to poses.
 
-    Steps: read (the file), detect (find the boxes), crop, network and decode (the people in their boxes). The first person found is looked
-    at as often as there are to be people. Figures are medians.
+    The steps are read (the file), detect (find the boxes), crop, network and decode (the poses in the boxes). The box of the first person
+    is repeated to reach the number of people. Figures are medians.
 
     Args:
-        model: a top-down model with a detector: a name, a weights file or a graph.
-        runtime: what runs the networks; default onnx.
-        photo: a photo with a person; by default the one that comes with manypose.
+        model: a top-down model with a detector: a name, a weights file or an ONNX graph.
+        runtime: the library that runs the networks; default onnx.
+        photo: a photo with at least one person; by default the example photo of manypose.
         people: numbers of people; default 1, 5 and 20.
         threads: numbers of threads; default 1, and all cores.
-        repeats: how often each step is measured.
-        flip: look at the mirrored photo too.
-        resnet50: measure a forward pass of torchvision's ResNet-50 at 224 x 224 too, between the others, to compare machines by; it needs
-            PyTorch.
+        repeats: number of repetitions of each step.
+        flip: also run the network on the mirrored photo.
+        resnet50: also measure a forward pass of torchvision's ResNet-50 at 224 x 224, interleaved with the others, as a reference for
+            comparing machines; needs PyTorch.
         json: also write the figures to this file.
     """
     if repeats < 1 or min(people or [1]) < 1 or min(threads or [1]) < 1:
-        raise ValueError("repeats, people and threads are whole numbers from 1 on")
+        raise ValueError("repeats, people and threads must be whole numbers of at least 1")
     path, rows = photo or example_photo(), []
     for number in threads or sorted({1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}):
         with _Threads(number):
@@ -85,7 +85,7 @@ def pipeline(
 
 
 class _Threads:
-    """A block in which libraries take so many threads."""
+    """A context in which the libraries use `number` threads."""
 
     def __init__(self, number: int) -> None:
         self.number, self.before = number, (os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads())
@@ -102,9 +102,9 @@ class _Threads:
 
 
 def _measured(model: Model, path: Path, people: int, repeats: int, flip: bool, reference: Callable[[], Any] | None) -> dict[str, Any]:
-    """The row of one model, runtime and number of people."""
+    """The row of one model, runtime and number of people, measured."""
     if not model.detector:
-        raise ValueError("steps are measured of top-down models with a detector, such as default and fast")
+        raise ValueError("bench pipeline needs a top-down model with a detector, such as default or fast")
     finder: Any = find_detector(model.detector, device="cpu", runtime="torch" if model.runtime == "torch" else "auto")
     options, spent = PredictOptions(flip=flip), _Decoding()
     driver, times = runner(spent.watch(model.method)), {step: [] for step in (*STEPS, "whole", *(["resnet50"] if reference else []))}
@@ -114,7 +114,7 @@ def _measured(model: Model, path: Path, people: int, repeats: int, flip: bool, r
         item = PhotoInput(pixels, pixels=pixels)
         began["detect"], found = _timed(lambda one=item: next(iter(detect(finder, [one], options))))
         if found.boxes is None or not len(found.boxes):
-            raise ValueError(f"{path}: no person is found in this photo")
+            raise ValueError(f"{path}: no person was found in this photo")
         boxes = np.repeat(found.boxes[:1], people, 0)
         began["crop"], warps = _timed(lambda p=pixels, b=boxes: driver.people(p, b[:, :4]))
         cut, images = _timed(lambda w=warps, p=pixels: np.stack([one.image(p) for one in w]))
@@ -140,13 +140,13 @@ def _timed(call: Callable[[], Any]) -> tuple[Seconds, Any]:
 
 
 class _Decoding:
-    """Measures one part of `Runner.found`: a graph's network, or the decoding of a `Method`."""
+    """Measures one step of `Runner.found`: the network of a graph, or the decoding of a `Method`."""
 
     def __init__(self) -> None:
         self.seconds: Seconds = (0.0, 0.0)
 
     def watch(self, model: Any) -> Any:
-        """The same model, measured."""
+        """The same model, with its calls measured."""
         if isinstance(model, Graphs):
             return replace(model, run=self._counted(model.run))
         twin = copy.copy(model)
@@ -195,4 +195,4 @@ def _text(rows: list[dict[str, Any]]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return f"{table}\nmilliseconds, CPU / wall; whole: the photo as it is, from file to people"
+    return f"{table}\nmilliseconds, CPU / wall; whole: the unchanged photo, from file to poses"

@@ -1,4 +1,4 @@
-"""``manypose cluster``: predict millions of photos and videos on many machines, look at what is done, and merge it."""
+"""``manypose cluster``: prediction of millions of photos and videos on many machines, its progress, and the merged results."""
 
 from pathlib import Path
 from typing import Literal
@@ -38,29 +38,29 @@ def predict(
     retry_errors: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Find the people in millions of photos and videos, on one machine or many (Ray); each input is done exactly once.
+    """Find the people in millions of photos and videos, on one machine or many (Ray); each input is processed exactly once.
 
     Args:
         sources: photos, videos, folders, patterns, lists of paths or addresses (.txt, .csv, .parquet), .parquet files with photos, and
-            .tar files of WebDataset; each is a path or an address such as s3://bucket/photos. Relative paths of a list begin at its folder.
-        out: the folder of the job, a path or an address that all machines reach; the same command goes on where it was stopped.
-        model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
-        weights: a file for a named model, at a path that all machines have.
-        detector: what finds the boxes for a top-down model, by name; by default the one that belongs to the model.
-        detector_weights: the detector's weights, where they are not to be fetched.
-        options: how to predict.
-        track: give people of videos ids that they keep from frame to frame.
-        tracking: how to track.
-        format: of the shards; parquet holds exact float32 numbers, jsonl the lines that plain prediction writes.
-        cutting: how inputs are cut into blocks.
+            WebDataset .tar files; each is a path or an address such as s3://bucket/photos. Paths in a list are relative to its folder.
+        out: the folder of the job, a path or an address that all machines can reach; the same command resumes an interrupted job.
+        model: a model's name, such as default or fast, or a .safetensors file.
+        weights: a weights file for a named model, at a path that exists on all machines.
+        detector: the person detector of a top-down model, by name; by default the model's own.
+        detector_weights: a weights file for the detector; by default the bundled or published weights.
+        options: prediction options.
+        track: track people through videos: each keeps one id from frame to frame.
+        tracking: tracking options.
+        format: format of the shards; parquet holds exact float32 numbers, jsonl the same lines as `manypose predict`.
+        cutting: how inputs are divided into blocks.
         actors: the workers.
-        device: auto, cpu or cuda; workers without a share of a graphics card use the cpu.
-        overwrite: begin anew where the folder holds a job.
-        retry_errors: do the blocks with errors once more.
-        quiet: no progress bar, and nothing printed.
+        device: auto, cpu or cuda; workers without a share of a GPU use the CPU.
+        overwrite: start again if the folder holds a job.
+        retry_errors: process blocks with errors again.
+        quiet: no progress bar and no output.
 
     Returns:
-        1 where not a single photo could be read, else 0.
+        1 if no photo could be read, else 0.
     """
     suffix, where = SUFFIXES[format], device if actors.gpus or device != "auto" else "cpu"
     followed = tracking if track else None
@@ -74,13 +74,13 @@ def predict(
 
 
 def status(job: str) -> int:
-    """Say what a job has done so far.
+    """Print the progress of a job.
 
     Args:
         job: its folder.
 
     Returns:
-        0 where it is finished, else 1.
+        0 if it is finished, else 1.
     """
     found = job_status(opened(Folder(job)))
     print(found)
@@ -88,12 +88,12 @@ def status(job: str) -> int:
 
 
 def merge(job: str, *, out: Path = Path("manypose-out"), format: list[Literal["coco", "csv", "jsonl"]] | None = None) -> None:
-    """Write the shards of a finished job as the result files of plain prediction, such as one coco.json.
+    """Write the shards of a finished job as the result files of `manypose predict`, such as one coco.json.
 
     Args:
         job: its folder.
         out: the folder to write to.
-        format: result files to write; by default coco.
+        format: result files to write: coco, csv, jsonl; by default coco.
     """
     written, counts = merge_job(opened(Folder(job)), out, format or ("coco",))
     print(f"{counts.people} people in {counts.rows - counts.errors} pictures, {counts.errors} errors; wrote {', '.join(map(str, written))}")

@@ -1,8 +1,8 @@
-"""Configs: YAML in which ``${NAME}`` and ``${NAME:-default}`` stand for environment variables, as in a shell.
+"""Configs: YAML files in which ``${NAME}`` and ``${NAME:-default}`` are replaced by environment variables, as in a shell.
 
-One variable says where the data lie, whatever the config: ``MANYPOSE_DATA=/data manypose train --config FILE.yaml``. A config may come
-from anywhere, so it reaches only variables whose name begins with ``MANYPOSE_`` and those that the command line allows; it can name
-classes of manypose and torch.optim, and those of modules that the command line allows. Anything else is refused before it is imported.
+All configs find the data through one variable: ``MANYPOSE_DATA=/data manypose train --config FILE.yaml``. A config may come from an
+untrusted place, so it can read only variables whose name starts with ``MANYPOSE_`` and those that the command line allows, and it can
+name only classes of manypose and torch.optim, and of modules that the command line allows. Anything else is refused before any import.
 """
 
 import os
@@ -26,10 +26,10 @@ class UsageError(Exception):
 
 
 def read_config(file: Path, allow_env: Collection[str] = (), allow_import: Collection[str] = ()) -> dict[str, Any]:
-    """The content of a config file, its variables replaced.
+    """The content of a config file, with its variables replaced.
 
     Raises:
-        UsageError: no such file, or it is no YAML mapping.
+        UsageError: no such file, or it is not a YAML mapping.
         ValueError: the file needs a variable that is not set or not allowed, or names a class that is not allowed.
     """
     try:
@@ -49,7 +49,7 @@ def read_config(file: Path, allow_env: Collection[str] = (), allow_import: Colle
 
 
 def fill_in(text: str, allow_env: Collection[str] = ()) -> str:
-    """The text with its variables replaced; a default may hold variables in turn.
+    """The text with its variables replaced; a default may contain variables too.
 
     Raises:
         ValueError: a variable is not allowed, or has no default and is not set.
@@ -62,9 +62,9 @@ def fill_in(text: str, allow_env: Collection[str] = ()) -> str:
     def translated(found: re.Match[str]) -> str:
         name, default = found.groups()
         if name is None:
-            raise ValueError(f"{text!r}: a config knows ${{NAME}} and ${{NAME:-default}} alone")
+            raise ValueError(f"{text!r}: a config supports only ${{NAME}} and ${{NAME:-default}}")
         if not name.startswith("MANYPOSE_") and name not in allow_env:
-            raise ValueError(f"a config may read MANYPOSE_… variables; {name} needs the option --allow-env {name}")
+            raise ValueError(f"a config may read only MANYPOSE_… variables; {name} needs the option --allow-env {name}")
         return f"${{manypose.variable:{name}{',' if default else ''}"
 
     OmegaConf.register_resolver("manypose.variable", _variable, replace=True, annotation_validation="off")
@@ -76,7 +76,7 @@ def fill_in(text: str, allow_env: Collection[str] = ()) -> str:
 
 
 def _scalar(text: str, filled: str) -> Any:
-    """A value that is one variable alone may be a number, as if it had been written there."""
+    """A value that is a single variable may become a number, as if the number stood in the file."""
     value = yaml.safe_load(filled) if text.startswith("${") and text.endswith("}") and text.count("$") == 1 else filled
     return value if isinstance(value, int | float) else filled
 
@@ -100,7 +100,7 @@ def refuse_foreign(tree: Any, allow_import: Collection[str] = ()) -> None:
     """Check that every ``class_path`` of a config may be imported; nothing is imported here.
 
     Raises:
-        ValueError: one may not; the message says how to allow it.
+        ValueError: a class is not allowed; the message says how to allow it.
     """
     for path in _class_paths(tree):
         if "." in path and not any(path.startswith(f"{module}.") for module in (*ALLOWED, *allow_import)):
@@ -108,9 +108,9 @@ def refuse_foreign(tree: Any, allow_import: Collection[str] = ()) -> None:
 
 
 def denied(path: str) -> str:
-    """The message about a class or function that a config may not name."""
+    """The error message for a class or function that a config may not name."""
     return (
-        f"a config may name classes of {' and '.join(ALLOWED)} alone, not {path!r}; "
+        f"a config may name only classes of {' and '.join(ALLOWED)}, not {path!r}; "
         f"if you trust it, give --allow-import {path.partition('.')[0]}"
     )
 

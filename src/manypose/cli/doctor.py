@@ -1,4 +1,4 @@
-"""What is installed and whether it works; what is wrong with a data set."""
+"""``manypose doctor``: what is installed and whether it works; problems of a data set."""
 
 import logging
 import platform
@@ -35,7 +35,7 @@ EXTRAS = {
     "interop": ("supervision",),
     "synth": ("anny", "moderngl"),
 }
-"""The modules that each extra of the package brings."""
+"""The modules that each extra of the package installs."""
 
 READERS = {
     "coco": "manypose.data:coco",
@@ -49,10 +49,10 @@ READERS = {
 
 
 def doctor(*, device: str = "auto") -> int:
-    """Say what is installed, try the bundled model on a picture, and name what is missing.
+    """Report what is installed, run the bundled model on a test image, and name what is missing.
 
     Args:
-        device: the device of the trial: auto, cpu, cuda or cuda:N.
+        device: device of the test: auto, cpu, cuda or cuda:N.
     """
     print(f"manypose     {version('manypose')}, {Path(__file__).parent}")
     print(f"Python       {platform.python_version()}, {platform.platform()}")
@@ -70,7 +70,7 @@ def doctor(*, device: str = "auto") -> int:
     bundled = sorted(p.stem for p in BUNDLED.glob("*.safetensors"))
     print(f"weights      {', '.join(bundled) or 'none come with this package'}")
     print(f"graph-test   {_graph_test()}")
-    print(f"self-test    {_self_test(device) if torch_installed() else 'left out: without PyTorch the graph is what predicts'}")
+    print(f"self-test    {_self_test(device) if torch_installed() else 'skipped: PyTorch is not installed, and prediction uses the graph'}")
     return 0
 
 
@@ -86,7 +86,7 @@ def _picture() -> np.ndarray:
 
 
 def _graph_test() -> str:
-    """The default model's people of a picture, as prediction without PyTorch gets them; an error passes through."""
+    """The result of running the default model's graph on a test image, as prediction without PyTorch does. Errors propagate."""
     model, began = load(runtime="onnx", device="cpu"), time.perf_counter()
     if not np.isfinite(model.predict(_picture(), boxes=[[0, 0, 255, 255]], threshold=0.0).keypoints).all():
         raise ValueError("graph-test: the outputs are not finite; reinstall onnxruntime")
@@ -94,7 +94,7 @@ def _graph_test() -> str:
 
 
 def _self_test(device: str) -> str:
-    """Maps and people of a picture by PyTorch; an error passes through."""
+    """The result of running the default model on a test image with PyTorch. Errors propagate."""
     import torch
 
     from manypose.methods.catalog import build
@@ -122,22 +122,22 @@ def data(
     skeleton: str = "coco",
     decode: bool = False,
 ) -> int:
-    """Check a data set and list what is wrong with it, by id; the exit code is 1 where a part of it cannot be used.
+    """Check a data set and list its problems, by id; the exit code is 1 if any part of it is unusable.
 
     Args:
-        annotations: the annotation file (or folder of files, or the YAML that describes a custom data set).
-        images: folder of the photos; a custom data set's YAML says where they are.
+        annotations: the annotation file, a folder of such files, or the YAML that describes a custom data set.
+        images: folder of the photos; not needed for a custom data set, whose YAML names it.
         dataset: the format of the annotations.
-        skeleton: the skeleton of a file in COCO's format, a built-in name or a skeleton YAML.
-        decode: read every photo too, which takes longer.
+        skeleton: the skeleton of an annotation file in COCO's format: a built-in name or a skeleton YAML.
+        decode: also decode every photo, which takes longer.
     """
-    with _silent("manypose.data"):  # the readers log what is printed here
+    with _silent("manypose.data"):  # the readers log the problems that are printed here
         photos = _read(dataset, annotations, images, skeleton)
         unreadable = _unreadable(photos) if decode else []
         if decode:
             _note_turned(photos)
     found = str(photos.report).splitlines()
-    nothing = "  nothing wrong" + ("" if decode else "; --decode reads the photos too")
+    nothing = "  nothing wrong" + ("" if decode else "; --decode also checks the photos")
     print("\n".join(printable(line) for line in ([*found, *unreadable] if found[1:] or unreadable else [*found, nothing])))
     return int(bool(unreadable) or any(problem.dropped for problem in photos.report.problems))
 
@@ -159,7 +159,7 @@ def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -
 
         return custom(annotations, unreadable="skip")
     if images is None:
-        raise ValueError(f"the photos of {annotations} are needed: give their folder with --images")
+        raise ValueError(f"{annotations}: give the folder of its photos (--images)")
     module, _, name = READERS[dataset].partition(":")
     reader: Callable[..., Any] = getattr(import_module(module), name)
     options = {"skeleton": skeleton} if dataset == "coco" else {}
@@ -167,7 +167,7 @@ def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -
 
 
 def _note_turned(photos: Any) -> None:
-    """Report photos with an EXIF orientation, and which pixels their annotations are taken to count (`manypose.data.photos.read_rgb`)."""
+    """Report photos with an EXIF orientation, and whether their annotations count rotated pixels (`manypose.data.photos.read_rgb`)."""
     from manypose.data.photos import ORIENTATION
 
     for photo in photos.photos:
@@ -175,17 +175,17 @@ def _note_turned(photos: Any) -> None:
             turned = header.getexif().get(ORIENTATION, 1)
             pixels = "stored" if photo.size == (header.height, header.width) else "upright"
             if turned != 1:
-                kind = f"EXIF orientation: its annotations are taken to count {pixels} pixels"
+                kind = f"EXIF orientation: its annotations are assumed to refer to {pixels} pixels"
                 photos.report.add("image", photo.image_id, kind, f"orientation {turned}", dropped=False)
 
 
 def _unreadable(photos: Any) -> list[str]:
-    """The photos, with their people and masks, that cannot be read."""
+    """A line for each photo that cannot be read with its people and masks."""
     wrong = []
     for i in range(len(photos)):
         try:
             photos[i]
-        except Exception as e:  # whatever is wrong with a photo or a mask, the others are still to be looked at
+        except Exception as e:  # an unreadable photo or mask does not end the check
             wrong.append(f"  photo {photos.photos[i].image_id}: {type(e).__name__}: {' '.join(str(e).split())}")
         if sys.stderr.isatty() and i % 50 == 0:
             print(f"\r{i}/{len(photos)} photos", end="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``manypose doctor skeleton``: a skeleton as it is read, to be looked at before a training."""
+"""``manypose doctor skeleton``: prints a skeleton as it is read, for a check before training."""
 
 from manypose.poses.skeleton import Skeleton, named
 
@@ -12,7 +12,7 @@ def show(skeleton: str) -> int:
         skeleton: a built-in name, such as coco, or a skeleton YAML.
 
     Returns:
-        1 where a joint has a side but no mirror partner, else 0.
+        1 if a joint has a side but no mirror partner, else 0.
     """
     read = named(skeleton)
     print("\n".join(lines(read)))
@@ -20,7 +20,7 @@ def show(skeleton: str) -> int:
 
 
 def lines(skeleton: Skeleton) -> list[str]:
-    """A skeleton as text: a line a joint, then its limbs, then joints whose mirror partner is missing."""
+    """A skeleton as text: one line for each joint, then its limbs, then joints whose mirror partner is missing."""
     width = max(map(len, (*skeleton.joints, "joint")))
     out = [f"{skeleton.name}: {len(skeleton.joints)} joints, {len(skeleton.limbs)} limbs", ""]
     out.append(f"{'joint':<{width}}  {'sigma':>6}  mirror partner")

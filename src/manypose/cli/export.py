@@ -15,15 +15,15 @@ def export(
     calibration: list[str] | None = None,
     link: Path | None = None,
 ) -> None:
-    """Write a model's network as an ONNX file, with a JSON file beside it that says how to use it.
+    """Write a model's network as an ONNX file, and beside it a JSON file that describes its inputs and outputs.
 
     Args:
         model: a model's name or a .safetensors file; `manypose models` lists the names.
         out: the file to write, .onnx.
-        weights: a file for a named model: .safetensors, or a published .pth.
-        precision: float16 halves the file; int8 quarters it and needs photos to calibrate on.
-        calibration: for int8, photos or folders on which the ranges of activations are measured; 32 photos are enough.
-        link: the model's .safetensors file in the folder of the graph, which then refers to its tensors in place of storing them again.
+        weights: a weights file for a named model: .safetensors, or a published .pth.
+        precision: float16 halves the file size; int8 quarters it and needs calibration photos.
+        calibration: for int8, photos or folders of photos on which the ranges of activations are measured; 32 photos are enough.
+        link: the model's .safetensors file in the same folder; the graph then refers to its tensors instead of storing a copy.
     """
     from manypose.export.calibration import batches
     from manypose.export.onnx import export as write

@@ -1,4 +1,4 @@
-"""What `manypose predict` does with each picture on request: crops of the people, and a window that shows it."""
+"""Optional outputs of `manypose predict` for each picture: crops of the people, and a window that shows it."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ from manypose.poses.poses import Poses
 __all__ = ["Window", "save_crops"]
 
 MARGIN = 0.1
-"""Part of its size by which a person's box grows on each side before it is cut out."""
+"""Fraction of its size by which a person's box grows on each side before it is cropped."""
 
 
 def save_crops(folder: Path, stem: str, pixels: UInt8[np.ndarray, "H W 3"], poses: Poses) -> list[Path]:
-    """Write each person as ``STEM_0.jpg``, ``STEM_1.jpg`` … (tracked: ``STEM_id7.jpg``), best first; gives the files."""
+    """Write each person as ``STEM_0.jpg``, ``STEM_1.jpg`` … (tracked: ``STEM_id7.jpg``), best first, and return the files."""
     h, w = pixels.shape[:2]
     written = []
     for i, (x0, y0, x1, y1) in enumerate(result_boxes(poses).tolist()):
@@ -34,7 +34,7 @@ def save_crops(folder: Path, stem: str, pixels: UInt8[np.ndarray, "H W 3"], pose
 
 
 class Window:
-    """A window of the desktop that shows one picture after another; it is closed with the run.
+    """A desktop window that shows one picture after another; it closes when the run ends.
 
     Raises:
         ValueError: there is no display, or Python has no tkinter.
@@ -48,20 +48,20 @@ class Window:
 
             self._root: Any = tkinter.Tk()
         except ImportError:
-            raise ValueError("--show needs Python's tkinter, which this Python lacks (Debian: apt install python3-tk)") from None
+            raise ValueError("--show needs tkinter, which this Python does not have (Debian: apt install python3-tk)") from None
         except tkinter.TclError as e:
-            raise ValueError(f"--show: no window can be opened ({e}); the drawn pictures are in --out") from None
+            raise ValueError(f"--show: cannot open a window ({e}); the drawn pictures are in --out") from None
         self._root.title(title)
         self._label: Any = tkinter.Label(self._root)
         self._label.pack()
 
     def show(self, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Show a picture, made smaller where it does not fit the screen."""
+        """Show a picture, scaled down if it does not fit the screen."""
         from PIL import ImageTk
 
         image = Image.fromarray(picture)
         image.thumbnail((int(0.9 * self._root.winfo_screenwidth()), int(0.9 * self._root.winfo_screenheight())))
-        self._label.image = ImageTk.PhotoImage(image)  # the widget does not hold it
+        self._label.image = ImageTk.PhotoImage(image)  # Tk keeps no reference to it
         self._label.configure(image=self._label.image)
         self._root.update()
 

@@ -1,4 +1,4 @@
-"""The page of ``manypose VERB --help``, in sentences; argparse wraps it to the terminal."""
+"""The text of ``manypose VERB --help``; argparse wraps it to the width of the terminal."""
 
 import argparse
 import os
@@ -16,9 +16,9 @@ def page(verb: Verb, prog: str, config: bool) -> str:
     """The help of a verb.
 
     Args:
-        verb: what it is.
-        prog: how it is called.
-        config: whether it takes a config file, in which all its options may stand.
+        verb: the verb.
+        prog: the command that calls it.
+        config: whether it takes a config file with any of its options.
     """
     # Positional words of a verb with a config are options too.
     positional = [] if config else [p for p in verb.parameters if p.positional]
@@ -35,7 +35,7 @@ def page(verb: Verb, prog: str, config: bool) -> str:
         add_help=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=24, width=width),
     )
-    group = parser.add_argument_group("what to work on") if positional else None
+    group = parser.add_argument_group("inputs") if positional else None
     for p in positional:
         assert group is not None
         group.add_argument(p.name, metavar=_place(p), help=_explained(p))
@@ -53,23 +53,23 @@ def page(verb: Verb, prog: str, config: bool) -> str:
     group = parser.add_argument_group("every verb")
     if verb.find("quiet") is None:
         group.add_argument("-q", "--quiet", action="store_true", help="Print errors only.")
-    group.add_argument("-v", "--verbose", action="store_true", help="Print the log, and where in the program an error came from.")
+    group.add_argument("-v", "--verbose", action="store_true", help="Print the log, and the traceback of an error.")
     group.add_argument("-h", "--help", action="store_true", help="Print this page.")
     return parser.format_help()
 
 
 def _config_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--config", metavar="FILE", help="A YAML file with any of the options below; later options overrule it.")
-    group.add_argument("--print-config", action="store_true", help="Print the whole config with all defaults, and do nothing else.")
+    group.add_argument("--config", metavar="FILE", help="A YAML file with any of the options below; options that follow it override it.")
+    group.add_argument("--print-config", action="store_true", help="Print the whole config with all defaults, and exit.")
     group.add_argument(
         "--allow-import",
         metavar="MODULE",
-        help="Let the config name classes of this module; those of manypose and torch.optim need no permission. May be repeated.",
+        help="Allow the config to name classes of this module; manypose and torch.optim are always allowed. May be repeated.",
     )
     group.add_argument(
         "--allow-env",
         metavar="NAME",
-        help="Let the config read this environment variable as ${NAME}; MANYPOSE_… need no permission. May be repeated.",
+        help="Allow the config to read this environment variable as ${NAME}; MANYPOSE_… are always allowed. May be repeated.",
     )
 
 
@@ -93,7 +93,7 @@ def _explained(p: Parameter) -> str:
     """A parameter's sentence, with its default."""
     said = _sentence(p.text)
     if p.built:
-        said = f"{said} Its parts are options of their own, such as --{p.name.replace('_', '-')}.NAME VALUE.".strip()
+        said = f"{said} Set its fields by options such as --{p.name.replace('_', '-')}.NAME VALUE.".strip()
     elif p.required and not p.positional:
         said += " Required."
     elif p.default not in (None, False, "") and not p.required and "default" not in p.text.lower():

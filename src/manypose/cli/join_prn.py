@@ -1,4 +1,4 @@
-"""The three steps' results in one file: a network's weights with a PRN's (Section 3.5: each is trained by itself)."""
+"""``manypose prn join``: a network and a PRN in one weights file (MultiPoseNet, Section 3.5: they are trained separately)."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +14,18 @@ __all__ = ["join"]
 def join(
     network: Path, prn: Path, out: Path, *, dtype: Literal["float32", "float16"] = "float16", note: str = "", measured: str = ""
 ) -> Path:
-    """Write a MultiPoseNet that has everything: ready for ``manypose predict --model OUT``.
+    """Write a complete MultiPoseNet, ready for ``manypose predict --model OUT``.
 
     Args:
         network: weights of the keypoint and person subnets (``manypose train``).
         prn: weights of a Pose Residual Network.
         out: file to write.
         dtype: float16 stores matrices in half precision.
-        note: on what both were trained, under which licence; default: the network's note.
-        measured: what the whole reaches, for the table of models.
+        note: training data and licence of both; default: the network's note.
+        measured: accuracy of the complete model, for the table of models.
 
     Raises:
-        FileNotFoundError, ValueError: a file is missing, is no MultiPoseNet or PRN, or their skeletons differ.
+        FileNotFoundError, ValueError: a file is missing, is not a MultiPoseNet or PRN, or their skeletons differ.
     """
     method = load(network, device="cpu")
     about, chooser = read_about(network), load_prn(prn)

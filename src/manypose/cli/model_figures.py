@@ -1,6 +1,6 @@
-"""Counts of the models' parameters and multiply-adds, made by building every network; `models` reads what is stored of them.
+"""Counts of the models' parameters and multiply-adds, from the built networks; `models` reads the stored counts.
 
-``python -m manypose.cli.model_figures`` writes the stored file anew; a test compares it with the networks.
+``python -m manypose.cli.model_figures`` rewrites the stored file; a test compares it with the networks.
 """
 
 import torch
@@ -17,7 +17,7 @@ __all__ = ["count", "multiply_adds"]
 
 
 def count(name: str) -> Line:
-    """A line of the table of models, counted; nothing is downloaded and no weight takes memory."""
+    """The counts of one model. Nothing is downloaded, and the weights take no memory."""
     with torch.device("meta"):
         method = build(name)
     network = module_of(method)
@@ -29,7 +29,7 @@ def count(name: str) -> Line:
 
 
 def multiply_adds(method: nn.Module, size: int | tuple[int, int]) -> int:
-    """See `manypose.cli.models.COUNTING`, for a square input of side `size` or one of that height and width; on any device."""
+    """Multiply-adds (see `manypose.cli.models.COUNTING`) for a square input of side `size`, or of that height and width; on any device."""
     height, width = (size, size) if isinstance(size, int) else size
     image = torch.zeros(1, 3, height, width, device=next(method.parameters()).device)
     training = method.training

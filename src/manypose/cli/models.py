@@ -1,6 +1,6 @@
-"""The table of models: how large, how costly, what was published, and what of it comes with the package.
+"""``manypose models``: the table of models with size, cost, published and measured accuracy, and bundled weights.
 
-No network is built and PyTorch is not imported: the counts are stored in ``model_figures.json``.
+No network is built and PyTorch is not imported; the counts are stored in ``model_figures.json``.
 """
 
 import json as json_reader
@@ -15,9 +15,9 @@ from manypose.weights.names import BUNDLED
 __all__ = ["COUNTING", "FIGURES", "Line", "models", "table", "text"]
 
 COUNTING = (
-    "multiply-adds: one forward pass of a square input of that side, of top-down models one crop of a person, "
-    "convolutions and matrix products alone, counted by "
-    "torch.utils.flop_counter and halved; normalisation, activation, enlarging and grouping are not counted"
+    "multiply-adds: one forward pass of a square input of that side, or of one person's crop for top-down models; "
+    "convolutions and matrix products only, counted by "
+    "torch.utils.flop_counter and halved, without normalisation, activation, upsampling and grouping"
 )
 
 FIGURES = Path(__file__).with_name("model_figures.json")
@@ -31,17 +31,17 @@ class Line:
     """One model.
 
     Args:
-        name: as `manypose.load` takes it.
-        summary: what it is.
-        parameters: how many weights.
+        name: its name for `manypose.load`.
+        summary: a short description.
+        parameters: number of parameters.
         size: short side of its input, in pixels.
         multiply_adds: see `COUNTING`.
-        crop: height and width of a person's crop, of top-down models.
-        choice: its second name, such as ``default`` or ``fast``; empty where it has none.
-        published: its paper's figure, quoted.
-        weights: the line whose bundled weights it takes; empty: its own.
-        bundled: whether its weights come with the package.
-        measured: what the bundled weights were measured to reach, and how; empty where there are none.
+        crop: height and width of a person's crop, for top-down models.
+        choice: its second name, such as ``default`` or ``fast``; empty if it has none.
+        published: the accuracy quoted from its paper.
+        weights: name of the model whose bundled weights it uses; empty: its own.
+        bundled: whether its weights are part of the package.
+        measured: measured accuracy of the bundled weights and its protocol; empty without bundled weights.
     """
 
     name: str
@@ -64,14 +64,14 @@ def table() -> list[Line]:
 
 
 def _with_weights(line: Line, weights: Path) -> Line:
-    """The line with what the weights file that comes with the package says of itself."""
+    """The line with the metadata of the bundled weights file."""
     if not weights.is_file():
         return line
     return replace(line, bundled=True, measured=str(read_about(weights).get("measured", "")))
 
 
 def text(lines: list[Line], cost: bool = False) -> str:
-    """The table for a terminal of 100 columns; figures stand below their model."""
+    """The table for a terminal of 100 columns, with the accuracy below each model."""
     head = ["model", "parameters", *(["multiply-adds"] if cost else []), "input", "weights"]
     rows = [head]
     for line in lines:
@@ -91,7 +91,7 @@ def text(lines: list[Line], cost: bool = False) -> str:
 
 
 def models(*, cost: bool = False, json: Path | None = None) -> None:
-    """List the models: size, weights, figures measured and figures only published.
+    """List the models: size, bundled weights, measured accuracy, and published accuracy.
 
     Args:
         cost: show multiply-adds too.

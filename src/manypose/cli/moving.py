@@ -1,4 +1,4 @@
-"""Sources of `manypose predict` that are no files: addresses, standard input, cameras, and folders of frames."""
+"""Sources of `manypose predict` other than files: addresses, standard input, cameras, and folders of frames."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,12 +19,12 @@ __all__ = ["Moving", "local"]
 
 @dataclass(frozen=True)
 class Moving:
-    """A video, whatever it is read from.
+    """A video from any kind of source.
 
     Args:
-        path: the file or folder; of an address or camera a name.
-        source: what is read: the file, an address, the number of a camera, or the files of the frames.
-        fps: frames a second, of a folder of frames.
+        path: the file or folder; for an address or camera, a name.
+        source: the file, an address, the number of a camera, or the files of the frames.
+        fps: frame rate of a folder of frames.
     """
 
     path: Path
@@ -33,27 +33,27 @@ class Moving:
 
     @property
     def file(self) -> Path | None:
-        """The file, where it is one."""
+        """The file, if the source is one."""
         return self.source if isinstance(self.source, Path) else None
 
     @property
     def live(self) -> bool:
-        """Whether it has no end of its own and differs from run to run."""
+        """Whether it is endless and differs from run to run, as a camera does."""
         return isinstance(self.source, int) or (
             isinstance(self.source, str) and not self.source.startswith(("http://", "https://", "file://"))
         )
 
     def about(self) -> video.About:
-        """Rate, size and number of frames, as far as they are known beforehand."""
+        """Frame rate, size and number of frames, as far as they are known in advance."""
         if isinstance(self.source, (Path, str)):
             return video.about(self.source)
         return video.About(Fraction(self.fps).limit_denominator(1000), (0, 0), 0 if isinstance(self.source, int) else len(self.source))
 
     def read(self) -> Iterator[video.Frame]:
-        """The frames in order. Ctrl-C ends what is live, so that the frames before it are still looked at.
+        """The frames in order. Ctrl-C ends a live source, and the frames before it are still processed.
 
         Raises:
-            ValueError, OSError: it cannot be read, or breaks off.
+            ValueError, OSError: it cannot be read, or ends early.
         """
         with suppress(KeyboardInterrupt) if self.live else nullcontext():
             yield from self._frames()
@@ -72,17 +72,17 @@ class Moving:
 
 @contextmanager
 def local(sources: Sequence[str], fps: float | None = None) -> Iterator[list[str | Moving | Exception]]:
-    """The sources as files and videos; what is fetched, or comes by standard input, lies in a temporary folder meanwhile.
+    """The sources as files and videos; downloads and standard input are kept in a temporary folder meanwhile.
 
     Args:
         sources: files, folders, patterns, addresses, ``-``, or numbers of cameras.
-        fps: each folder is a video with so many frames a second.
+        fps: treat each folder as a video with this frame rate.
 
     Yields:
-        the sources; in the place of one that cannot be fetched the error.
+        the sources; an error in place of one that cannot be fetched.
     """
     if fps is not None and not 0.01 <= fps <= 1000:
-        raise ValueError(f"fps must be a number of frames a second from 0.01 to 1000, got {fps:g}")
+        raise ValueError(f"fps must be a frame rate from 0.01 to 1000, got {fps:g}")
     with TemporaryDirectory(prefix="manypose-") as folder:
         found: list[str | Moving | Exception] = []
         for i, source in enumerate(sources):
@@ -108,6 +108,6 @@ def _local(source: str, folder: Path, fps: float | None) -> str | Moving:
     if fps is not None and Path(source).is_dir():
         frames = tuple(p for p in find(source).paths if not media.is_video(p))
         if not frames:
-            raise ValueError(f"{source}: no photos in this folder, to be the frames of a video")
+            raise ValueError(f"{source}: no photos in this folder to use as frames of a video")
         return Moving(Path(source), frames, fps)
     return source

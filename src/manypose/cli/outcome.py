@@ -1,4 +1,4 @@
-"""How a prediction into a folder is made, and what came of it."""
+"""Settings and outcome of a prediction into a folder."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,17 +13,17 @@ __all__ = ["Drawing", "Outcome", "Part", "Team", "counted", "known_by"]
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Args:
-        photos: photos and frames, those of an earlier run too.
-        people: people found in them.
-        empty: photos and frames without people.
-        resumed: photos and videos that an earlier run had finished.
+        photos: number of photos and frames, including those of an earlier run.
+        people: number of people found in them.
+        empty: number of photos and frames without people.
+        resumed: number of photos and videos that an earlier run had finished.
         written: result files.
         drawn: drawn pictures and videos.
         failed: one line for each photo or video that could not be used.
-        skipped: boxes that were left out, by reason.
+        skipped: number of boxes that were left out, by reason.
     """
 
     photos: int = 0
@@ -38,13 +38,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How to draw.
+    """Drawing options.
 
     Args:
-        boxes: draw people's boxes too.
+        boxes: draw the box of each person too.
         joint_threshold: joints with a lower score are not drawn.
         colour_by: see `manypose.poses.drawing.draw`.
-        scores: write people's scores.
+        scores: draw the score of each person too.
     """
 
     boxes: bool = False
@@ -55,15 +55,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Part:
-    """Which frames of a video are looked at.
+    """The frames of a video to process.
 
     Args:
-        every: look at one frame of so many. Raising it takes less time, and tracked people lose their ids sooner.
-        start: leave out the frames before this second.
-        end: leave out the frames from this second on.
+        every: process every N-th frame. Raising it saves time, but tracked people lose their ids sooner.
+        start: skip the frames before this second.
+        end: skip the frames from this second on.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
     """
 
     every: int = 1
@@ -72,9 +72,9 @@ class Part:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise ValueError(f"every must be a whole number from 1 on, got {self.every}")
+            raise ValueError(f"every must be a whole number of at least 1, got {self.every}")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"start must be 0 or more and end after it, got {self.start:g} and {self.end}")
+            raise ValueError(f"start must be at least 0 and end must be later, got {self.start:g} and {self.end}")
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Team:
     """Processes that share a run, as ``torchrun`` starts them.
 
     Args:
-        rank: this process's number, from 0 on.
-        number: of processes.
-        wait: returns when all of them are there.
+        rank: number of this process, from 0.
+        number: number of processes.
+        wait: a barrier: returns when all processes have called it.
     """
 
     rank: int

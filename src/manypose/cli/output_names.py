@@ -1,4 +1,4 @@
-"""What photos and videos are called in result files and which files are written about each."""
+"""Names of photos and videos in result files, and of the files written for each."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from manypose.io import photos as media
 __all__ = ["Named", "named"]
 
 LONGEST = 150
-"""Bytes of a stem; with a suffix, a frame's number and the marks of a temporary file a name stays below 255."""
+"""Longest stem in bytes; with a suffix, a frame number and the marks of a temporary file, a name stays below 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Named:
     """A photo or video to predict.
 
     Args:
-        path: where it is.
-        name: what result files call it: its path from the folder that all have in common, with slashes.
-        stem: what files about it are called, without a suffix.
-        image_id: its number in the COCO file; of a video not used.
-        moving: how its frames are read; None of a photo.
-        root: the folder that `name` begins at.
+        path: its path.
+        name: its name in result files: its path relative to the common folder of all inputs, with slashes.
+        stem: name of the files written for it, without suffix.
+        image_id: its id in the COCO file; unused for a video.
+        moving: the video's source; None for a photo.
+        root: the folder that `name` is relative to.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Named:
 
 
 def named(sources: Sequence[Path | Moving]) -> list[Named]:
-    """A name, a stem and an image id for each source, no two alike. A photo whose name is a number, as COCO's are, has that id."""
+    """A unique name, stem and image id for each source. A photo whose name is a number, as in COCO, has that id."""
     paths = [s.path if isinstance(s, Moving) else s for s in sources]
     folders = {p.parent for p, s in zip(paths, sources, strict=True) if not isinstance(s, Moving) or s.file is not None}
     common = None if len(folders) < 2 else _common([f.absolute() for f in folders])
@@ -80,13 +80,13 @@ def _is_number(stem: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """A file name as text: bytes that are no UTF-8, and control characters, become escapes."""
+    """A file name as text: control characters, and bytes that are not UTF-8, become escapes."""
     text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _stem(stem: str) -> str:
-    """A stem that every file system takes; a shortened one ends with a part of its hash."""
+    """A stem that every file system accepts; a shortened one ends with a part of its hash."""
     safe = "".join("_" if c in '\\/:*?"<>|' else c for c in _printable(stem)) or "_"
     if len(safe.encode()) <= LONGEST:
         return safe

@@ -1,4 +1,4 @@
-"""``manypose train --data FILE.yaml``: the words of the command line with the config that the file and the model stand for."""
+"""``manypose train --data FILE.yaml``: the command line with a config made from the data set's YAML file and the model."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ SHORTHANDS = (
     Parameter("epochs", "length of the training, short for --schedule.epochs.", "float", None),
     Parameter("batch_size", "samples a step, short for --data.batch_size.", "int", None),
 )
-"""Options of ``train`` that a config says in longer words."""
+"""Options of ``train`` that are short for options of the config."""
 
 
 def expanded(words: Words) -> Words:
-    """The same words, a data set's YAML file replaced by a whole config that the other words overrule.
+    """The same words, with the data set's YAML file replaced by a whole config, which the other words override.
 
     Raises:
-        UsageError: a number is none.
+        UsageError: a value is not a number.
         FileNotFoundError, ValueError: the data set or the model cannot be used.
     """
     said = dict(words)
@@ -31,9 +31,9 @@ def expanded(words: Words) -> Words:
         epochs, batch = float(said.get("epochs", 50)), said.get("batch_size")
         batch_size = None if batch is None else int(batch)
     except ValueError:
-        raise UsageError(f"--epochs and --batch-size are numbers, got {said.get('epochs')} and {said.get('batch_size')}") from None
+        raise UsageError(f"--epochs and --batch-size must be numbers, got {said.get('epochs')} and {said.get('batch_size')}") from None
     if epochs <= 0 or (batch_size is not None and batch_size < 1):
-        raise UsageError(f"--epochs and --batch-size are above 0, got {said.get('epochs')} and {said.get('batch_size')}")
+        raise UsageError(f"--epochs and --batch-size must be above 0, got {said.get('epochs')} and {said.get('batch_size')}")
     from manypose.training.own_data import own_data_config
 
     config = own_data_config(file, said.get("model"), epochs=epochs, batch_size=batch_size)

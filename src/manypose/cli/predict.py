@@ -1,4 +1,4 @@
-"""``manypose predict``: people of photos and videos, as drawn pictures and result files in a folder."""
+"""``manypose predict``: the people in photos and videos, as drawn pictures and result files in a folder."""
 
 import warnings
 from collections.abc import Callable
@@ -59,47 +59,47 @@ def predict(
     Args:
         sources: photos, videos, folders, or patterns such as 'photos/*.jpg'; addresses of photos (http) or streams (rtsp); - for standard
             input; the number of a camera, such as 0. Ctrl-C ends a camera or stream.
-        example: look at the photo of an astronaut that comes with manypose.
-        model: a model's name, a .safetensors file, or one of the two that come with manypose, default and fast.
-        weights: a file for a named model: .safetensors, or a published .pth.
-        ensemble: further models, by name or file: maps of models that look at one person at a time are averaged, people of others are
-            joined.
-        out: the folder to write to; it is made where needed.
+        example: use the example photo of manypose (an astronaut).
+        model: a model's name, such as default or fast, or a .safetensors file.
+        weights: a weights file for a named model: .safetensors, or a published .pth.
+        ensemble: further models, by name or file. The heat maps of top-down models are averaged; the people of bottom-up models are
+            merged.
+        out: the folder to write to; it is created if missing.
         format: result files to write: coco, openpose, csv, jsonl.
-        overwrite: begin anew where the folder holds results; by default the same command goes on where it was stopped.
-        boxes: a file with boxes of people, for models that look at one person at a time.
-        detector: or what finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
-            one that belongs to the model.
-        detector_weights: the detector's weights, where they are not to be fetched.
-        options: how to predict.
-        track: give people of videos ids that they keep from frame to frame. The photos of a folder count as the frames of one video.
-        tracking: how to track.
-        redetector: a top-down model that looks for missed people where they should be by now; by default the model, where it is top-down.
-        redetector_weights: a file for that model.
-        part: which frames of videos are looked at.
-        fps: take the photos of a folder as the frames of a video with so many a second.
+        overwrite: start again if the folder holds results; by default the same command resumes an interrupted run.
+        boxes: a file with person boxes, for top-down models; it replaces the detector.
+        detector: the person detector of a top-down model: a torchvision detector, such as fasterrcnn_resnet50_fpn_v2, or another model;
+            by default the model's own.
+        detector_weights: a weights file for the detector; by default the bundled or published weights.
+        options: prediction options.
+        track: track people through videos: each keeps one id from frame to frame. The photos of a folder count as the frames of one video.
+        tracking: tracking options.
+        redetector: a top-down model that searches for lost people at their expected place; by default the model itself if it is top-down.
+        redetector_weights: a weights file for the redetector.
+        part: the frames of videos to process.
+        fps: treat the photos of a folder as the frames of a video with this frame rate.
         no_pictures: write result files only.
-        draw_boxes: draw people's boxes too.
-        draw_scores: write people's scores into the pictures.
-        colour_by: left and right in two colours (side), or a colour for each person or track id.
-        save_crops: write a picture of each person into the folder crops.
+        draw_boxes: draw the box of each person too.
+        draw_scores: draw the score of each person too.
+        colour_by: left and right in two colours (side), or one colour for each person or track id.
+        save_crops: write a crop of each person into the folder crops.
         show: show each drawn picture in a window.
         device: auto, cpu, cuda or cuda:N.
-        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
+        runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
 
     Returns:
-        1 where a source could not be used, else 0.
+        1 if a source could not be used, else 0.
     """
     if not track and (redetector is not None or redetector_weights is not None):
-        raise ValueError("a redetector is for tracking: ask for it (--track)")
+        raise ValueError("a redetector needs tracking (--track)")
     if not sources and not example:
-        raise ValueError("give photos, videos, folders or patterns to look at; --example takes a photo that comes with manypose")
+        raise ValueError("give photos, videos, folders or patterns; --example uses the example photo of manypose")
     if detector is None and detector_weights is not None:
-        raise ValueError("detector_weights are for a detector: name it (--detector NAME)")
+        raise ValueError("detector_weights need the name of their detector (--detector NAME)")
 
     def tracker(of: Model) -> Callable[[], Tracker]:
         second = None if redetector is None else load(redetector, weights=redetector_weights, device=device, runtime=runtime)
-        of.tracker(tracking, second)  # what is wrong with it is said once, not for each video
+        of.tracker(tracking, second)  # an error is raised once, not for each video
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {
@@ -133,7 +133,7 @@ def predict(
     if window is not None:
         window.close()
     if rank:
-        return 0  # the first process tells
+        return 0  # the first process prints the summary
     print(_summary(outcome, out, perf_counter() - began))
     if outcome.skipped:
         warnings.warn(skipped_text(outcome.skipped), stacklevel=1)
@@ -141,10 +141,10 @@ def predict(
 
 
 def _summary(outcome: Outcome, out: Path, seconds: float) -> str:
-    """How many, and where the results are."""
+    """The counts of the run, and where its results are."""
     said = f"{counted(outcome.people, 'person', 'people')} in {counted(outcome.photos, 'picture')}"
     if outcome.empty:
-        said += f" (nobody in {outcome.empty} of them)"
+        said += f" (no people in {outcome.empty} of them)"
     if outcome.resumed:
         said += f"; {counted(outcome.resumed, 'file was', 'files were')} finished before"
     if outcome.photos > 30 and not outcome.resumed:

@@ -1,7 +1,7 @@
 """Prediction of many photos and videos into a folder.
 
-Results are on disk as they come. Where a run is stopped (Ctrl-C, a crash, a kill), the same run goes on with the photos and videos that
-were not finished.
+Results are written as they are found. After an interruption (Ctrl-C, a crash, a kill), the same run resumes with the photos and videos
+that were not finished.
 """
 
 import errno
@@ -44,7 +44,7 @@ __all__ = ["FAILED", "Drawing", "Outcome", "Part", "Team", "counted", "known_by"
 FAILED = "failed.json"
 
 NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR)
-"""System errors about one output name; others, such as a full disk, end the run."""
+"""System errors that concern one output file; others, such as a full disk, end the run."""
 
 
 def predict_to(
@@ -68,34 +68,35 @@ def predict_to(
 ) -> Outcome:
     """Predict sources into a folder: ``NAME_poses.jpg`` or ``.mp4`` for each, and the result files of `formats`.
 
-    A source that cannot be used is one line to `complain` and in ``failed.json``, and the others go on. A photo is finished when its
-    results are on disk, a video when those of all its frames are; what an earlier run finished is not done again.
+    A source that cannot be used gives one line to `complain` and one in ``failed.json``, and the run continues with the others. A photo is
+    finished when its results are on disk, a video when the results of all its frames are. What an earlier run finished is skipped.
 
     Args:
-        sources: as `manypose.io.sources.sources` takes them, and videos of other places; errors stand for sources that could not be had.
-        model: a model, or what gives one once everything else is known to be in order.
+        sources: see `manypose.io.sources.sources`; also `Moving` videos, and errors in place of sources that could not be fetched.
+        model: a model, or a function that loads one after everything else has been checked.
         out: the folder.
         formats: names in `manypose.poses.formats.result_files.FORMATS`.
-        options: how to predict.
+        options: prediction options.
         boxes: see `manypose.poses.boxes.read_boxes`.
-        finder: gives what finds the boxes instead, see `manypose.inference.detectors.find_detector`.
-        tracker: from the model to what gives a tracker for each video; photos of one folder count as the frames of a video.
-        drawing: how to draw; None: not at all.
-        part: which frames of videos.
-        settings: what else the results depend on, as JSON values: an unfinished run with other ones is not gone on with.
-        overwrite: begin anew.
-        crops: write each person into the folder ``crops``.
-        show: is given each drawn picture.
-        team: the processes that share the work. Each does its part; the first joins the parts and gives the whole outcome.
-        complain: is told of each source that cannot be used.
+        finder: a function that loads a detector instead, see `manypose.inference.detectors.find_detector`.
+        tracker: a function from the model to a factory of trackers, one for each video; photos of one folder count as the frames of a
+            video.
+        drawing: drawing options; None: no pictures are drawn.
+        part: the frames of videos to process.
+        settings: everything else that the results depend on, as JSON values; an unfinished run with other settings is refused.
+        overwrite: start again.
+        crops: write a crop of each person into the folder ``crops``.
+        show: called with each drawn picture.
+        team: the processes that share the work. The first merges the results of all and returns the whole outcome.
+        complain: called with a line for each source that cannot be used.
 
     Raises:
-        FileNotFoundError, ValueError: nothing is there to look at, or an option makes no sense.
+        FileNotFoundError, ValueError: there is no usable source, or an option is invalid.
         OSError: the folder cannot be written.
     """
     outcome, told = Outcome(), complain
     if team is not None and team.rank:
-        complain = _silent  # the first process tells what cannot be used
+        complain = _silent  # the first process reports what cannot be used
     if boxes is not None and finder is not None:
         raise ValueError("give boxes or a detector, not both")
 
@@ -106,13 +107,13 @@ def predict_to(
     plan = named(_paths(sources, fail))
     known = None if boxes is None else read_boxes(boxes)
     if known is not None and any(n.video for n in plan):
-        raise ValueError(f"{boxes}: boxes are for photos, and {next(n.path for n in plan if n.video)} is a video; take a detector for it")
+        raise ValueError(f"{boxes}: boxes are for photos, and {next(n.path for n in plan if n.video)} is a video; use a detector for it")
     matched = None if known is None else match_boxes(known, [n.path for n in plan], plan[0].root)
     given = None if matched is None else {n.path: with_scores([] if b is None else b) for n, b in zip(plan, matched, strict=True)}
     if matched is not None and all(b is None for b in matched):
-        raise ValueError(f"{boxes}: none of its photos is among those given; boxes are found by file name")
+        raise ValueError(f"{boxes}: has boxes for none of the given photos; photos are matched by file name")
     if tracker is not None and len(plan) == 1 and not plan[0].video:
-        raise ValueError("people are tracked through videos or folders of frames, and a single photo was given")
+        raise ValueError("tracking needs a video or a folder of frames, and a single photo was given")
     if any(n.video for n in plan):
         video.available()
     settings = {
@@ -122,7 +123,7 @@ def predict_to(
         "track": tracker is not None,
     }  # fmt: skip
     loaded, detector = model if isinstance(model, Model) else None, None
-    if not out.exists():  # a model or detector that cannot be loaded leaves no folder
+    if not out.exists():  # no folder is left behind if the model or detector cannot be loaded
         loaded = model if isinstance(model, Model) else model()
         loaded.check(options, known is not None or finder is not None)
         detector = None if finder is None else finder()
@@ -151,7 +152,7 @@ def predict_to(
                         run.video(name)
             progress.finish()
         finally:
-            # Also after Ctrl-C or an error: what is derived from the lines so far is whole.
+            # Also after Ctrl-C or an error: the files derived from the lines so far are complete.
             empty = not outcome.photos and not progress.results.end
             with suppress(OSError) if sys.exc_info()[0] is not None else nullcontext():
                 outcome.written = [] if empty else progress.results.finish()
@@ -172,7 +173,7 @@ def predict_to(
         if team.rank:
             return outcome
         outcome, complain = Outcome(failed=missing), told
-        into(out, plan, False)  # joins the parts, and looks again at what failed, to tell it
+        into(out, plan, False)  # merges the parts, and tries failed sources again to report them
         outcome.resumed = len(done)
         return outcome
     return into(out, plan, overwrite)
@@ -183,13 +184,13 @@ def _silent(line: str) -> None:
 
 
 def _share(todo: Sequence[Named], team: Team, tracked: bool) -> list[Named]:
-    """A process's photos and videos: every so many; tracked photos of one folder stay together."""
+    """The photos and videos of one process, dealt out in turn; tracked photos of one folder stay together."""
     groups = [list(g) for _, g in groupby(todo, key=lambda n: (n.path, n.path) if n.video or not tracked else (n.path.parent, None))]
     return [n for group in groups[team.rank :: team.number] for n in group]
 
 
 def _remove(progress: Progress) -> None:
-    """Result files that say nothing are not left behind."""
+    """Remove result files without results."""
     for path in (progress.file, progress.results.lines, progress.results.out / "poses.csv"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -213,12 +214,12 @@ def _count(outcome: Outcome, finished: Finished, out: Path) -> None:
 
 
 TOLD = 10
-"""Photos without people that are told one by one; the summary counts them all."""
+"""Number of photos without people that are printed one by one; the summary counts all."""
 
 
 @dataclass
 class _Run:
-    """All that a run has at hand."""
+    """The state of a run."""
 
     out: Path
     progress: Progress
@@ -235,7 +236,7 @@ class _Run:
     show: Callable[[np.ndarray], None] | None = None
 
     def photos(self, names: Sequence[Named]) -> None:
-        """The people of photos; with a tracker those of a folder are frames of one video."""
+        """Predict photos; with a tracker, the photos of a folder are frames of one video."""
         with _bar(len(names), "photos") as bar:
             for _, group in [(0, list(names))] if self.tracker is None else groupby(names, key=lambda n: n.path.parent):
                 some = list(group)
@@ -260,11 +261,11 @@ class _Run:
         start = self.progress.results.end
         self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses, best=result.best))
         if not len(result.poses) and self.outcome.empty < TOLD:
-            print(f"{name.path}: nobody found; {_below(result, self.options)}")
+            print(f"{name.path}: no people found; {_below(result, self.options)}")
         self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn)
 
     def video(self, name: Named) -> None:
-        """The people of each frame of a video, and the drawn one."""
+        """Predict each frame of a video, and write the drawn video."""
         assert name.moving is not None
         try:
             self._frames(name, name.moving)
@@ -277,7 +278,7 @@ class _Run:
 
     def _frames(self, name: Named, moving: Moving) -> None:
         about, part, results = moving.about(), self.part, self.progress.results
-        chosen: list[video.Frame] = []  # those whose results are still to come
+        chosen: list[video.Frame] = []  # frames whose results are pending
 
         def items() -> Iterator[PhotoInput]:
             for frame in moving.read():
@@ -291,7 +292,7 @@ class _Run:
         drawn = None if self.drawing is None else self.out / f"{name.stem}_poses.mp4"
         sound = moving.file if part == Part() else None
         to_video = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, sound)
-        # Ctrl-C is how somebody ends a camera; what came before it is a whole video.
+        # Ctrl-C is the normal end of a camera; the frames before it are a complete video.
         ends = suppress(KeyboardInterrupt) if moving.live else nullcontext()
         with _bar(about.count // part.every, "frames", name.name) as bar, to_video as add, ends:
             for result in self._results(items(), self.options.batch_size, self.tracker):
@@ -325,7 +326,7 @@ class _Run:
             yield result
 
     def _pictures(self, result: Result, stem: str) -> np.ndarray | None:
-        """The drawn picture, where one is to be written or shown; crops are written."""
+        """The drawn picture if it is to be written or shown. Writes the crops."""
         pixels, poses, how = result.item.pixels, result.poses, self.drawing or Drawing()
         if pixels is None or poses is None:
             return None
@@ -340,7 +341,7 @@ class _Run:
 
     def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False) -> None:
         path = str(name.path.absolute())
-        seen = [-1, -1] if live else stamp(name.path)  # a camera is looked at anew the next time
+        seen = [-1, -1] if live else stamp(name.path)  # a camera is never finished
         finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn)
         self.progress.mark(finished)
         _count(self.outcome, finished, self.out)
@@ -362,22 +363,22 @@ def _paths(sources: Sequence[str | Path | Moving | Exception], fail: Callable[[E
         except (OSError, ValueError) as e:
             errors.append(e)
     if not paths:
-        raise errors[0] if errors else ValueError("no sources were given")
+        raise errors[0] if errors else ValueError("no sources given")
     for error in errors:
         fail(error)
     if skipped:
-        warnings.warn(f"left out as neither photo nor video: {counted(skipped, 'file')}", stacklevel=3)
+        warnings.warn(f"skipped {counted(skipped, 'file')} that are neither photos nor videos", stacklevel=3)
     return list(paths)
 
 
 def _below(result: Result, options: PredictOptions) -> str:
-    """How near the photo came to a person."""
+    """The best score in a photo without people, and the threshold that excluded it."""
     box = result.item.best_box
     if result.best > 0:
         return f"the best person's score is {result.best:.2f}, below the threshold {options.threshold:g} (--threshold)"
     if box:
         return f"the best box's score is {box:.2f}, below the detector's threshold {options.detector_threshold:g} (--detector-threshold)"
-    return "nothing in it has any score"
+    return "nothing in it has a score above 0"
 
 
 def _line(error: Exception) -> str:
@@ -385,6 +386,6 @@ def _line(error: Exception) -> str:
 
 
 def _bar(total: int, unit: str, name: str = "") -> tqdm:
-    """A bar with the rate and the time left, on a terminal; none with ``--quiet``."""
+    """A progress bar with rate and remaining time, on a terminal; none with ``--quiet``."""
     wanted = sys.stderr.isatty() and logging.getLogger("manypose").isEnabledFor(logging.WARNING)
     return tqdm(total=total or None, desc=name or None, unit=f" {unit}", disable=(total == 1 and not name) or not wanted)

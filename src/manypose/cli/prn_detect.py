@@ -1,4 +1,4 @@
-"""``manypose prn detect``: what a network finds on photos, as annotations that a PRN learns from."""
+"""``manypose prn detect``: the detections of a network on photos, as training data for a PRN."""
 
 from pathlib import Path
 
@@ -21,26 +21,26 @@ __all__ = ["detect"]
 def detect(
     model: str, images: Path, annotations: Path, out: Path, *, threshold: float = 0.3, box_threshold: float = 0.3, device: str = "auto"
 ) -> Path:
-    """Write the keypoint candidates and boxes that a MultiPoseNet finds on annotated photos, in the form that `prn train` reads.
+    """Write the keypoint candidates and boxes that a MultiPoseNet finds on annotated photos, in the format that `prn train` reads.
 
     Args:
-        model: a MultiPoseNet: name of a bundled model, or its weights.
-        images: folder of the photos, named by COCO's rule (the image id with twelve digits, .jpg).
-        annotations: their people: COCO person_keypoints JSON or an archive (.npz).
+        model: a MultiPoseNet: the name of a bundled model, or a weights file.
+        images: folder of the photos, named as in COCO (the image id with twelve digits, .jpg).
+        annotations: the annotated people: COCO person_keypoints JSON or an archive (.npz).
         out: archive to write (.npz).
-        threshold: candidates with a lower peak are left out; less gives more false ones to learn from.
+        threshold: candidates with a lower peak are left out; a lower value gives more false candidates to learn from.
         box_threshold: boxes with a lower score are left out.
         device: auto, cpu, cuda.
 
     Raises:
-        FileNotFoundError: no such file, or no photo of an annotated image.
-        ValueError: another kind of model.
+        FileNotFoundError: no such file, or no photo of the annotated images exists.
+        ValueError: the model is not a MultiPoseNet.
     """
     method = load(model, device=device)
     if not (0 <= threshold <= 1 and 0 <= box_threshold <= 1):
-        raise ValueError(f"thresholds are numbers from 0 to 1, got threshold {threshold:g} and box_threshold {box_threshold:g}")
+        raise ValueError(f"thresholds must be numbers from 0 to 1, got threshold {threshold:g} and box_threshold {box_threshold:g}")
     if not isinstance(method, MultiPoseNet):
-        raise ValueError(f"{model}: is no MultiPoseNet; detections for a PRN come from its keypoint and person subnets")
+        raise ValueError(f"{model}: not a MultiPoseNet; detections for a PRN come from its keypoint and person subnets")
     found = []
     for image in tqdm(list(annotated_people(annotations)), unit="photo", disable=None):
         path = images / f"{image.image_id:012d}.jpg"

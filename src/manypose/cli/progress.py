@@ -1,8 +1,8 @@
-"""What a run into a folder has finished, so that the same command goes on where it was stopped: by Ctrl-C, a crash or a kill.
+"""The record of a run's finished inputs, so that the same command resumes after Ctrl-C, a crash or a kill.
 
-``.progress.jsonl`` holds the settings and a line for each finished photo or video, with its place among the lines of people. A line is
-written after the results that it stands for are on disk. The processes of a team write folders ``.part-N`` of the same form, which the
-next run into the folder takes over.
+``.progress.jsonl`` holds the settings and a line for each finished photo or video, with the place of its results in the file of people. A
+line is written after the results are on disk. The processes of a team write folders ``.part-N`` of the same form, which the next run into
+the folder merges.
 """
 
 import json
@@ -29,13 +29,13 @@ class Finished:
     """A photo or video whose results are on disk.
 
     Args:
-        path: of the photo or video.
-        stamp: its size in bytes and time of change (ns).
-        start, end: its lines among the lines of people, in bytes.
-        pictures: photos and frames.
-        people: found in them.
-        empty: pictures without people.
-        drawn: the drawn picture, a file name in the folder; empty where none was wanted.
+        path: the photo or video.
+        stamp: its size in bytes and modification time (ns).
+        start, end: the range of its lines in the file of people, in bytes.
+        pictures: number of photos or frames.
+        people: number of people found in them.
+        empty: number of pictures without people.
+        drawn: file name of the drawn picture in the folder; empty if none was requested.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Finished:
 
 @dataclass
 class Progress:
-    """A folder's results and what of them is finished; `done` by absolute path."""
+    """A folder's results and its finished inputs; `done` is keyed by absolute path."""
 
     file: Path
     results: ResultFiles
@@ -58,28 +58,28 @@ class Progress:
     frame_ids: Iterator[int]
 
     def mark(self, finished: Finished) -> None:
-        """Remember that a photo or video is finished."""
+        """Record that a photo or video is finished."""
         with open(self.file, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(finished)) + "\n")
 
     def finish(self) -> None:
-        """Remember that the run came to its end: another one with other settings may take its place."""
+        """Record that the run is complete, so that a run with other settings may replace it."""
         with open(self.file, "a", encoding="utf-8") as file:
             file.write('{"finished": true}\n')
 
 
 def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Mapping[str, Any], overwrite: bool) -> Progress:
-    """Begin a run, or go on with one: the results of unchanged photos and videos stay.
+    """Start or resume a run; the results of unchanged photos and videos are kept.
 
     Args:
         out: the folder.
         formats: see `ResultFiles`.
         plan: all photos and videos.
-        settings: what the results depend on, as JSON values.
-        overwrite: begin anew.
+        settings: everything that the results depend on, as JSON values.
+        overwrite: start again.
 
     Raises:
-        ValueError: an unfinished run with other settings lies there.
+        ValueError: the folder holds an unfinished run with other settings.
         OSError: the folder cannot be written.
     """
     file = out / FILE
@@ -110,12 +110,12 @@ def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Ma
 
 
 def finished_in(out: Path, settings: Mapping[str, Any]) -> dict[str, Finished]:
-    """What a folder's runs with these settings have finished, by absolute path."""
+    """The inputs that runs with these settings have finished in a folder, by absolute path."""
     return _finished(out / FILE, json.loads(json.dumps(settings)))[0]
 
 
 def _take_over(part: Path, out: Path, drawn: Set[str], openpose: bool) -> None:
-    """The pictures, crops and OpenPose files of a part move to the folder."""
+    """Move the pictures, crops and OpenPose files of a part to the folder."""
     for file in part.iterdir():
         if file.name in drawn:
             file.replace(out / file.name)
@@ -144,7 +144,7 @@ def _finished(file: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Finish
         )
     found = {}
     for row in rows[1:]:
-        with suppress(TypeError):  # a line that a kill cut off, or the last one
+        with suppress(TypeError):  # a line cut off by a kill, or the last one
             found[row.get("path", "")] = Finished(**row)
     return found, rows[0].get("formats", ())
 
@@ -160,7 +160,7 @@ def _json(line: str) -> dict[str, Any]:
 def _lines(
     keep: Mapping[str, tuple[Path, Finished]], plan: Sequence[Named], frame_ids: Iterator[int], kept: dict[str, Finished]
 ) -> Iterator[str]:
-    """The lines of what is kept, in the order of the plan and under its names; fills `kept` with their new places."""
+    """The lines that are kept, in the order and with the names of the plan; fills `kept` with their new places."""
     at = 0
     for name in (*(n for n in plan if not n.video), *(n for n in plan if n.video)):
         old, finished = keep.get(str(name.path.absolute()), (Path(), None))

@@ -1,7 +1,7 @@
-"""The parameters of a verb's function, read from its source: `--help` and mistakes in a command line need no PyTorch.
+"""The parameters of a verb's function, read from its source, so that `--help` and usage errors need no PyTorch.
 
-A parameter before the ``*`` is positional, one after it is an option. A parameter that is a dataclass, such as ``options:
-PredictOptions``, stands for its fields, which are options of the verb. The docstrings of functions and dataclasses explain them.
+A parameter before the ``*`` is positional, one after it is an option. The fields of a dataclass parameter, such as ``options:
+PredictOptions``, are options of the verb. The docstrings of functions and dataclasses are their help.
 """
 
 import ast
@@ -23,14 +23,14 @@ class Parameter:
     """One parameter of a verb.
 
     Args:
-        name: in Python.
-        text: what the docstring says of it, on one line.
-        kind: the name of a plain type (`str`, `int`, `float`, `bool`, `Path`), of a list's elements, or that of a class.
-        default: its default; `REQUIRED` where there is none, its source where it is an expression.
-        positional: given by its place.
-        many: a list.
-        choices: the values that it may have, where only some are allowed.
-        owner: the dataclass parameter whose field it is.
+        name: its name in Python.
+        text: its description in the docstring, on one line.
+        kind: the name of a plain type (`str`, `int`, `float`, `bool`, `Path`) or of a class; of a list, that of its elements.
+        default: its default; `REQUIRED` if it has none; the source text of an expression.
+        positional: whether it is given by position.
+        many: whether it is a list.
+        choices: the allowed values, if they are limited.
+        owner: the dataclass parameter that it is a field of.
         parts: the fields of a dataclass that a config describes.
     """
 
@@ -51,23 +51,23 @@ class Parameter:
 
     @property
     def switch(self) -> bool:
-        """Whether naming it is enough."""
+        """Whether it takes no value on the command line."""
         return self.kind == "bool" and not self.many
 
     @property
     def built(self) -> bool:
-        """Whether its value is an object that a config describes."""
+        """Whether its value is an object built from a config."""
         return self.kind not in _PLAIN and not self.choices
 
     @property
     def option(self) -> str:
-        """How it is written on a command line."""
+        """Its name on a command line."""
         return self.name if self.positional else "--" + self.name.replace("_", "-")
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A function of the command line: what it does, and its parameters."""
+    """A function of the command line: its summary and its parameters."""
 
     summary: str
     parameters: tuple[Parameter, ...]
@@ -78,11 +78,11 @@ class Verb:
 
 
 def read_verb(place: str, flatten: bool = True) -> Verb:
-    """The function ``module:name``, without importing its module.
+    """The verb of the function ``module:name``, without importing its module.
 
     Args:
-        place: where the function is.
-        flatten: put the fields of its dataclasses in their place; else these are objects that a config describes.
+        place: ``module:name`` of the function.
+        flatten: replace dataclass parameters by their fields; otherwise they are objects built from a config.
     """
     module, _, name = place.partition(":")
     node, where = _definition(name, module)
@@ -111,7 +111,7 @@ def _parameter(name: str, kind: ast.expr | None, default: ast.expr | None, text:
 
 
 def _fields(kind: ast.expr | None, default: ast.expr | None, module: str, owner: str) -> Iterator[Parameter]:
-    """The fields of a dataclass, with the values that they have in `default`; nothing where the annotation is none."""
+    """The fields of a dataclass, with their values in `default`; empty if the annotation is not a dataclass."""
     if not isinstance(kind, ast.Name):
         return
     node, where = _definition(kind.id, module)
@@ -128,7 +128,7 @@ def _fields(kind: ast.expr | None, default: ast.expr | None, module: str, owner:
 
 
 def _kind(node: ast.expr | None, module: str) -> tuple[str, bool, tuple[str, ...]]:
-    """The type's name, whether it is a list, and its choices; of a union the first part that a command line can give."""
+    """The name of a type, whether it is a list, and its choices; for a union, the first member that a command line can give."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         node = ast.parse(node.value, mode="eval").body
     if isinstance(node, ast.BinOp):
@@ -150,7 +150,7 @@ def _kind(node: ast.expr | None, module: str) -> tuple[str, bool, tuple[str, ...
 
 
 def _value(node: ast.expr, module: str) -> Any:
-    """A default: its value where it is a constant or the name of one, else its source."""
+    """A default: its value if it is a constant or the name of one, else its source text."""
     try:
         return ast.literal_eval(node)
     except ValueError:
@@ -168,7 +168,7 @@ def _value(node: ast.expr, module: str) -> Any:
 
 
 def _definition(name: str, module: str) -> tuple[ast.AST | None, str]:
-    """What a name stands for at the top of a module (a function, a class or an expression), and the module where that is written."""
+    """The definition of a module's name (a function, a class or an expression), and the module that contains it."""
     for node in _tree(module).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return node, module
@@ -185,7 +185,7 @@ def _definition(name: str, module: str) -> tuple[ast.AST | None, str]:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    """The source of a module; of ours it is found without importing the packages that hold it."""
+    """The syntax tree of a module; those of this package are found without importing their parent packages."""
     first, *rest = module.split(".")
     if first == "manypose":
         base = Path(__file__).parents[1].joinpath(*rest)
@@ -197,7 +197,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def _docstring(node: ast.FunctionDef | ast.ClassDef) -> tuple[str, dict[str, str]]:
-    """The first sentence or line of a docstring, and what its ``Args`` say by name."""
+    """The first sentence or line of a docstring, and the descriptions in its ``Args`` by name."""
     first, *rest = (ast.get_docstring(node) or "").splitlines() or [""]
     texts: dict[str, str] = {}
     name, inside = "", False

@@ -15,25 +15,26 @@ class PredictOptions:
     """How to predict.
 
     Args:
-        flip: look at the mirrored photo too and merge both: a little more exact, twice the time.
-        scales: look at the photo at several scales and merge; 1 is the model's own size. More scales find smaller and larger people.
-        size: the short side (see edge) of the network's input in pixels, for models that look at whole photos; by default the model's own.
-            A larger one finds smaller people and takes more time.
-        edge: which side of a photo becomes size: the short one; the long one, as Simple Pose's tables count; or the long one, filled up
-            to a square, as SIMPLE's 512 x 512. At one `size`, long and square take less time and miss smaller people.
-        threshold: people with a lower score are left out. Raising it leaves fewer false people, and misses more true ones.
-        joint_threshold: joints with a lower score are left out, and people without any other joint. Raising it leaves fewer misplaced
-            joints. At 0 results keep every joint, and pictures show those from 0.1 on.
+        flip: also run the network on the mirrored photo and average both: slightly more accurate, twice the time.
+        scales: run the network at several scales and merge; 1 is the model's own size. More scales find smaller and larger people.
+        size: the short side (see edge) of the network's input in pixels, for models that take whole photos; by default the model's own. A larger one
+            finds smaller people and takes more time.
+        edge: the side of the photo that is resized to size: the short one; the long one, as in Simple Pose's tables; or the long one,
+            padded to a square, as SIMPLE's 512 x 512. At the same size, long and square take less time and miss smaller people.
+        threshold: people with a lower score are left out. Raising it gives fewer false positives and misses more people.
+        joint_threshold: joints with a lower score are left out, and so are people without any joint above it. Raising it gives fewer
+            misplaced joints. At 0, results keep every joint, and pictures show those with a score of at least 0.1.
         detector_threshold: boxes of the person detector with a lower score are left out. Raising it saves time and misses more people.
-        batch_size: views that go through the network at once. It changes time and memory, not the result.
-        turned: where a model with a person detector finds no person with a score of 0.4, look at the photo again: turned by 90, 180 and 270
-            degrees, and with red and blue exchanged (not in videos). Switching it off saves time on photos without people, and misses
-            people in photos that lie on a side.
-        mixed: half precision where PyTorch thinks it safe: faster on a GPU, and equal to a few hundredths of a pixel only.
-        published: sizes and merging as HigherHRNet's and SWAHR's authors have them, for their figures; maps are enlarged, which is slower.
+        batch_size: number of views in one forward pass. It changes time and memory, not the result.
+        turned: if a model with a person detector finds no person with a score of at least 0.4, process the photo again: rotated by 90, 180
+            and 270 degrees, and with the red and blue channels swapped (not in videos). Turning it off saves time on photos without
+            people, and misses people in photos that are stored sideways.
+        mixed: half precision where PyTorch considers it safe: faster on a GPU; keypoints may differ by a few hundredths of a pixel.
+        published: the input sizes and merging of HigherHRNet's and SWAHR's authors, to reproduce their figures; heat maps are upsampled
+            first, which is slower.
 
     Raises:
-        ValueError: a value makes no sense; the message names the option.
+        ValueError: a value is out of range; the message names the option.
     """
 
     flip: bool = False
