@@ -260,7 +260,7 @@ def broken(error: BaseException):
         (
             KeyError("x"),
             1,
-            "manypose: error: KeyError: 'x' (a defect of manypose: please report it with the traceback that MANYPOSE_DEBUG=1 prints)",
+            "manypose: error: KeyError: 'x' (a defect of manypose: please report it with the traceback of MANYPOSE_DEBUG=1)",
         ),
         (KeyboardInterrupt(), 130, "manypose: interrupted"),
         (SystemExit(3), 3, ""),

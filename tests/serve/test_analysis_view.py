@@ -37,7 +37,7 @@ def test_a_photos_people_and_results(tmp_path: Path):
     assert 0.5 < a["results"][0]["oks"] < 1
     assert [r["person"] for r in b["results"]] == [None]
     assert Image.open(io.BytesIO(shown.jpeg(1))).size == (200, 160)
-    with pytest.raises(Refused, match="not there"):
+    with pytest.raises(Refused, match="does not exist"):
         shown.jpeg(3)
     with pytest.raises(Refused, match="no photo 4"):
         shown.photo_people(4)

@@ -102,7 +102,7 @@ def test_killed_while_a_video_runs_it_begins_again_and_says_so(tmp_path: Path):
     with running(tmp_path, "--model", "fast") as (client, process):
         job = client.get(f"/video/{name}").json()
         assert job["restarts"] == 1
-        assert job["note"] == "the service was stopped while this job ran; it begins again"
+        assert job["note"] == "the service was stopped during this job, which starts again"
         job = finished(client, name)
         assert (job["state"], job["looked_at"]) == ("done", 6)
         assert len(client.get(job["results"]["jsonl"]).text.splitlines()) == 6
@@ -119,4 +119,4 @@ def test_killed_while_a_video_runs_it_begins_again_and_says_so(tmp_path: Path):
         assert answers.count(200) >= 6
         assert set(answers) <= {200, 503}
         assert process.stderr is not None
-        assert "begins again" in process.stderr.read()
+        assert "starts again" in process.stderr.read()

@@ -36,7 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("manypose.evaluation.evaluate:evaluate", "evaluate a model, or result files, on a data set"),
     "label": (
         "manypose.training.self_training:label",
-        "annotate people that a data set's annotations miss, to train on them (self-training)",
+        "annotate people that a data set misses, to train on them (self-training)",
     ),
     "cluster predict": ("manypose.cli.cluster:predict", "find the people in millions of photos and videos, on many machines"),
     "cluster status": ("manypose.cli.cluster:status", "show the progress of a cluster job"),
@@ -44,7 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cluster evaluate": ("manypose.evaluation.cluster:evaluate", "evaluate a model on a data set, on many machines"),
     "cluster label": (
         "manypose.training.self_training_cluster:label",
-        "annotate people that a data set's annotations miss, on many machines",
+        "annotate people that a data set misses, on many machines",
     ),
     "convert": ("manypose.cli.convert:convert", "convert a published checkpoint to .safetensors"),
     "export": ("manypose.cli.export:export", "write a model's network as an ONNX file"),
@@ -68,7 +68,7 @@ FROM_CONFIG = ("train", "grouping train")
 
 SERVE = Parameter(
     "serve",
-    "with --analyze: show the photos on a local web page, worst first, with annotations and predictions",
+    "with --analyze: show annotations and results on a web page, worst first",
     kind="bool",
     default=False,
 )
@@ -192,7 +192,7 @@ def _failed(error: Exception) -> int:
     elif usage or isinstance(error, expected):
         said = str(error) or type(error).__name__
     else:
-        said = f"{type(error).__name__}: {error} (a defect of manypose: please report it with the traceback that MANYPOSE_DEBUG=1 prints)"
+        said = f"{type(error).__name__}: {error} (a defect of manypose: please report it with the traceback of MANYPOSE_DEBUG=1)"
     line = " ".join(said.split())
     return _fail(line if len(line) <= 800 else line[:797] + "...", 2 if usage else 1)
 

@@ -17,8 +17,8 @@ class PredictOptions:
     Args:
         flip: also run the network on the mirrored photo and average both: slightly more accurate, twice the time.
         scales: run the network at several scales and merge; 1 is the model's own size. More scales find smaller and larger people.
-        size: the short side (see edge) of the network's input in pixels, for models that take whole photos; by default the model's own. A larger one
-            finds smaller people and takes more time.
+        size: the short side (see edge) of the network's input in pixels, for models that take whole photos; by default the model's own.
+            A larger one finds smaller people and takes more time.
         edge: the side of the photo that is resized to size: the short one; the long one, as in Simple Pose's tables; or the long one,
             padded to a square, as SIMPLE's 512 x 512. At the same size, long and square take less time and miss smaller people.
         threshold: people with a lower score are left out. Raising it gives fewer false positives and misses more people.

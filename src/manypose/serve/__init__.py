@@ -1,1 +1,1 @@
-"""A service: photos and videos come by HTTP, people go back; and the page that shows them (extra ``serve``)."""
+"""An HTTP service that predicts the people in photos and videos, and its web page (extra ``serve``)."""

@@ -23,13 +23,13 @@ __all__ = ["AnalysisView"]
 
 @dataclass(frozen=True, eq=False)
 class AnalysisView:
-    """What the page asks for.
+    """The data that the page requests.
 
     Args:
-        analysis: of the errors.
-        files: photos by image id; what is read is chosen from these alone.
+        analysis: the error analysis.
+        files: photos by image id; no other files are read.
         figures: the data set's metrics.
-        protocol: what was measured, and how.
+        protocol: the evaluation protocol.
     """
 
     analysis: Analysis
@@ -43,13 +43,13 @@ class AnalysisView:
 
     @cached_property
     def _rows(self) -> dict[int, int]:
-        """The row of the diagnosis of each result that matches a person."""
+        """The diagnosis row of each result that matches a person."""
         return {int(result): row for row, result in enumerate(self.analysis.diagnosis.found)}
 
     def summary(self) -> dict[str, Any]:
-        """All photos with what the filters need: for each person the size, the crowding and the kind of error of each joint.
+        """All photos with the data that the filters need: size, crowding and the error type of each joint, for each person.
 
-        Kinds are places in ``kinds``, -1 where a joint is not labelled; None stands for a person whom no result matches.
+        Error types are indices into ``kinds``, -1 for a joint that is not labelled; None for a person without a matching result.
         """
         truth, found = self.analysis.truth, self.analysis.diagnosis
         size, crowd = sizes(truth), crowding(overlapping(truth))
@@ -77,7 +77,7 @@ class AnalysisView:
         }  # fmt: skip
 
     def photo_people(self, image: int) -> dict[str, Any]:
-        """The annotated people of a photo, and the results with the kind of error of each joint.
+        """The annotated people of a photo, and the results with the error type of each joint.
 
         Raises:
             Refused: there is no such photo (404).
@@ -91,14 +91,14 @@ class AnalysisView:
         shown = []
         for r in np.flatnonzero((results.image == place) & (found.rank >= 0)).tolist():
             row, person = self._rows.get(r), int(found.person[r])
-            if row is None and person >= 0:  # matched to a crowd, or to a person who does not count
+            if row is None and person >= 0:  # matched to a crowd region, or to a person who is ignored
                 continue
             points = results.keypoints[r].astype(np.float32)
             seen = (points[:, 2] > 0) & (points[:, :2] != 0).any(1)
             box = boxes_around(points[None, :, :2], seen[None])[0]
             kinds = [-1] * len(points) if row is None else found.kind[row].tolist()
             flat = np.where(seen[:, None], points, 0)
-            flat[seen, 2] = 1  # the program's third number need not be a score from 0 to 1
+            flat[seen, 2] = 1  # the third number of foreign results need not be a score from 0 to 1
             shown.append({
                 "score": float(results.scores[r]), "person": None if row is None else int(truth.ids[person]), "kinds": kinds,
                 "keypoints": _numbers(flat), "box": _numbers(box), "oks": None if row is None else self._oks(r, person),
@@ -115,7 +115,7 @@ class AnalysisView:
         place = self._place(image)
         path = self.files.get(image)
         if path is None or not path.is_file():
-            raise Refused(404, "the photo's file is not there; give the folder of the photos (--images DIR)")
+            raise Refused(404, "the photo's file does not exist; give the folder of the photos (--images DIR)")
         h, w = self.analysis.truth.sizes[place].tolist()
         try:
             picture = Image.fromarray(read_rgb(path, size=(h, w) if h and w else None))
@@ -128,7 +128,7 @@ class AnalysisView:
 
     @property
     def _surplus(self) -> np.ndarray:
-        """Which results count and match no person."""
+        """Mask of the results that count as false positives."""
         return (self.analysis.diagnosis.person < 0) & (self.analysis.diagnosis.rank >= 0)
 
     def _oks(self, result: int, person: int) -> float:

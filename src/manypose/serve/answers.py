@@ -1,4 +1,4 @@
-"""Answers: the people of photos as JSON, COCO results, CSV, or the drawn picture, by ``Accept`` or ``?format=``."""
+"""Responses: the people in photos as JSON, COCO results, CSV, or a drawn picture, chosen by ``Accept`` or ``?format=``."""
 
 import io
 import json
@@ -21,7 +21,7 @@ KINDS = {
     "json": "application/json", "coco": "application/coco+json", "csv": "text/csv", "jpeg": "image/jpeg", "png": "image/png",
     "webp": "image/webp",
 }  # fmt: skip
-"""The formats of answers and their types."""
+"""The formats of responses and their media types."""
 
 PICTURES = ("jpeg", "png", "webp")
 
@@ -30,17 +30,17 @@ Found = tuple[str, tuple[int, int], Poses]
 
 
 def kind_of(accept: str, asked: str | None) -> str:
-    """The format of an answer, a name in `KINDS`.
+    """The format of a response, a name in `KINDS`.
 
     >>> kind_of("text/html, image/*;q=0.8, */*;q=0.1", None)
     'jpeg'
 
     Args:
-        accept: the request's header.
-        asked: a format by name, which comes first.
+        accept: the request's ``Accept`` header.
+        asked: the requested format by name, which takes precedence.
 
     Raises:
-        Refused: there is no such format (422), or nothing that the header accepts (406).
+        Refused: there is no such format (422), or the header accepts none (406).
     """
     if asked is not None:
         if asked not in KINDS:
@@ -51,7 +51,7 @@ def kind_of(accept: str, asked: str | None) -> str:
         for name, kind in KINDS.items():
             if quality > 0 and word in (kind, "*/*", kind.partition("/")[0] + "/*"):
                 return name
-    raise Refused(406, f"answers are {', '.join(KINDS.values())}; none of them is acceptable by the request's Accept")
+    raise Refused(406, f"the request's Accept header allows none of {', '.join(KINDS.values())}")
 
 
 def _quality(part: str) -> tuple[float, str]:
@@ -64,14 +64,14 @@ def _quality(part: str) -> tuple[float, str]:
 
 
 def text(kind: str, found: Sequence[Found | tuple[str, str]], model: str, first_id: int, alone: bool) -> str:
-    """The people of photos as a text.
+    """The people in photos as text.
 
     Args:
         kind: ``json``, ``coco`` or ``csv``.
-        found: for each photo its people, or its name and why there are none.
+        found: for each photo its people, or its name and an error message.
         model: the model's name.
-        first_id: the first photo's image id; the others count on.
-        alone: one photo, not a list with one photo.
+        first_id: the image id of the first photo; the others follow.
+        alone: write a single photo, not a list with one photo.
     """
     good = [f for f in found if len(f) == 3]
     if kind == "csv":
@@ -89,7 +89,7 @@ def text(kind: str, found: Sequence[Found | tuple[str, str]], model: str, first_
 
 
 def picture(kind: str, photo: UInt8[np.ndarray, "H W 3"], poses: Poses, **options: Any) -> bytes:
-    """The photo with its people drawn on it, as a file; `options` as of `manypose.poses.drawing.draw`."""
+    """The photo with its people drawn on it, as an encoded file; `options`: see `manypose.poses.drawing.draw`."""
     out = io.BytesIO()
     Image.fromarray(draw(photo, poses, **options)).save(out, kind, **({"quality": 90} if kind != "png" else {}))
     return out.getvalue()

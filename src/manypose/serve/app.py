@@ -1,4 +1,4 @@
-"""The service's addresses, on FastAPI."""
+"""The service's endpoints, on FastAPI."""
 
 import base64
 import hashlib
@@ -64,15 +64,15 @@ def service(
     """The service as an ASGI application.
 
     Args:
-        models: by name; the first is used where a request names none.
-        options: how to predict where a request does not say.
-        limits: what a request may cost.
-        token: what requests must bring as ``Authorization: Bearer``; empty: nothing.
-        hosts: the names by which the service may be called; empty: any.
-        url_hosts: hosts from which photos are fetched by address; empty: none are.
-        jobs: the folder of videos.
-        grace: for how many seconds a running video is waited for at the end.
-        analysis: an error analysis that the page shows.
+        models: models by name; the first is the default.
+        options: default prediction options.
+        limits: limits of a request.
+        token: the token that requests must send as ``Authorization: Bearer``; empty: none is needed.
+        hosts: host names that requests may use; empty: any.
+        url_hosts: hosts from which photos may be fetched by address; empty: none.
+        jobs: the folder of the video jobs.
+        grace: seconds that a shutdown waits for a running video.
+        analysis: an error analysis for the page to show.
     """
     metrics = Metrics()
     desk = Desk(models, options, limits, url_hosts, jobs, metrics)
@@ -98,35 +98,35 @@ def _photo_addresses(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/predict", openapi_extra=parameters(Query) | body, responses=answers)
     async def predict(request: Request) -> Response:
-        """The people of one photo."""
+        """The people in one photo."""
         return await desk.look(request, many=False)
 
     @app.post("/predict/batch", openapi_extra=parameters(Query) | body, responses=answers)
     async def batch(request: Request) -> Response:
-        """The people of several photos of a form."""
+        """The people in several photos of a form."""
         return await desk.look(request, many=True)
 
 
 def _video_addresses(app: FastAPI, desk: Desk) -> None:
     @app.post("/video", openapi_extra=parameters(Video), status_code=202)
     async def video(request: Request) -> Response:
-        """Look at a video; the answer says where its progress and results will be."""
+        """Submit a video; the response names the address of its progress and results."""
         return await desk.video(request)
 
     @app.get("/video/{name}")
     async def progress(name: str) -> Response:
-        """How far a video is."""
+        """The progress of a video."""
         return JSONResponse(desk.videos.get(name).to_json())
 
     @app.delete("/video/{name}", status_code=204)
     async def remove(name: str) -> Response:
-        """Stop looking at a video, and delete it and its results."""
+        """Cancel a video, and delete it and its results."""
         await run_sync(desk.videos.remove, name)
         return Response(status_code=204)
 
     @app.get("/video/{name}/{kind}")
     async def results(name: str, kind: str) -> Response:
-        """A video's people as coco, csv or jsonl, or the drawn video as mp4."""
+        """The people in a video as coco, csv or jsonl, or the drawn video as mp4."""
         path, media_type = desk.videos.result(name, kind)
         stem = re.sub(r"[^\w.-]", "_", Path(desk.videos.get(name).video).stem)[:80] or "video"
         return FileResponse(path, media_type=media_type, filename=f"{stem}_poses.{path.suffix[1:]}")
@@ -147,7 +147,7 @@ def _about_addresses(app: FastAPI, desk: Desk, metrics: Metrics, analysed: bool)
 
     @app.get("/models")
     async def models() -> Response:
-        """The models that are loaded, the first of them the default, and the options' defaults."""
+        """The loaded models (the first is the default) and the default options."""
         defaults = {name: getattr(desk.options, name) for name in OPTIONS}
         limits = {name: getattr(desk.limits, name) for name in ("max_megabytes", "max_video_megabytes", "max_megapixels", "max_photos")}
         loaded = [_about(name, model) for name, model in desk.models.items()]
@@ -155,7 +155,7 @@ def _about_addresses(app: FastAPI, desk: Desk, metrics: Metrics, analysed: bool)
 
     @app.get("/health")
     async def health() -> Response:
-        """Whether the service works."""
+        """Whether the service is healthy."""
         good = desk.batches.working
         said = {"status": "ok" if good else "stopping", "version": __version__, "models": list(desk.models)}
         return JSONResponse({**said, "photos_accepted": desk.batches.accepted, "videos": desk.videos.states()}, 200 if good else 503)
@@ -171,7 +171,7 @@ def _about_addresses(app: FastAPI, desk: Desk, metrics: Metrics, analysed: bool)
 def _analysis_addresses(app: FastAPI, view: ErrorView | None) -> None:
     @app.get("/analysis")
     async def summary() -> Response:
-        """An evaluation's photos with their errors."""
+        """The photos of an evaluation with their errors."""
         return JSONResponse(await run_sync(_there(view).summary))
 
     @app.get("/analysis/{image}")
@@ -187,7 +187,7 @@ def _analysis_addresses(app: FastAPI, view: ErrorView | None) -> None:
 
 def _there(view: ErrorView | None) -> ErrorView:
     if view is None:
-        raise Refused(404, "this service shows no error analysis; manypose evaluate --analyze --serve does")
+        raise Refused(404, "this service has no error analysis; manypose evaluate --analyze --serve shows one")
     return view
 
 
@@ -205,7 +205,7 @@ def _errors(app: FastAPI) -> None:
         return Response(status_code=400)
 
     async def failed(request: Request, error: Exception) -> Response:
-        return refusal(500, "the service failed; its log says why")
+        return refusal(500, "internal error; see the log of the service")
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(HTTPException, said)

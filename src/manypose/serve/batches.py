@@ -1,4 +1,4 @@
-"""`Batches`: the photos of several clients go through a network together, in one thread that alone uses the models."""
+"""`Batches`: runs the photos of several clients through a network together, in the only thread that uses the models."""
 
 import logging
 import math
@@ -22,7 +22,7 @@ from manypose.serve.limits import PIXELS, Refused
 __all__ = ["Batches"]
 
 TOGETHER = 4
-"""Photos for the network at a time, in batches: a top-down model's batches are crops of people, which fill up over several photos."""
+"""Photos in one group: the batches of a top-down model are crops of people, which fill up over several photos."""
 
 
 @dataclass(eq=False)
@@ -36,13 +36,13 @@ class _Photo:
 class Batches:
     """The queue before the models, and the thread that empties it.
 
-    Photos that wait for the same model with the same options are looked at together. A video's frames come as calls of a function, which
-    take turns with the photos.
+    Photos that wait for the same model with the same options are processed together. Video frames are processed by function calls, which
+    alternate with the photos.
 
     Args:
-        models: by name.
-        length: photos that are accepted at a time.
-        tell: is told of each group of photos: how many, and the seconds it took.
+        models: models by name.
+        length: largest number of photos in the queue.
+        tell: called for each group of photos with their number and the seconds taken.
     """
 
     def __init__(self, models: Mapping[str, Model], length: int, tell: Callable[[int, float], None] = lambda photos, seconds: None) -> None:
@@ -57,20 +57,20 @@ class Batches:
 
     @property
     def accepted(self) -> int:
-        """Photos that are accepted and not yet answered."""
+        """Number of photos that are accepted and not yet finished."""
         return self._accepted
 
     @property
     def working(self) -> bool:
-        """Whether photos are taken."""
+        """Whether photos are accepted."""
         return self._thread.is_alive() and not self._closed
 
     @contextmanager
     def place(self, photos: int = 1) -> Iterator[None]:
-        """A block in which so many photos are accepted: from their arrival to their answer.
+        """A context that reserves places in the queue for photos, from their arrival to their response.
 
         Raises:
-            Refused: there is no place left (503).
+            Refused: the queue is full (503).
         """
         with self._changed:
             if self._accepted + photos > self.length or not self.working:
@@ -83,10 +83,10 @@ class Batches:
                 self._accepted -= photos
 
     def submit(self, model: str, pixels: UInt8[np.ndarray, "H W 3"], options: PredictOptions) -> Future[Poses]:
-        """The people of a photo, when its turn has come.
+        """Add a photo to the queue; the future gives its people.
 
         Raises:
-            Refused: too many large photos wait (503).
+            Refused: too many large photos are waiting (503).
         """
         photo = _Photo(model, pixels, options)
         with self._changed:
@@ -98,7 +98,7 @@ class Batches:
         return photo.people
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """What a function gives that may use the models; it should be done in a few seconds."""
+        """Queue a function that may use the models; the future gives its result. It should take a few seconds at most."""
         result: Future[Any] = Future()
         with self._changed:
             if self._closed:
@@ -108,11 +108,11 @@ class Batches:
         return result
 
     def finder(self, model: str) -> Any:
-        """What finds the boxes of people for a model; None for a model that needs none."""
+        """The person detector of a model; None for a bottom-up model."""
         return self._finders[model]
 
     def close(self) -> None:
-        """Finish what was accepted, and end."""
+        """Finish all accepted photos, and stop."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -120,9 +120,9 @@ class Batches:
 
     def _full(self) -> Refused:
         if self._closed:
-            return Refused(503, "the service is being stopped", 5)
+            return Refused(503, "the service is shutting down", 5)
         seconds = min(60, max(1, math.ceil(self._accepted * self._seconds)))
-        return Refused(503, f"{self._accepted} photos are waiting already; try again in {seconds} s", seconds)
+        return Refused(503, f"{self._accepted} photos are already waiting; try again in {seconds} s", seconds)
 
     # ── the thread ──
 
@@ -145,7 +145,7 @@ class Batches:
                 _fill(call[1], call[0])
 
     def _group(self) -> list[_Photo]:
-        """The photo that has waited longest and others like it, taken off the queue."""
+        """The photo that has waited longest and others with the same model and options, removed from the queue."""
         if not self._photos:
             return []
         first = self._photos[0]
@@ -164,8 +164,8 @@ class Batches:
             if len(group) == 1:
                 _fill(group[0].people, e)
             else:
-                logging.getLogger("manypose").debug("a group of photos fails (%s); one by one", e)
-                for photo in group:  # the one that fails does not take the others with it
+                logging.getLogger("manypose").debug("a group of photos failed (%s); trying one by one", e)
+                for photo in group:  # one bad photo must not fail the others
                     self._look([photo])
         else:
             for photo, poses in zip(group, found, strict=True):
@@ -173,7 +173,7 @@ class Batches:
 
 
 def _fill(result: Future[Any], function: Callable[[], Any] | Exception) -> None:
-    """Set what a function gives, or the error that it raises."""
+    """Set a future to a function's result, or to the error that it raises."""
     if isinstance(function, Exception):
         result.set_exception(function)
         return

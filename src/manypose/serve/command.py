@@ -1,4 +1,4 @@
-"""``manypose serve``: a service for photos and videos, and its page."""
+"""``manypose serve``: an HTTP service for photos and videos, with a web page."""
 
 import os
 import re
@@ -29,32 +29,32 @@ def serve(
     jobs: Path = Path("manypose-jobs"),
     grace: float = 30.0,
 ) -> None:
-    """Serve photos and videos over HTTP, with a page at the address that is printed.
+    """Serve predictions for photos and videos over HTTP, with a web page at the printed address.
 
     Args:
-        model: models to load, by name or .safetensors file; the first is used where a request names none.
-        weights: a file for the only model, where it is a name: .safetensors, or a published .pth.
+        model: models to load, by name or .safetensors file; the first is the default.
+        weights: a weights file for a single named model: .safetensors, or a published .pth.
         device: auto, cpu, cuda or cuda:N.
-        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
-        host: the address to listen on; with the default one the service is reached from this machine alone.
-        port: the port to listen on; 0 takes a free one.
-        token_file: a file with the token that requests must bring; MANYPOSE_TOKEN does the same.
-        options: how to predict where a request does not say.
-        limits: what a request may cost.
-        url_hosts: hosts from which photos may be fetched by their address; by default none.
+        runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
+        host: the address to listen on; by default only this machine can reach the service.
+        port: the port to listen on; 0 chooses a free one.
+        token_file: a file with the token that requests must send; alternatively set MANYPOSE_TOKEN.
+        options: default prediction options.
+        limits: limits of a request.
+        url_hosts: hosts from which photos may be fetched by address; by default none.
         jobs: the folder where videos and their results are kept.
-        grace: for how many seconds a running video is waited for when the service is stopped; it begins again with the next start.
+        grace: seconds that a shutdown waits for a running video; an unfinished one is processed again after the next start.
     """
     if weights is not None and len(model) != 1:
-        raise ValueError("weights are for one model; give one (--model NAME)")
+        raise ValueError("weights need exactly one model (--model NAME)")
     if not 0 <= port < 65536:
-        raise ValueError(f"port must be 0 to 65535, got {port}")
+        raise ValueError(f"port must be from 0 to 65535, got {port}")
     secret = _token(token_file)
     from manypose.serve.guard import LOOPBACK
 
     local = host in LOOPBACK
     if not local and not secret:
-        warnings.warn(f"everybody who reaches {host} may use this service; a token keeps others out (--token-file FILE)", stacklevel=2)
+        warnings.warn(f"anyone who can reach {host} can use this service; require a token with --token-file FILE", stacklevel=2)
     from manypose.serve.app import service
 
     models = {_short(name): load(name, weights=weights, device=device, runtime=runtime) for name in model}
@@ -65,21 +65,21 @@ def serve(
 
 
 def run(app: object, host: str, port: int) -> None:
-    """Serve an ASGI application until it is stopped (Ctrl-C, SIGTERM); what was accepted is finished first.
+    """Serve an ASGI application until Ctrl-C or SIGTERM; accepted requests are finished first.
 
     Raises:
-        OSError: the address is taken, or is none of this machine's.
+        OSError: the address is in use, or does not belong to this machine.
     """
     import uvicorn
 
     config = uvicorn.Config(app, host, port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)  # type: ignore[arg-type]
     try:
         socket = config.bind_socket()
-    except SystemExit:  # uvicorn has said why
-        raise OSError(f"{host}:{port} cannot be listened on; another program may have it (--port N)") from None
+    except SystemExit:  # uvicorn has printed the reason
+        raise OSError(f"cannot listen on {host}:{port}; another program may use it (--port N chooses another)") from None
     shown, bound = f"[{host}]" if ":" in host else host, socket.getsockname()[1]
     print(f"manypose: http://{shown}:{bound} (Ctrl-C stops it)", flush=True)
-    # uvicorn raises the signal that stopped it once more when all is done: it then has no effect, and the exit code is 0.
+    # uvicorn raises the signal again after a clean shutdown; it is ignored then, so that the exit code is 0.
     before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         uvicorn.Server(config).run([socket])
@@ -89,7 +89,7 @@ def run(app: object, host: str, port: int) -> None:
 
 
 def _token(path: Path | None) -> str:
-    """The token of a file or of the environment."""
+    """The token from a file or from the environment."""
     if path is None:
         token = os.environ.get("MANYPOSE_TOKEN", "")
     else:
@@ -100,10 +100,10 @@ def _token(path: Path | None) -> str:
         if not token:
             raise ValueError(f"{path}: no token in it")
     if token and not re.fullmatch(r"[\x21-\x7e]{8,}", token):
-        raise ValueError("a token has at least 8 characters, and no blanks or letters beyond ASCII")
+        raise ValueError("a token needs at least 8 characters, ASCII only and without spaces")
     return token
 
 
 def _short(name: str) -> str:
-    """What a model is called in requests: its name, or its file's without folder and suffix."""
+    """The name of a model in requests: its name, or that of its file without folder and suffix."""
     return Path(name).stem if name.endswith(".safetensors") else name

@@ -1,4 +1,4 @@
-"""`Desk`: requests for photos and videos, from their arrival to their answer."""
+"""`Desk`: handles requests for photos and videos, from their arrival to their response."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ __all__ = ["Desk"]
 
 
 class Desk:
-    """What requests share: the models, the queue before them, and the videos.
+    """The state that requests share: the models, their queue, and the video jobs.
 
     Args:
-        models: by name; the first is used where a request names none.
-        options: how to predict where a request does not say.
-        limits: what a request may cost.
-        url_hosts: hosts from which photos are fetched by address.
-        jobs: the folder of videos.
-        metrics: are told of what was looked at.
+        models: models by name; the first is the default.
+        options: default prediction options.
+        limits: limits of a request.
+        url_hosts: hosts from which photos may be fetched by address.
+        jobs: the folder of the video jobs.
+        metrics: counters of photos and people.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Desk:
         self.metrics.network.inc(seconds)
 
     def chosen(self, name: str | None) -> str:
-        """The model that a request means."""
+        """The name of the model for a request."""
         if not self.models:
             raise Refused(404, "this service has no model")
         if name is not None and name not in self.models:
-            raise Refused(404, f"no model of that name is loaded; there are {', '.join(self.models)}")
+            raise Refused(404, f"no model of that name is loaded; available: {', '.join(self.models)}")
         return name or next(iter(self.models))
 
     def check(self, model: str, options: PredictOptions) -> None:
@@ -76,14 +76,14 @@ class Desk:
             model = self.chosen(query.model)
             self.check(model, options)
             if many and kind in PICTURES:
-                raise Refused(406, "a batch is answered as JSON, COCO or CSV; ask for the picture of one photo")
+                raise Refused(406, "a batch is answered as JSON, COCO or CSV; pictures are for single photos")
             given = await sent(request, self.limits, self.url_hosts)
             if isinstance(given, str):
                 given = [await run_sync(fetched, given, self.url_hosts, self.limits)]
             if len(given) > 1 and not many:
-                raise Refused(422, f"{len(given)} photos; send one, or several to /predict/batch")
+                raise Refused(422, f"{len(given)} photos; send one, or use /predict/batch for several")
             if len(given) > self.limits.queue:
-                raise Refused(413, f"{len(given)} photos at a time, and this service takes {self.limits.queue}")
+                raise Refused(413, f"{len(given)} photos at once; this service accepts {self.limits.queue}")
             with self.batches.place(len(given) - 1):
                 found = await self.people(given, model, options)
                 if all(len(f) == 2 for f in found):
@@ -93,7 +93,7 @@ class Desk:
                 return await run_sync(partial(_answer, kind, found, model, query.image_id, not many, draw))
 
     async def people(self, given: Sequence[Photo], model: str, options: PredictOptions) -> list[tuple]:
-        """For each photo its name, pixels and people, or its name and why there are none."""
+        """For each photo its name, pixels and people, or its name and an error message."""
         out: list[tuple] = [()] * len(given)
 
         async def one(i: int, photo: Photo) -> None:
@@ -139,7 +139,7 @@ class Desk:
 
 
 def _answer(kind: str, found: Sequence[tuple], model: str, first_id: int, alone: bool, draw: dict[str, Any]) -> Response:
-    """The people of photos in the format that was asked for."""
+    """The people in photos, in the requested format."""
     if kind in PICTURES:
         (_, pixels, poses) = found[0]
         return Response(picture(kind, pixels, poses, **draw), media_type=KINDS[kind])
@@ -152,7 +152,7 @@ def _size(pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[int, int]:
 
 
 class _within:
-    """A block that takes at most so many seconds."""
+    """A context that raises `Refused` after a number of seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._scope, self._seconds = anyio.move_on_after(seconds), seconds
@@ -163,18 +163,18 @@ class _within:
     def __exit__(self, *error: Any) -> bool | None:
         done = self._scope.__exit__(*error)
         if self._scope.cancelled_caught:
-            raise Refused(503, f"not answered within {self._seconds:g} s; try again when fewer photos are waiting", 10)
+            raise Refused(503, f"no result within {self._seconds:g} s; try again when fewer photos are waiting", 10)
         return done
 
 
 def _first(error: BaseException) -> BaseException:
-    """The first error of a group of them."""
+    """The first error of an exception group."""
     inner = getattr(error, "exceptions", None)
     return _first(inner[0]) if inner else error
 
 
 async def _stored(request: Request, path: Path) -> str:
-    """Write an uploaded video to a file; what it is called."""
+    """Write an uploaded video to a file and return its name."""
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         async with request.form(max_files=1, max_fields=20) as form:
             files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]

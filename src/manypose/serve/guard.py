@@ -1,7 +1,7 @@
-"""`Guard`: what stands before the service: who may ask, how large a request may be, and what is counted.
+"""`Guard`: ASGI middleware that checks the token, the origin and the size of requests, and counts them.
 
-Cross-origin requests are refused (CORS is off), and so are, on a loopback address, those for another host's name, by which pages of
-strangers could reach the service (DNS rebinding).
+Cross-origin requests are refused (CORS is off). On a loopback address, so are requests with another host name, which foreign web pages
+could use to reach the service (DNS rebinding).
 """
 
 import hmac
@@ -22,7 +22,7 @@ __all__ = ["LOOPBACK", "Guard", "Metrics", "refusal"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/", "/health")
-"""What needs no token: the page, which holds no data, and what a load balancer asks."""
+"""Paths that need no token: the page, which holds no data, and the health check of a load balancer."""
 
 _HEADERS = {
     b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer", b"x-frame-options": b"DENY",
@@ -31,20 +31,20 @@ _HEADERS = {
 
 
 class Metrics:
-    """What is counted, for Prometheus."""
+    """The counters for Prometheus."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         more: dict[str, Any] = {"namespace": "manypose", "registry": self.registry}
-        self.requests = Counter("requests", "Requests by address and status.", ["path", "status"], **more)
+        self.requests = Counter("requests", "Requests by path and status.", ["path", "status"], **more)
         self.seconds = Histogram(
-            "request_seconds", "Time to the answer.", ["path"], buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60), **more
+            "request_seconds", "Time to the response.", ["path"], buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60), **more
         )
-        self.photos = Counter("photos", "Photos that were looked at.", **more)
+        self.photos = Counter("photos", "Photos processed.", **more)
         self.people = Counter("people", "People found in photos.", **more)
-        self.together = Histogram("photos_together", "Photos that went to the network at a time.", buckets=(1, 2, 4, 8, 16, 32), **more)
-        self.network = Counter("network_seconds", "Time that the network and its pre- and post-processing took.", **more)
-        self.queue = Gauge("photos_accepted", "Photos accepted and not yet answered.", **more)
+        self.together = Histogram("photos_together", "Photos processed in one group.", buckets=(1, 2, 4, 8, 16, 32), **more)
+        self.network = Counter("network_seconds", "Seconds spent in the network and its pre- and post-processing.", **more)
+        self.queue = Gauge("photos_accepted", "Photos accepted and not yet processed.", **more)
         self.videos = Gauge("videos", "Videos by state.", ["state"], **more)
         ProcessCollector(namespace="manypose", registry=self.registry)
 
@@ -57,15 +57,15 @@ def refusal(status: int, said: str, retry: int | None = None) -> JSONResponse:
 
 
 class Guard:
-    """An ASGI application before another.
+    """ASGI middleware in front of the service.
 
     Args:
         app: the service.
-        token: what ``Authorization: Bearer`` must be; empty: nothing is asked for.
-        hosts: names by which the service may be called; empty: any.
-        limits: of bodies.
-        metrics: are told of each request.
-        paths: those that are counted by name; others are counted together.
+        token: the token that ``Authorization: Bearer`` must hold; empty: none is needed.
+        hosts: host names that requests may use; empty: any.
+        limits: limits of request bodies.
+        metrics: counters of requests.
+        paths: paths that are counted by name; all others are counted together.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str], limits: Limits, metrics: Metrics, paths: Sequence[str]) -> None:
@@ -98,7 +98,7 @@ class Guard:
         except Exception:
             logging.getLogger("manypose").exception("a request for %s failed", path)
             if not status:  # nothing was sent yet
-                await refusal(500, "the service failed; its log says why")(scope, receive, told)
+                await refusal(500, "internal error; see the log of the service")(scope, receive, told)
         finally:
             self.metrics.requests.labels(path, status).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - began)
@@ -106,10 +106,10 @@ class Guard:
     def _check(self, request: Request, most: int) -> None:
         host = (urlsplit("//" + request.headers.get("host", "")).hostname or "").lower()
         if self._hosts and host not in self._hosts:
-            raise Refused(403, "this service is not called by that name")
+            raise Refused(403, "unknown host name in the request")
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-            raise Refused(403, "pages of other addresses may not use this service")
+            raise Refused(403, "cross-origin requests are not allowed")
         if self._token and request.url.path not in OPEN:
             kind, _, given = request.headers.get("authorization", "").partition(" ")
             if not hmac.compare_digest(given.strip().encode(), self._token) or kind.lower() != "bearer":
@@ -124,7 +124,7 @@ def _too_large(most: int) -> Refused:
 
 
 def _counted(receive: Receive, most: int) -> Receive:
-    """The request's parts, up to so many bytes, whatever its header says."""
+    """`receive` with a limit on the bytes of the body, whatever the request's header says."""
     size = 0
 
     async def counted() -> Message:

@@ -1,4 +1,4 @@
-"""`Limits`: what a request may cost the service."""
+"""`Limits`: the limits of requests."""
 
 from dataclasses import dataclass, fields
 
@@ -7,11 +7,11 @@ from manypose.inference.options import PredictOptions
 __all__ = ["Limits", "Refused", "affordable"]
 
 PIXELS = 400_000_000
-"""Pixels of decoded photos that wait at most for the network."""
+"""Largest total number of pixels of decoded photos in the queue."""
 
 
 class Refused(Exception):
-    """A request that is not served: an HTTP status and one line; `retry` is in how many seconds the client may try again."""
+    """A refused request: an HTTP status and a one-line message; `retry`: seconds until the client may try again."""
 
     def __init__(self, status: int, said: str, retry: int | None = None) -> None:
         super().__init__(" ".join(said.split())[:400])
@@ -20,24 +20,24 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What requests may cost.
+    """Limits of requests.
 
     Args:
-        queue: photos that are accepted at a time and not yet answered; further ones get 503 with Retry-After. Raising it turns fewer
-            clients away and lets each wait longer.
-        max_megabytes: the largest photo, or batch of photos, as it is sent.
-        max_video_megabytes: the largest video as it is sent.
-        max_megapixels: the largest photo or frame of a video that is decoded.
-        max_photos: photos of one batch.
-        max_frames: frames of one video.
-        max_seconds: how long a request for photos may take, from its first byte to its answer.
-        max_video_minutes: how long the people of one video may be looked for.
-        max_input: the largest short side of a network's input that a request may ask for (size times scale), in pixels.
-        max_videos: videos that are accepted at a time and not yet finished.
-        keep_hours: for how long a finished video's results are kept.
+        queue: photos that may wait at once; further ones get 503 with Retry-After. Raising it refuses fewer clients and makes each wait
+            longer.
+        max_megabytes: size limit of an uploaded photo or batch of photos.
+        max_video_megabytes: size limit of an uploaded video.
+        max_megapixels: pixel limit of a photo or video frame.
+        max_photos: largest number of photos in a batch.
+        max_frames: largest number of frames in a video.
+        max_seconds: time limit of a request for photos, from its first byte to its response.
+        max_video_minutes: time limit for processing one video.
+        max_input: the largest short side of the network's input that a request may choose (size times scale), in pixels.
+        max_videos: videos that may wait or run at once.
+        keep_hours: hours for which the results of a finished video are kept.
 
     Raises:
-        ValueError: a limit is not above 0.
+        ValueError: a limit is not positive.
     """
 
     queue: int = 128
@@ -59,12 +59,12 @@ class Limits:
 
     @property
     def pixels(self) -> int:
-        """The largest photo, in pixels."""
+        """Pixel limit of a photo."""
         return int(self.max_megapixels * 1e6)
 
 
 def affordable(options: PredictOptions, limits: Limits) -> None:
-    """Raises `Refused` where options ask for more than one request may cost."""
+    """Raise `Refused` if options exceed the limits of a request."""
     side = (options.size or 1024) * max(options.scales)
     if side > limits.max_input or len(options.scales) > 8:
-        raise Refused(422, f"size times the largest scale may be {limits.max_input} pixels here, with at most 8 scales")
+        raise Refused(422, f"size times the largest scale is limited to {limits.max_input} pixels, with at most 8 scales")

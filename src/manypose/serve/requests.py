@@ -1,4 +1,4 @@
-"""What a request holds: its options, and its photos, which are read within limits. No path is ever taken from a request."""
+"""The content of a request: its options, and its photos, read within limits. No file path is ever taken from a request."""
 
 import json
 import re
@@ -22,17 +22,17 @@ from manypose.serve.limits import Limits, Refused, affordable
 __all__ = ["OPTIONS", "Photo", "Query", "Video", "asked", "decode", "fetched", "label", "parameters", "sent"]
 
 Photo = tuple[str, bytes]
-"""What an upload is called, and its bytes."""
+"""The name of an upload, and its bytes."""
 
 OPTIONS = [f.name for f in fields(PredictOptions) if f.name not in ("batch_size", "published")]
-"""The options that a request may have: all but those that change memory and time alone, or that make inputs of any size."""
+"""The options that a request may set: all except those that change only memory and time, or allow inputs of any size."""
 
 _HINTS = get_type_hints(PredictOptions)
 _FIELDS: dict[str, Any] = {name: (_HINTS[name] | None, None) for name in OPTIONS}
 
 
 class _Common(BaseModel):
-    """What every request may ask for."""
+    """Query parameters of every request."""
 
     model_config = ConfigDict(extra="forbid")
     model: str | None = None
@@ -58,16 +58,16 @@ Video = create_model("Video", __base__=_ForVideos, **_FIELDS)
 
 
 def parameters(kind: type[BaseModel]) -> dict[str, Any]:
-    """The query's part of the OpenAPI description."""
+    """The OpenAPI description of the query parameters."""
     shapes = kind.model_json_schema()["properties"]
     return {"parameters": [{"in": "query", "name": name, "required": False, "schema": shape} for name, shape in shapes.items()]}
 
 
 def asked(request: Request, kind: type[BaseModel], defaults: PredictOptions, limits: Limits) -> tuple[Any, PredictOptions]:
-    """What a request's query asks for, and how to predict.
+    """The query parameters of a request, and its prediction options.
 
     Raises:
-        Refused: an unknown name or a value that makes no sense (422).
+        Refused: an unknown parameter or an invalid value (422).
     """
     given: dict[str, Any] = dict(request.query_params)
     if "scales" in given:
@@ -79,7 +79,7 @@ def asked(request: Request, kind: type[BaseModel], defaults: PredictOptions, lim
     except ValidationError as e:
         first = e.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        near = "no such option; there are " + ", ".join(kind.model_fields) if first["type"] == "extra_forbidden" else first["msg"]
+        near = "no such option; available: " + ", ".join(kind.model_fields) if first["type"] == "extra_forbidden" else first["msg"]
         raise Refused(422, f"{printable(place)[:80]}: {near}") from None
     except ValueError as e:
         raise Refused(422, str(e)) from None
@@ -88,7 +88,7 @@ def asked(request: Request, kind: type[BaseModel], defaults: PredictOptions, lim
 
 
 def label(name: str | None, else_: str) -> str:
-    """What an upload is called in answers and errors: its file's name without folders, on one line; never a place on this machine."""
+    """The name of an upload in responses and errors: its file name without folders, on one line."""
     said = printable(re.split(r"[/\\]", name or "")[-1]).strip()[:120]
     return said or else_
 
@@ -98,11 +98,11 @@ async def sent(request: Request, limits: Limits, hosts: Sequence[str] = ()) -> l
 
     Args:
         request: multipart/form-data with a file or several; ``{"url": ...}`` as application/json; anything else is a photo's bytes.
-        limits: how many photos a batch may have.
-        hosts: from where addresses may be fetched.
+        limits: limits of a request.
+        hosts: hosts from which photos may be fetched by address.
 
     Raises:
-        Refused: no photo, too many, or an address where none are taken.
+        Refused: no photo, too many, or an address that may not be fetched.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -123,12 +123,12 @@ def _address(content: bytes, hosts: Sequence[str]) -> str:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        raise Refused(422, "the body is no JSON; send a photo's bytes or a form with a file") from None
+        raise Refused(422, "the body is not JSON; send a photo's bytes or a form with a file") from None
     address = body.get("url") if isinstance(body, dict) else None
     if not isinstance(address, str) or set(body) != {"url"}:
-        raise Refused(422, 'JSON is for addresses alone: {"url": "https://HOST/photo.jpg"}; send a photo\'s bytes or a form with a file')
+        raise Refused(422, 'JSON must be {"url": "https://HOST/photo.jpg"}; otherwise send a photo\'s bytes or a form with a file')
     if not hosts:
-        raise Refused(403, "this service fetches no addresses; send the photo itself")
+        raise Refused(403, "this service does not fetch addresses; send the photo itself")
     return address
 
 
@@ -136,29 +136,29 @@ def fetched(address: str, hosts: Sequence[str], limits: Limits) -> Photo:
     """The photo at an http or https address of an allowed host; redirections are not followed.
 
     Raises:
-        Refused: another host (403), or it cannot be fetched (422).
+        Refused: the host is not allowed (403), or the photo cannot be fetched (422).
     """
     try:
         parts = urlsplit(address)
         where = parts.hostname or ""
         port = parts.port
     except ValueError:
-        raise Refused(422, "the url is no address") from None
+        raise Refused(422, "the url is not a valid address") from None
     allowed = {where, f"{where}:{port}"} & {h.lower() for h in hosts}
     if parts.scheme not in ("http", "https") or not allowed or parts.username is not None:
-        raise Refused(403, "this service fetches nothing from that address; the hosts it may use were named when it was started")
+        raise Refused(403, "this service may not fetch from the host of that address; allowed hosts are set at its start (--url-hosts)")
     if re.search(r"[\x00-\x20\x7f-\uffff]", address):
-        raise Refused(422, "the url has characters that must be written as %XX")
+        raise Refused(422, "the url has characters that must be percent-encoded (%XX)")
     most = int(limits.max_megabytes * 1e6)
     connection = (HTTPSConnection if parts.scheme == "https" else HTTPConnection)(where, port, timeout=min(30, limits.max_seconds))
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers={"User-Agent": "manypose"})
         answer = connection.getresponse()
         if answer.status != 200:
-            raise Refused(422, f"the address cannot be fetched: it answers {answer.status}")
+            raise Refused(422, f"cannot fetch the address: status {answer.status}")
         content = answer.read(most + 1)
     except (OSError, HTTPException) as e:
-        raise Refused(422, f"the address cannot be fetched ({type(e).__name__})") from None
+        raise Refused(422, f"cannot fetch the address ({type(e).__name__})") from None
     finally:
         connection.close()
     if len(content) > most:
@@ -170,10 +170,10 @@ def decode(photo: Photo, limits: Limits) -> UInt8[np.ndarray, "H W 3"]:
     """A photo's pixels.
 
     Raises:
-        Refused: it is damaged, too large, or none (422).
+        Refused: it is damaged, too large, or not a photo (422).
     """
     try:
         return photos.read(photo[0], limits.pixels, photo[1])
     except ValueError as e:
-        said = str(e).partition("; if you trust it")[0]  # how the operator may raise the limit does not concern a client
+        said = str(e).partition("; if you trust it")[0]  # the hint for raising the limit is for the operator only
         raise Refused(413 if said != str(e) else 422, said) from None

@@ -1,4 +1,4 @@
-"""``manypose evaluate --analyze --serve``: the error analysis on the page."""
+"""``manypose evaluate --analyze --serve``: the error analysis on the web page."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +13,8 @@ __all__ = ["show"]
 
 
 def show(evaluation: Evaluation, port: int = 0) -> int:
-    """Show an evaluation's errors on the loopback address until that is stopped; gives the evaluation's exit code."""
-    if evaluation.analysis is not None:  # else another process has it
+    """Serve an evaluation's errors on the loopback address until stopped, and return the evaluation's exit code."""
+    if evaluation.analysis is not None:  # only the first process has an analysis
         view = AnalysisView(evaluation.analysis, evaluation.files, evaluation.figures, evaluation.protocol)
         with TemporaryDirectory() as nothing:
             run(service({}, hosts=LOOPBACK, jobs=Path(nothing), analysis=view), LOOPBACK[1], port)

@@ -1,6 +1,6 @@
-"""`VideoJobs`: videos that are looked at one after the other, each in a folder of its own that outlives the service.
+"""`VideoJobs`: videos processed one after the other, each in its own folder, which outlives the service.
 
-A job whose service was stopped or killed begins again when the service starts, and its state says so.
+If the service is stopped or killed during a job, the job starts again with the service, and its state says so.
 """
 
 import json
@@ -30,31 +30,31 @@ from manypose.tracking.tracker import TrackOptions
 __all__ = ["RESULTS", "Job", "VideoJobs"]
 
 RESULTS = {"coco": "application/json", "csv": "text/csv", "jsonl": "application/x-ndjson", "mp4": "video/mp4"}
-"""The results of a video and their types."""
+"""The results of a video and their media types."""
 
 RESTARTS = 2
-"""So often a job is begun again; one that kills the service each time must not do so for ever."""
+"""Largest number of restarts of a job, so that a job that kills the service does not do so forever."""
 
 _DRAWN = "drawn.mp4"
-_AGAIN = "the service was stopped while this job ran; it begins again"
+_AGAIN = "the service was stopped during this job, which starts again"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A video, and how far it is.
+    """A video and its progress.
 
     Args:
-        id: its name in addresses; it cannot be guessed.
-        video: what the upload was called.
-        model: who looks at it.
-        options: how to predict, as plain values.
-        track, draw, boxes: whether people get ids, are drawn, and with their boxes.
+        id: its random id in addresses.
+        video: file name of the upload.
+        model: name of the model.
+        options: prediction options as plain values.
+        track, draw, boxes: whether to track people, to draw the video, and to draw boxes.
         state: queued, running, done or failed.
-        frames: those of the video by its header; 0 where it does not say.
-        looked_at: frames that are finished.
-        people: people in them.
-        restarts: how often it was begun again.
-        note: one line for people to read.
+        frames: number of frames in the video's header; 0 if unknown.
+        looked_at: number of finished frames.
+        people: number of people found in them.
+        restarts: number of restarts.
+        note: a one-line message for the user.
         changed: seconds since 1970 of the last change of state.
     """
 
@@ -74,7 +74,7 @@ class Job:
     changed: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """The state as it is answered."""
+        """The state as JSON."""
         done = 1.0 if self.state == "done" else round(min(0.99, self.looked_at / self.frames), 3) if self.frames else None
         results = [name for name in RESULTS if self.draw or name != "mp4"] if self.state == "done" else []
         return {**asdict(self), "progress": done, "results": {name: f"/video/{self.id}/{name}" for name in results}}
@@ -85,13 +85,13 @@ class _Stopped(Exception):
 
 
 class VideoJobs:
-    """Videos and the thread that works on them, one at a time.
+    """The video jobs and the thread that runs them, one at a time.
 
     Args:
-        folder: where jobs are kept; made with the first one.
-        batches: the models.
-        limits: of frames, pixels, minutes, and of jobs at a time.
-        batch_size: frames that take a turn together.
+        folder: folder of the jobs; created with the first one.
+        batches: queue of the models.
+        limits: limits of frames, pixels, minutes, and jobs.
+        batch_size: number of frames in one call.
     """
 
     def __init__(self, folder: Path, batches: Batches, limits: Limits, batch_size: int) -> None:
@@ -109,7 +109,7 @@ class VideoJobs:
         self._thread.start()
 
     def _found(self, path: Path) -> None:
-        """A job of an earlier run of the service."""
+        """Take over a job of an earlier run of the service."""
         try:
             job = Job(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, TypeError, ValueError):
@@ -120,9 +120,9 @@ class VideoJobs:
             note = _AGAIN if began else job.note
             job = replace(job, state="queued", looked_at=0, people=0, restarts=job.restarts + began, note=note)
             if job.restarts > RESTARTS:
-                job = replace(job, state="failed", note=f"the service was stopped {job.restarts} times while this job ran; it is given up")
+                job = replace(job, state="failed", note=f"the service stopped {job.restarts} times during this job, which was abandoned")
             elif job.model not in self._batches.models:
-                job = replace(job, state="failed", note=f"the service was started again without the model {job.model}")
+                job = replace(job, state="failed", note=f"the service was restarted without the model {job.model}")
             if began:
                 logging.getLogger("manypose").warning("video job %s (%s): %s", job.id, job.video, job.note)
         self._jobs[job.id] = job
@@ -141,18 +141,18 @@ class VideoJobs:
         with self._changed:
             waiting = self.unfinished + len(self._arriving)
             if self._stopping or waiting >= self._limits.max_videos:
-                raise Refused(503, f"{waiting} videos are waiting already; try again in 60 s", 60)
+                raise Refused(503, f"{waiting} videos are already waiting; try again in 60 s", 60)
             self._arriving.add(path)
         path.mkdir(parents=True, mode=0o700)
         return path
 
     def discard(self, folder: Path) -> None:
-        """Delete the folder of an upload that came to nothing."""
+        """Delete the folder of a failed upload."""
         self._arriving.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, folder: Path, job: Job) -> Job:
-        """Take a job whose video lies in its folder."""
+        """Queue a job whose video is in its folder."""
         try:
             about = videos.about(folder / "upload", self._limits.pixels)
         except ValueError as e:
@@ -160,7 +160,7 @@ class VideoJobs:
         except ImportError as e:
             raise Refused(501, str(e)) from None
         if about.count > self._limits.max_frames:
-            raise Refused(413, f"{job.video}: {about.count} frames; at most {self._limits.max_frames} are looked at")
+            raise Refused(413, f"{job.video}: {about.count} frames; the limit is {self._limits.max_frames}")
         job = replace(job, id=folder.name, frames=about.count, changed=time.time())
         with self._changed:
             self._arriving.discard(folder)
@@ -176,11 +176,11 @@ class VideoJobs:
             Refused: there is none (404).
         """
         if name not in self._jobs:
-            raise Refused(404, "no such video here; finished ones are forgotten after a while")
+            raise Refused(404, "no such video; finished ones are deleted after a while")
         return self._jobs[name]
 
     def result(self, name: str, kind: str) -> tuple[Path, str]:
-        """A finished job's file and its type.
+        """A result file of a finished job, and its media type.
 
         Raises:
             Refused: no such job or kind (404), or it is not finished (409).
@@ -201,16 +201,16 @@ class VideoJobs:
 
     @property
     def unfinished(self) -> int:
-        """How many videos wait or are looked at."""
+        """Number of videos that wait or run."""
         return sum(job.state in ("queued", "running") for job in list(self._jobs.values()))
 
     def states(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Number of jobs in each state."""
         jobs = list(self._jobs.values())
         return {state: sum(job.state == state for job in jobs) for state in ("queued", "running", "done", "failed")}
 
     def close(self, seconds: float) -> None:
-        """Finish the running job if that takes no longer than so many seconds; what is not finished begins again with the next start."""
+        """Wait up to `seconds` for the running job; an unfinished job starts again with the next start of the service."""
         with self._changed:
             self._ending = time.monotonic() + seconds
             self._stopping = True
@@ -241,11 +241,11 @@ class VideoJobs:
                     continue
                 logging.getLogger("manypose").debug("video job %s", job.id, exc_info=e)
                 known = isinstance(e, (ValueError, OSError, ImportError, Refused))
-                said = self._plain(str(e), self.folder / job.id, job) if known else f"{type(e).__name__} while it was looked at"
+                said = self._plain(str(e), self.folder / job.id, job) if known else f"{type(e).__name__} during processing"
                 self._set(self._jobs.get(job.id, job), state="failed", note=said)
 
     def _look(self, job: Job) -> Job:
-        """The people of every frame, into result files."""
+        """Predict every frame, and write the result files."""
         folder, options = self.folder / job.id, changed(PredictOptions(), **job.options)
         model, source, began = self._batches.models[job.model], folder / "upload", time.monotonic()
         tracker = model.tracker(TrackOptions()) if job.track else False
@@ -263,7 +263,7 @@ class VideoJobs:
                     if show is not None:
                         show(draw(frame.pixels, poses, boxes=job.boxes), frame.time)
                 if time.monotonic() - began > self._limits.max_video_minutes * 60:
-                    raise ValueError(f"looked at for {self._limits.max_video_minutes:g} minutes and not finished; send a shorter video")
+                    raise ValueError(f"not finished within {self._limits.max_video_minutes:g} minutes; send a shorter video")
         files.finish()
         return job
 
@@ -304,6 +304,6 @@ class VideoJobs:
 
     @staticmethod
     def _plain(said: str, folder: Path, job: Job) -> str:
-        """An error without the places of files on this machine."""
+        """An error message without file paths of this machine."""
         said = said.replace(str(folder / "upload"), job.video).replace(str(folder), "the job")
         return re.sub(r"; if you trust it.*", "", " ".join(said.split()))[:400]
