@@ -508,10 +508,13 @@ def test_results_that_cannot_be_evaluated(kind: str, run: Callable[..., Run], da
         (["--dataset", "cocoa", "--results", "{data}/r.json", "--annotations", "{data}/a.json"], "cocoa"),
         (["--annotations", "{data}/a.json"], "give the folder of the photos (--images DIR), or a result file"),
         (["--results", "{data}/r.json"], "annotation"),
-        (["--results", "{data}/r.json", "--annotations", "{data}/a.json", "--model", "{fly}"], "a result file is evaluated as it is"),
+        (["--results", "{data}/r.json", "--annotations", "{data}/a.json", "--model", "{fly}"], "with a result file, leave out"),
         (["--images", "{data}/gone", "--annotations", "{data}/a.json", "--model", "{fly}"], "gone"),
         (["--images", "{data}", "--annotations", "{data}/a.json", "--model", "{fly}", "--boxes", "annotated"], "boxes"),
-        (["--images", "{data}", "--annotations", "{data}/a.json", "--model", "{fly}", "--report", "x.html"], "ask for it (--analyze)"),
+        (
+            ["--images", "{data}", "--annotations", "{data}/a.json", "--model", "{fly}", "--report", "x.html"],
+            "needs the error analysis (--analyze)",
+        ),
         (["--dataset", "{data}/set.yaml", "--model", "{fly}"], "sigmas"),
     ],
 )

@@ -73,7 +73,7 @@ def test_missing_areas_come_from_the_boxes_and_are_told(tmp_path: Path):
     moved = [v + 2 if i % 3 == 0 else v for i, v in enumerate(keypoints)]
     (tmp_path / "r.json").write_text(json.dumps([{**person, "keypoints": moved, "score": 1.0}]))
     done = evaluate(annotations=tmp_path / "a.json", results=tmp_path / "r.json", quiet=True)
-    assert "1 of 1 people have no 'area'; 0.53 of their boxes stands in for it" in done.notes
+    assert "1 of 1 people have no 'area'; 0.53 of the box area is used instead" in done.notes
     asked = evaluate(annotations=tmp_path / "a.json", results=tmp_path / "r.json", area="box", quiet=True)
     assert asked.figures["AP"] == done.figures["AP"]
     content["annotations"][0]["area"] = 0.53 * 80 * 40

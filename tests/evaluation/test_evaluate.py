@@ -199,7 +199,7 @@ def test_photos_that_cannot_be_evaluated_do_not_end_the_others(flies: Path, tmp_
     assert whole.exit_code == 0
     for path in tmp_path.glob("*.png"):
         path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="none of the 13 photos can be evaluated; the first"):
+    with pytest.raises(ValueError, match="none of the 13 photos can be read; the first"):
         run(flies, images=tmp_path, json=tmp_path / "none.json")
     assert not (tmp_path / "none.json").exists()
 
@@ -404,10 +404,10 @@ BAD = [
     (["--dataset", "cocoo", "--results", "x.json"], "no data set 'cocoo'"),
     (["--dataset", "coco", "--results", "x.json", "--annotations", "none.json"], "none.json: no such annotation file"),
     (["--dataset", "coco", "--annotations", "none.json"], "give the folder of the photos"),
-    (["--dataset", "coco", "--results", "x.json", "--model", "swahr-w32"], "a result file is evaluated as it is"),
-    (["--dataset", "coco", "--results", "x.json", "--report", "a.html"], "ask for it (--analyze)"),
+    (["--dataset", "coco", "--results", "x.json", "--model", "swahr-w32"], "with a result file, leave out"),
+    (["--dataset", "coco", "--results", "x.json", "--report", "a.html"], "needs the error analysis (--analyze)"),
     (["--dataset", "none.yaml", "--results", "x.json"], "none.yaml: no such data set YAML"),
-    (["--dataset", "mpii", "--results", "x.h5", "--annotations", "a.h5", "--analyze"], "error analysis is for data sets with OKS"),
+    (["--dataset", "mpii", "--results", "x.h5", "--annotations", "a.h5", "--analyze"], "the error analysis needs a data set with OKS"),
     (["--dataset", "coco", "--results", "x.json", "--photos", "some"], "--photos"),
 ]
 

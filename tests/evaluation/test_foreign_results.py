@@ -90,7 +90,7 @@ def test_issue_17_line_10_detectron2s_file(found: dict[int, Poses], tmp_path: Pa
 def test_folders_that_cannot_be_read(found: dict[int, Poses], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(ValueError, match="a folder of results has OpenPose's"):
+    with pytest.raises(ValueError, match="no result files of OpenPose"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "x.txt").write_text("")
     with pytest.raises(ValueError, match="none of its 1 files of YOLO has the name of a photo"):

@@ -51,7 +51,7 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
     "evaluate": {
         "--dataset cocoa": "no data set 'cocoa'", "--photos some": "--photos", "--area none": "--area", "--flow magic": "--flow",
         "--category dog": "0 categories are called 'dog'", "--model {good}/fly.safetensors": "leave out the model", "--mask-iou": "mask_iou is for models",
-        "--report {at}/r.html": "ask for it (--analyze)", "--heads {good}/r.json": "heads are for the data set mpii", "--boxes annotated": "leave out",
+        "--report {at}/r.html": "needs the error analysis (--analyze)", "--heads {good}/r.json": "heads are only for the data set mpii", "--boxes annotated": "leave out",
         "--annotations {at}/gone.json": "gone.json: no such annotation file", "--results {at}/gone.json": "gone.json: no such result file",
         "word": "unexpected argument",
     },

@@ -196,7 +196,7 @@ def test_a_model_on_posetrack_is_measured_whole(tmp_path):
     done = evaluate(model=Model(Walker()), images=root, results_out=tmp_path / "out", json=tmp_path / "f.json", **options)
     assert done.figures["MOTA"] == 100
     assert "tracked with dis flow" in done.protocol
-    assert "switches of identity: 0" in str(done)
+    assert "identity switches: 0" in str(done)
     assert json.loads((tmp_path / "f.json").read_text())["switches"] == 0
     rows = json.loads((tmp_path / "out" / "b.json").read_text())["annotations"]
     assert [r["track_id"] for r in rows] == [1] * 5  # each video counts its own

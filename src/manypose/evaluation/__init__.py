@@ -1,1 +1,1 @@
-"""Measures of models and of result files on data sets."""
+"""Evaluation of models and of result files on data sets."""

@@ -1,4 +1,4 @@
-"""Data sets to evaluate on: which photos, how results are scored, what a server takes. One function a data set, in `BENCHMARKS`.
+"""Benchmarks: a data set's photos, its metrics, and the result format of its server. `BENCHMARKS` names one function for each.
 
 A benchmark knows nothing of models; `manypose.evaluation.evaluate` brings the two together.
 """
@@ -21,21 +21,21 @@ __all__ = ["BENCHMARKS", "Benchmark", "BenchmarkSpec", "BoxesByImage", "EvalImag
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """What to evaluate on, and what to measure.
+    """The data set to evaluate on, and the metrics.
 
     Args:
         dataset: a name in `BENCHMARKS`, or the path of a data set's YAML file.
-        images: folder of the photos; None where only a result file is evaluated.
-        annotations: the data set's file.
-        photos: all that the annotations list, those with people, or those that are in the folder.
-        boxes: measure the people's boxes too.
-        masks: measure the people's masks too.
-        analyse: find out what the AP is lost to.
-        heads: MPII's file with head boxes, where the annotations have none.
-        one_by_one: the model is top-down, and so may be given each annotated person.
-        category: the category whose annotations count, by name, where several have keypoints.
-        area: the people's areas: the file's, 0.53 of the box, or as the data set's rule says (None).
-        groups: MPII's file of groups.
+        images: folder of the photos; None if only a result file is evaluated.
+        annotations: the annotation file.
+        photos: all annotated photos, those with people, or those present in the folder.
+        boxes: measure box AP too.
+        masks: measure masks too.
+        analyse: analyse which errors reduce the AP.
+        heads: MPII's file with head boxes, for annotations without them.
+        one_by_one: the model is top-down, so that it can be given each annotated person.
+        category: name of the category to evaluate, if several have keypoints.
+        area: the people's areas: those of the file, 0.53 of the box, or by the data set's rule (None).
+        groups: MPII's file of person groups.
     """
 
     dataset: str
@@ -57,11 +57,11 @@ class EvalImage:
     """A photo to predict, or one person in it.
 
     Args:
-        id: the benchmark's number for it.
+        id: its id in the benchmark.
         path: the file.
-        size: height and width by the annotations; None where they do not say.
+        size: height and width from the annotations; None if they are missing.
         boxes: xyxy of the annotated people, for top-down models.
-        sequence: the video of which it is a frame; frames of one video follow one another.
+        sequence: the video that it is a frame of; frames of one video are consecutive.
     """
 
     id: int
@@ -76,12 +76,12 @@ class Score:
     """The result of a benchmark.
 
     Args:
-        figures: by name, the main one first; NaN where one is not defined.
+        figures: figures by name, the main one first; NaN if undefined.
         notes: reasons and warnings, a sentence each.
         more: further entries of the JSON.
         text: further lines of the printed result.
-        results: how many detected people were evaluated.
-        analysis: of the errors, where asked for.
+        results: number of evaluated results.
+        analysis: the error analysis, if requested.
     """
 
     figures: dict[str, float]
@@ -101,22 +101,22 @@ BoxesByImage = Mapping[int, Float[np.ndarray, "n 5"]]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set, ready.
+    """A data set that is ready for evaluation.
 
     Args:
-        name: its name beside the figures.
-        about: which photos and people.
+        name: its name in reports.
+        about: the photos and people, for the protocol.
         rules: how the figures are computed, for the protocol.
         skeleton: the annotated people's joints.
-        shots: the photos, in a fixed order.
-        score: the figures of detected people; the detector's boxes are for box AP, where there was a detector.
-        score_file: the figures of a result file.
-        write: writes detected people as the data set's server takes them; None where it takes none of this kind.
+        shots: the photos in a fixed order.
+        score: scores detected people; the detector's boxes, if any, are for box AP.
+        score_file: scores a result file.
+        write: writes detected people in the format of the data set's server; None if there is no such format.
         notes: caveats of the data set.
-        rounding: of a model's joints before they are measured, for the protocol.
-        pixels: of one photo's people, how many pixels their masks get right and wrong
-            (`manypose.evaluation.metrics.segmentation.mask_counts`); None where masks were not asked for.
-        root: the folder of the photos, to which boxes files give their paths.
+        rounding: rounding of a model's joints before scoring, for the protocol.
+        pixels: counts correct and wrong mask pixels of one photo's people (`manypose.evaluation.metrics.segmentation.mask_counts`);
+            None if masks were not requested.
+        root: the folder of the photos, to which paths in boxes files are relative.
     """
 
     name: str
@@ -141,20 +141,20 @@ BENCHMARKS = {
     "posetrack": "manypose.evaluation.head_size_style:posetrack",
     "voc": "manypose.evaluation.voc_style:voc",
 }
-"""Where each data set's function is; they are imported when they are needed."""
+"""The function of each data set, imported on demand."""
 
 
 def find_benchmark(request: BenchmarkSpec) -> Benchmark:
-    """The benchmark that was asked for.
+    """The requested benchmark.
 
     Raises:
         FileNotFoundError: a file, folder or photo is missing.
-        ValueError: an unknown data set, or a file that cannot be used.
+        ValueError: an unknown data set, or an unusable file.
     """
     name = request.dataset.lower() if request.dataset.lower() in BENCHMARKS else request.dataset
     own = name.endswith((".yaml", ".yml"))
     if name not in BENCHMARKS and not own:
-        raise ValueError(f"no data set {name!r}; there are {', '.join(BENCHMARKS)}, or give the path of a data set YAML")
+        raise ValueError(f"no data set {name!r}; available: {', '.join(BENCHMARKS)}, or the path of a data set YAML")
     if request.annotations is None and not own:
         raise ValueError(f"data set {name!r}: give its annotation file (--annotations FILE)")
     module, _, function = ("manypose.evaluation.coco_style:custom" if own else BENCHMARKS[name]).partition(":")

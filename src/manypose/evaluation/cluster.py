@@ -1,7 +1,7 @@
-"""Evaluation on many machines: workers find the people of a benchmark's photos, and one process scores all of them.
+"""Evaluation on many machines: workers predict the photos of a benchmark, and one process scores all results.
 
-The rows hold what plain evaluation would have found (exact float32), so the figures are the official ones of the whole data set and not
-means over parts. Photos are done exactly once, as in `manypose.inference.cluster`.
+The rows hold the results of plain evaluation (exact float32), so that the figures are those of the whole data set, not means over parts.
+Each photo is processed exactly once, as in `manypose.inference.cluster`.
 """
 
 from collections.abc import Callable, Container, Iterator
@@ -56,38 +56,38 @@ def evaluate(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Evaluation:
-    """Measure a model on a data set with many machines (Ray): one official figure over all photos.
+    """Evaluate a model on a data set with many machines (Ray): one official figure over all photos.
 
     Args:
-        out: the folder of the job, a path or an address that all machines reach; the same command goes on where it was stopped.
-        model: a model's name, a .safetensors file, or one of the two that come with the package, default and fast.
-        weights: a file for a named model.
+        out: the folder of the job, a path or an address that all machines can reach; the same command resumes an interrupted job.
+        model: a model's name, such as default or fast, or a .safetensors file.
+        weights: a weights file for a named model.
         dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
-        annotations: the data set's annotation file; only the machine that gives the command needs it.
-        images: folder of the photos, at a path that all machines have.
-        photos: all that the annotations list, those with labelled people, or those present in the folder.
-        boxes: for models that look at one person at a time: a boxes file, or "annotated".
-        detector: or who finds the boxes, by name; by default the one that belongs to the model.
-        detector_weights: the detector's weights, where they are not to be fetched.
-        options: how to predict, by evaluation's preset.
-        analyze: say what the AP is lost to: a table, part of the JSON, and an HTML report.
-        report: where the HTML report goes.
-        json: write the figures here.
-        results_out: write the people found here, as the data set's server takes them.
-        heads: MPII's file with head boxes, where the annotations have none.
-        no_track: leave people of videos without ids; MOTA is then not measured.
-        flow: optical flow that helps tracking.
-        matching: how people of two frames are paired: by the largest sum of similarities, or the most similar first (SIMPLE's paper).
-        category: the name of the category whose annotations count, where several of the file have keypoints.
-        area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
-        block_size: photos of a block, which is repeated where a worker dies.
+        annotations: the data set's annotation file; only the machine that runs the command needs it.
+        images: folder of the photos, at a path that exists on all machines.
+        photos: all annotated photos, those with labelled people, or those present in the folder.
+        boxes: for top-down models: a boxes file, or "annotated".
+        detector: the person detector of a top-down model, by name; by default the model's own.
+        detector_weights: a weights file for the detector; by default the bundled or published weights.
+        options: prediction options; the defaults are evaluation's preset.
+        analyze: analyse which errors reduce the AP: a table, an entry of the JSON, and an HTML report.
+        report: file of the HTML report.
+        json: file to write the figures to.
+        results_out: file to write the results to, in the format of the data set's server.
+        heads: MPII's file with head boxes, for annotations without them.
+        no_track: do not track people through videos; MOTA is then not measured.
+        flow: optical flow method of the tracker.
+        matching: matching of people in two frames: the best total assignment, or greedily the most similar pair first (SIMPLE's paper).
+        category: name of the category to evaluate, if several have keypoints.
+        area: people's areas: those of the file, or 0.53 of the box; by default the data set's rule.
+        block_size: number of photos in a block, the unit that is repeated after the death of a worker.
         actors: the workers.
         device: auto, cpu or cuda.
-        overwrite: begin anew where the folder holds a job.
-        quiet: no progress bar, and nothing printed.
+        overwrite: start again if the folder holds a job.
+        quiet: no progress bar and no output.
 
     Raises:
-        FileNotFoundError, ValueError: files are missing or broken, or options do not suit one another.
+        FileNotFoundError, ValueError: files are missing or broken, or options are incompatible.
         ImportError: the extra ``cluster`` is not installed.
     """
     if images is None and not dataset.endswith((".yaml", ".yml")):
@@ -105,18 +105,18 @@ def evaluate(
 
 
 class EvaluateBlocks:
-    """A worker: from a block of a benchmark's photos to a shard of rows, found as plain evaluation finds them.
+    """A worker: from a block of a benchmark's photos to a shard of rows, with the results of plain evaluation.
 
     Args:
-        worker: the model, and what finds the boxes.
+        worker: the model and its person detector.
     """
 
     def __init__(self, worker: PredictBlocks) -> None:
         self.worker = worker
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
-        """The shard of a block, of which ``uri`` is the image's number; a photo that cannot be read is a row with an error."""
-        del refused, tell  # the photos of a benchmark are known to be sound
+        """The shard of a block; ``uri`` is the image's id. A photo that cannot be read is a row with an error."""
+        del refused, tell  # a benchmark's photos are not expected to kill a worker
         given = {i: np.array(rows, np.float32).reshape(-1, 5) for i, rows in block["boxes"]} if block["boxes"] is not None else None
         none = np.zeros((0, 4), np.float32)
         images = [EvalImage(i, Path(path), size and (size[0], size[1]), none, video) for i, path, size, video in block["images"]]
@@ -132,7 +132,7 @@ def _worker(recipe: Recipe, boxes: bool) -> EvaluateBlocks:
 
 
 def blocks_of(setup: Setup, size: int) -> Iterator[Block]:
-    """The photos of an evaluation, with their boxes where these are given; the frames of a video stay together."""
+    """The photos of an evaluation, with their boxes if given; the frames of a video stay together."""
     shots, given = list(setup.chosen.shots), setup.given
     first = 0
     while first < len(shots):
@@ -149,7 +149,7 @@ def blocks_of(setup: Setup, size: int) -> Iterator[Block]:
 
 
 def found_in(job: Job) -> Predicted:
-    """What all workers found."""
+    """The results of all workers."""
     found = Predicted()
     for row in rows_of(job):
         if row.people is None:

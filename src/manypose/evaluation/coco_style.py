@@ -1,4 +1,4 @@
-"""Benchmarks on files of COCO's format: COCO, CrowdPose, OCHuman and data sets of one's own."""
+"""Benchmarks with annotations in COCO's format: COCO, CrowdPose, OCHuman and custom data sets."""
 
 import json
 import zipfile
@@ -30,7 +30,7 @@ __all__ = ["coco", "crowdpose", "custom", "ochuman"]
 
 
 def coco(request: BenchmarkSpec) -> Benchmark:
-    """COCO's keypoint AP on COCO's 17 joints."""
+    """COCO's keypoint AP with COCO's 17 joints."""
     return _coco_style(request, COCO, _coco_name(Path(request.annotations or "")))
 
 
@@ -40,9 +40,9 @@ def crowdpose(request: BenchmarkSpec) -> Benchmark:
 
 
 def ochuman(request: BenchmarkSpec) -> Benchmark:
-    """COCO's keypoint AP on OCHuman's files in COCO's format; only people who occlude one another are annotated there."""
+    """COCO's keypoint AP on OCHuman's files in COCO's format, which annotate only people who occlude one another."""
     found = _coco_style(request, COCO, f"OCHuman ({Path(request.annotations or '').name})")
-    note = "OCHuman annotates only people who occlude one another: right results for others count as wrong, so AP reads low"
+    note = "OCHuman annotates only people who occlude one another: correct results for others count as false positives and lower the AP"
     return replace(found, notes=[*found.notes, note])
 
 
@@ -58,7 +58,7 @@ def custom(request: BenchmarkSpec) -> Benchmark:
 
 
 def _coco_name(annotations: Path) -> str:
-    """A name for the protocol; only COCO's own files are called COCO."""
+    """The data set's name for the protocol; only COCO's own files are called COCO."""
     part = annotations.stem.removeprefix("person_keypoints_")
     return f"COCO {part}" if part in ("val2017", "train2017", "val2014", "train2014") else f"{part} photos ({annotations.name})"
 
@@ -70,13 +70,13 @@ def _coco_style(
     area, file = request.area or area, str(request.annotations)
     content = read_annotations(request.annotations, request.images, skeleton.joints) if content is None else content
     if isinstance(content, str):  # which `read_truth` would take for a path
-        raise ValueError(f"{file}: an annotation file is a JSON object with the lists 'images' and 'annotations'; it holds a text")
+        raise ValueError(f"{file}: an annotation file is a JSON object with the lists 'images' and 'annotations'; this one holds a string")
     truth = read_truth(content, skeleton, area, "people" if request.photos == "people" else "all", request.category, file)
     shots, missing = ([], 0) if request.images is None else _shots(truth, request.images)
     if missing and request.photos != "present":
         raise FileNotFoundError(
             f"{request.images}: {missing} of the {len(shots)} photos of {truth.name} are missing, the first is "
-            f"{next(s.path.name for s in shots if not s.path.is_file())}; fetch them, or evaluate on those there are (--photos present)"
+            f"{next(s.path.name for s in shots if not s.path.is_file())}; download them, or evaluate on the others (--photos present)"
         )
     if missing:
         shots = [s for s in shots if s.path.is_file()]
@@ -119,11 +119,11 @@ def _pixels(request: BenchmarkSpec, truth: Truth) -> Callable[[int, Poses], Int[
     assert request.annotations is not None
     photos = {p.image_id: p for p in read_coco(request.images, request.annotations, truth.skeleton, "all", request.category)[0]}
     if all(shape is None for p in photos.values() for shape in p.shapes):
-        raise ValueError(f"{request.annotations}: no person has a 'segmentation': masks cannot be measured")
+        raise ValueError(f"{request.annotations}: no person has a 'segmentation', so masks cannot be measured")
 
     def pixels(image: int, poses: Poses) -> Int[np.ndarray, "4"]:
         if poses.masks is None:
-            raise ValueError("this model gives no masks: evaluate it without mask_iou")
+            raise ValueError("this model predicts no masks: evaluate it without mask_iou")
         known = segmentation(photos[image])
         if known is None:
             return np.zeros(4, np.int64)
@@ -148,7 +148,7 @@ def _shots(truth: Truth, images: Path) -> tuple[list[EvalImage], int]:
 
 
 def _rows(truth: Truth, found: PosesByImage) -> list[dict[str, Any]]:
-    """Results as COCO's and CrowdPose's servers take them: no more than they ask for, so that sizes come from joints, as in the papers."""
+    """Results in the format of COCO's and CrowdPose's servers, without boxes, so that sizes come from joints, as in the papers."""
     keep = ("image_id", "category_id", "keypoints", "score")
     return [
         {k: row[k] for k in keep}
@@ -158,7 +158,7 @@ def _rows(truth: Truth, found: PosesByImage) -> list[dict[str, Any]]:
 
 
 def _box_rows(truth: Truth, found: PosesByImage, detected: BoxesByImage) -> list[dict[str, Any]]:
-    """Boxes for box AP: all of the detector's with its own scores, where there was one; else those around the joints."""
+    """Boxes for box AP: the detector's, with its own scores, or without a detector those around the joints."""
     rows = []
     for image, poses in sorted(found.items()):
         boxes = detected.get(image, np.concatenate([poses.boxes, poses.scores[:, None]], 1))
@@ -169,7 +169,7 @@ def _box_rows(truth: Truth, found: PosesByImage, detected: BoxesByImage) -> list
 
 
 def _write(path: Path, text: str) -> None:
-    """A result file, or the archive with one in it that servers take."""
+    """Write a result file, or for .zip the archive that servers expect."""
     if path.suffix != ".zip":
         write_text(path, text)
         return

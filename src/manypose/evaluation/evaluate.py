@@ -1,7 +1,6 @@
-"""Evaluation: a model, or a result file of any program, on a data set; figures always come with their protocol.
+"""Evaluation of a model, or of any program's result file, on a data set; figures always come with their protocol.
 
-Several processes share the photos when started with ``torchrun``; their number, the batch size and the machine's threads change the
-time it takes and nothing else.
+The processes of ``torchrun`` share the photos. Their number, the batch size and the number of threads change the time, not the figures.
 """
 
 import math
@@ -36,16 +35,16 @@ __all__ = ["Evaluation", "Setup", "evaluate", "finished", "prepared"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found out.
+    """The result of `evaluate`.
 
     Args:
-        figures: by name, the main one first; NaN where one is not defined (`notes` says why).
-        protocol: which images, people and boxes, which model and test-time options, which rules.
+        figures: figures by name, the main one first; NaN if undefined (`notes` says why).
+        protocol: the images, people and boxes, the model and test-time options, and the rules.
         notes: reasons and warnings.
-        more: further entries of the JSON; ``failed`` are photos that could not be read.
-        text: further lines for print.
-        analysis: of the errors, where asked for and this is the first process.
-        files: the photos by image id, where the errors were analysed.
+        more: further entries of the JSON; ``failed`` lists photos that could not be read.
+        text: further lines of the printed result.
+        analysis: the error analysis, if requested, in the first process.
+        files: the photos by image id, with an error analysis.
     """
 
     figures: dict[str, float]
@@ -58,11 +57,11 @@ class Evaluation:
 
     @property
     def exit_code(self) -> int:
-        """1 where photos could not be read, else 0."""
+        """1 if any photo could not be read, else 0."""
         return int("failed" in self.more)
 
     def to_json(self) -> dict[str, Any]:
-        """Figures, protocol and all the rest as plain JSON values; what is not defined is None."""
+        """All results as plain JSON values; undefined figures are None."""
         found = {**self.figures, "protocol": self.protocol, "notes": self.notes, **self.more}
         return _plain(found | ({"analysis": self.analysis.to_json()} if self.analysis is not None else {}))
 
@@ -106,57 +105,57 @@ def evaluate(
     quiet: bool = False,
     **changes: Any,
 ) -> Evaluation:
-    """Measure a model, or a result file of any program, on a data set.
+    """Evaluate a model, or any program's result file, on a data set.
 
     Args:
-        model: a model's name, a .safetensors file, a loaded model, or one of the two that come with the package, default and fast.
-        weights: a file for a named model, .safetensors or published .pth.
-        ensemble: further models, by name or file: maps of models that look at one person at a time are averaged, people of others are
-            joined.
+        model: a model's name, such as default or fast, a .safetensors file, or a loaded model.
+        weights: a weights file for a named model: .safetensors, or a published .pth.
+        ensemble: further models, by name or file. The heat maps of top-down models are averaged; the people of bottom-up models are
+            merged.
         dataset: coco, crowdpose, ochuman, mpii, posetrack, voc, or the path of a data set's YAML.
         annotations: the data set's annotation file.
         images: folder of the photos; not needed with results.
-        results: results to evaluate in place of a model: for COCO's format a COCO results file (such as Detectron2's), or a folder of
-            OpenPose, MMPose-inferencer or YOLO-pose files, one a photo; preds for mpii; a folder for posetrack.
-        photos: all that the annotations list, those with labelled people, or those present in the folder.
-        boxes: for models that look at one person at a time: a boxes file, or "annotated".
-        detector: or who finds the boxes: a detector of torchvision, such as fasterrcnn_resnet50_fpn_v2, or another model; by default the
-            one that belongs to the model.
-        detector_weights: the detector's weights, where they are not to be fetched.
-        options: how to predict; evaluation's preset leaves out fewer people than prediction, since AP wants faint ones too.
+        results: results to evaluate instead of a model: for COCO's format a COCO results file (such as Detectron2's), or a folder of
+            OpenPose, MMPose-inferencer or YOLO-pose files, one for each photo; preds for mpii; a folder for posetrack.
+        photos: all annotated photos, those with labelled people, or those present in the folder.
+        boxes: for top-down models: a boxes file, or "annotated".
+        detector: the person detector of a top-down model: a torchvision detector, such as fasterrcnn_resnet50_fpn_v2, or another model;
+            by default the model's own.
+        detector_weights: a weights file for the detector; by default the bundled or published weights.
+        options: prediction options; evaluation's preset keeps people with lower scores than prediction does, since they count for AP.
         device: auto, cpu, cuda or cuda:N.
-        runtime: what runs the networks: torch, onnx or openvino; auto is onnx where the graph comes with the package, else torch.
-        box_ap: measure the people's boxes too.
-        mask_iou: measure the person masks too: PASCAL VOC's intersection over union of all people's pixels together (data sets with
-            outlines, voc, and models that give masks).
-        analyze: say what the AP is lost to: a table, part of the JSON, and an HTML report.
-        report: where the HTML report goes; by default beside the JSON, or evaluation.html.
-        json: write the figures here. A run with this or `results_out` that was stopped goes on where it was when it is called again.
-        results_out: write the people found here, as the data set's server takes them.
-        heads: MPII's file with head boxes, where the annotations have none.
-        groups: MPII's groups_v12.mat: keypoint AP over its groups, as its server measures, in place of whole photos.
-        no_track: leave people of videos without ids; MOTA is then not measured.
-        flow: optical flow that helps tracking.
-        matching: of people with tracks: the best assignment of all, or the most similar pair first.
-        category: the name of the category whose annotations count, where several of the file have keypoints.
-        area: people's areas: the file's, or 0.53 of the box; by default as the data set's rule says.
-        quiet: no progress bar, and nothing printed.
-        changes: options that differ from `options`, by name.
+        runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
+        box_ap: measure box AP too.
+        mask_iou: measure person masks too: PASCAL VOC's intersection over union over the pixels of all people (for data sets with
+            outlines or voc, and models that predict masks).
+        analyze: analyse which errors reduce the AP: a table, an entry of the JSON, and an HTML report.
+        report: file of the HTML report; by default beside the JSON, or evaluation.html.
+        json: file to write the figures to. With this or `results_out`, the same command resumes an interrupted run.
+        results_out: file to write the results to, in the format of the data set's server.
+        heads: MPII's file with head boxes, for annotations without them.
+        groups: MPII's groups_v12.mat: measure keypoint AP over its groups, as MPII's server does, instead of whole photos.
+        no_track: do not track people through videos; MOTA is then not measured.
+        flow: optical flow method of the tracker.
+        matching: matching of people to tracks: the best total assignment, or greedily the most similar pair first.
+        category: name of the category to evaluate, if several have keypoints.
+        area: people's areas: those of the file, or 0.53 of the box; by default the data set's rule.
+        quiet: no progress bar and no output.
+        changes: changes to `options`, by name.
 
     Raises:
-        FileNotFoundError, ValueError: files are missing or broken, or options do not suit one another; one line says what.
+        FileNotFoundError, ValueError: files are missing or broken, or options are incompatible; the message says which.
     """
     from_file = results is not None
     if from_file and (model is not None or weights is not None or results_out is not None or boxes or detector):
-        raise ValueError("a result file is evaluated as it is: leave out the model, weights, boxes, detector and results_out")
+        raise ValueError("with a result file, leave out the model, weights, boxes, detector and results_out")
     if not from_file and images is None and not dataset.endswith((".yaml", ".yml")):
         raise ValueError("give the folder of the photos (--images DIR), or a result file (--results FILE)")
     if heads is not None and dataset.lower() != "mpii":
-        raise ValueError(f"heads are for the data set mpii, not for {dataset!r}: leave them out")
+        raise ValueError(f"heads are only for the data set mpii, not for {dataset!r}")
     if from_file and mask_iou:
         raise ValueError("mask_iou is for models: a result file of keypoints has no masks")
     if report is not None and not analyze:
-        raise ValueError("a report is part of the error analysis: ask for it (--analyze)")
+        raise ValueError("a report needs the error analysis (--analyze)")
     one = None if from_file else model if isinstance(model, Model) else one_or_several(model, ensemble, weights, device, runtime)
     alone = one is not None and one.needs_boxes
     options = changed(options, **changes) if changes else options
@@ -164,7 +163,7 @@ def evaluate(
     chosen = find_benchmark(request)
     if results_out is not None and chosen.write is None:
         raise ValueError(
-            f"{results_out}: {chosen.name} takes no such file of this model; for MPII's server give its .mat as annotations and --groups"
+            f"{results_out}: {chosen.name} has no result format for this model; for MPII's server give its .mat as annotations and --groups"
         )
     if mask_iou and chosen.pixels is None:
         raise ValueError("mask_iou is for data sets with outlines: coco, crowdpose, voc or a data set YAML")
@@ -199,18 +198,18 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Setup:
-    """What is evaluated and how, before any photo is read; `prepared` makes it.
+    """The setup of an evaluation, before any photo is read; `prepared` makes it.
 
     Args:
-        model: ready to predict.
-        called: what it was named by.
-        chosen: the data set.
-        options: how to predict.
-        boxes: a boxes file or ``annotated``, where boxes are given.
-        given: the boxes themselves, by image.
-        note: on photos without boxes.
-        detector: the name of what finds the boxes, where they are found.
-        tracking: of videos; None: not at all.
+        model: the loaded model.
+        called: its name in the command.
+        chosen: the benchmark.
+        options: prediction options.
+        boxes: a boxes file or ``annotated``, if boxes are given.
+        given: the given boxes by image.
+        note: a note on photos without boxes.
+        detector: the name of the person detector, if there is one.
+        tracking: tracking options; None: no tracking.
     """
 
     model: Model
@@ -234,10 +233,10 @@ def prepared(
     flow: Literal["dis", "farneback", "none"] | None,
     matching: Literal["hungarian", "greedy"] = "hungarian",
 ) -> Setup:
-    """The setup of an evaluation; a `flow` of None leaves people of videos without ids.
+    """The setup of an evaluation; no tracking if `flow` is None.
 
     Raises:
-        ValueError: options do not suit one another.
+        ValueError: options are incompatible.
     """
     if boxes is not None and detector is not None:
         raise ValueError("give boxes or a detector, not both")
@@ -251,14 +250,14 @@ def prepared(
 def finished(
     setup: Setup, found: Predicted, mask_iou: bool, results_out: Path | None, json: Path | None, report: Path | None, quiet: bool
 ) -> Evaluation:
-    """The figures of all people found, printed and written as `evaluate` says.
+    """The figures of all results, printed and written as `evaluate` describes.
 
     Raises:
         ValueError: no photo can be read.
     """
     chosen = setup.chosen
     if chosen.shots and not found.people:
-        raise ValueError(f"none of the {len(chosen.shots)} photos can be evaluated; the first: {found.failed[chosen.shots[0].id]}")
+        raise ValueError(f"none of the {len(chosen.shots)} photos can be read; the first: {found.failed[chosen.shots[0].id]}")
     if results_out is not None and chosen.write is not None:
         chosen.write(found.people, results_out)
     whose = setup.boxes or (setup.detector and f"{Path(setup.detector).stem} from score {setup.options.detector_threshold:g}")
@@ -267,7 +266,7 @@ def finished(
 
 
 def _score(chosen: Benchmark, found: Predicted, model: Model, mask_iou: bool, note: str) -> Score:
-    """The score of a model's people, with notes on what was left out."""
+    """The score of a model's results, with notes on missing joints and photos."""
     score = chosen.score(found.people, found.detected)
     if mask_iou:
         score = replace(score, figures={**score.figures, **{f"mask {k}": v for k, v in person_iou(found.pixels.values()).items()}})
@@ -295,7 +294,7 @@ def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tr
     if model.needs_boxes:
         where = "annotated boxes" if boxes == "annotated" else f"boxes of {(boxes or '').rpartition('/')[2]}"
     else:
-        side = {"short": "short side", "long": "long side", "square": "long side, filled to a square,"}[options.edge]
+        side = {"short": "short side", "long": "long side", "square": "long side, padded to a square,"}[options.edge]
         where = f"whole photos, no boxes, {side} {options.size or runner(model.method).size}"
         scales = ", ".join(f"{s:g}" for s in options.scales)
         where += f", scale{'s' if len(options.scales) > 1 else ''} {scales}" + (", merged as published" if options.published else "")
@@ -309,7 +308,7 @@ def _how(model: Model, options: PredictOptions, name: Any, boxes: str | None, tr
 
 
 def _finish(chosen: Benchmark, score: Score, how: str, json: Path | None, report: Path | None, quiet: bool) -> Evaluation:
-    """Put figures and protocol together; print, draw and write what was asked for."""
+    """Combine figures and protocol; print them, and write the requested files."""
     protocol = "; ".join((chosen.name, chosen.about, how, chosen.rules))
     more = {"results": score.results, **score.more}
     done = Evaluation(score.figures, protocol, [*chosen.notes, *score.notes], more, score.text, score.analysis)
@@ -330,7 +329,7 @@ def _finish(chosen: Benchmark, score: Score, how: str, json: Path | None, report
 
 
 def _plain(value: Any) -> Any:
-    """JSON values: NaN becomes None, NumPy numbers become Python's."""
+    """Plain JSON values: NaN becomes None, NumPy numbers become Python numbers."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

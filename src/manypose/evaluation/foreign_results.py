@@ -1,6 +1,6 @@
-"""Folders of results that other programs write, one file a photo: OpenPose, MMPose's inferencer, YOLO-pose (Ultralytics).
+"""Result folders of other programs, with one file for each photo: OpenPose, MMPose's inferencer, YOLO-pose (Ultralytics).
 
-A file belongs to the photo with its name: the path in the folder without the suffix, or the name alone where only one photo has it.
+A file belongs to the photo of the same name: the path in the folder without suffix, or the name alone if only one photo has it.
 """
 
 import json
@@ -23,7 +23,7 @@ def read_folder(folder: Path, truth: Truth) -> tuple[list[Row], str]:
     """COCO results of a folder of OpenPose, MMPose or YOLO files, and a sentence on how they were read.
 
     Raises:
-        ValueError: the folder has no such files, none belongs to a photo of the data set, or one cannot be read; the message names it.
+        ValueError: the folder has no such files, none belongs to a photo of the data set, or the named file cannot be read.
     """
     kind, suffix, read = _kind(folder)
     places = _by_stem(truth)
@@ -41,10 +41,10 @@ def read_folder(folder: Path, truth: Truth) -> tuple[list[Row], str]:
             if not all(np.isfinite([*person["keypoints"], person["score"]]).all() for person in people):
                 raise ValueError("a number is not finite")
         except (ArithmeticError, AttributeError, IndexError, KeyError, OSError, RecursionError, TypeError, ValueError) as e:
-            raise ValueError(f"{path}: not a file of {kind}'s results ({type(e).__name__}: {str(e)[:100]})") from None
+            raise ValueError(f"{path}: not a result file of {kind} ({type(e).__name__}: {str(e)[:100]})") from None
         rows += [{"image_id": int(truth.image_ids[place]), "category_id": truth.category, **person} for person in people]
     if not matched:
-        raise ValueError(f"{folder}: none of its {len(files)} files of {kind} has the name of a photo of {truth.name}")
+        raise ValueError(f"{folder}: none of its {len(files)} {kind} files has the name of a photo of {truth.name}")
     return rows, f"results of {kind}: {matched} of {len(files)} files belong to {len(truth.image_ids)} photos, by file name"
 
 
@@ -52,11 +52,11 @@ def _kind(folder: Path) -> tuple[str, str, Callable[[str, Truth, int], Iterator[
     for kind, suffix, read in (("OpenPose", "_keypoints.json", _openpose), ("MMPose", ".json", _mmpose), ("YOLO", ".txt", _yolo)):
         if next(folder.rglob(f"*{suffix}"), None) is not None:
             return kind, suffix, read
-    raise ValueError(f"{folder}: a folder of results has OpenPose's *_keypoints.json, MMPose's *.json or YOLO's *.txt, one a photo")
+    raise ValueError(f"{folder}: no result files of OpenPose (*_keypoints.json), MMPose (*.json) or YOLO (*.txt)")
 
 
 def _by_stem(truth: Truth) -> dict[str, int]:
-    """Places of the images by path and by name without the suffix; names that several photos have are left out."""
+    """Indices of the images by path and by name without suffix; ambiguous names are left out."""
     stems = [Path(name).with_suffix("").as_posix() for name in truth.files]
     counts = Counter(stem.rpartition("/")[2] for stem in stems)
     alone = {name: i for i, stem in enumerate(stems) if counts[name := stem.rpartition("/")[2]] == 1}
@@ -64,14 +64,14 @@ def _by_stem(truth: Truth) -> dict[str, int]:
 
 
 def _openpose(text: str, truth: Truth, place: int) -> Iterator[Row]:
-    """A person's score is the mean of the found joints'."""
+    """A person's score is the mean score of the detected joints."""
     people = from_openpose(json.loads(text), truth.skeleton)
     for xy, joints, score in zip(people.keypoints, people.keypoint_scores, people.scores, strict=True):
         yield {"keypoints": np.column_stack([xy, joints]).ravel().tolist(), "score": float(score)}
 
 
 def _mmpose(text: str, truth: Truth, place: int) -> Iterator[Row]:
-    """A person's score is that of its box times the mean of its joints', as in MMPose's own COCO metric."""
+    """A person's score is the box score times the mean joint score, as in MMPose's COCO metric."""
     people = json.loads(text)
     people = people["predictions"] if isinstance(people, Mapping) else people
     people = people[0] if people and isinstance(people[0], Sequence) else people
@@ -83,17 +83,17 @@ def _mmpose(text: str, truth: Truth, place: int) -> Iterator[Row]:
 
 
 def _yolo(text: str, truth: Truth, place: int) -> Iterator[Row]:
-    """Lines of class, box, joints and, where it was saved, the score; without it the mean of the joints'. Parts of the photo's size."""
+    """Lines of class, box, joints and optionally the score (else the mean joint score). Coordinates are fractions of the photo's size."""
     h, w = truth.sizes[place].tolist()
     if not h or not w:
-        raise ValueError("the annotation file does not give the photo's width and height, which YOLO's numbers are parts of")
+        raise ValueError("the annotation file lacks the photo's width and height, which YOLO's coordinates need")
     k = len(truth.skeleton)
     for line in text.splitlines():
         values = [float(v) for v in line.split()]
         if not values:
             continue
         if len(values) not in (5 + 3 * k, 6 + 3 * k, 7 + 3 * k):
-            raise ValueError(f"{len(values)} numbers in a line; {k} joints have {5 + 3 * k}, and one more with the score")
+            raise ValueError(f"{len(values)} numbers in a line; {k} joints need {5 + 3 * k}, or one more with the score")
         x, y, width, height = values[1:5]
         joints = np.reshape(values[5 : 5 + 3 * k], (k, 3)) * [w, h, 1]
         score = values[5 + 3 * k] if len(values) > 5 + 3 * k else float(joints[:, 2].mean())

@@ -1,4 +1,4 @@
-"""MPII and PoseTrack, whose distances are measured in head sizes, as benchmarks of `manypose.evaluation.benchmark`."""
+"""Benchmarks of MPII and PoseTrack, whose distances are measured in head sizes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -23,7 +23,7 @@ __all__ = ["mpii", "posetrack"]
 
 
 def mpii(request: BenchmarkSpec) -> Benchmark:
-    """PCKh of models that are given each annotated person (and of ``preds`` files), keypoint AP of models that find all people."""
+    """PCKh for models that are given each annotated person (and for ``preds`` files), keypoint AP for models that find all people."""
     _only(request, ("analyse", "boxes", "category", "area"))
     people = read_mpii(request.annotations or "", request.heads)
     ids, boxes = image_ids(people.images), person_boxes(people)
@@ -36,7 +36,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
 
     several = not request.one_by_one and root is not None
     if request.groups is not None and not several:
-        raise ValueError(f"{request.groups}: groups are for models that find all people of a photo")
+        raise ValueError(f"{request.groups}: groups are for models that find all people in a photo")
     groups = None if request.groups is None else read_groups(request.groups, people)
     if groups is not None:
         shots = [shot for shot in shots if shot.id in {ids[people.images[rows[0]]] for rows in groups}]
@@ -57,7 +57,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
             write_groups(path, people, groups, of_groups(found))
             return
         joints = np.nan_to_num(np.stack([_single(found.get(i)) for i in range(len(people))]))
-        # The official file's people go to the official evaluation, others' to their users' programs.
+        # Results for the official file are in the official format, results for other files in COCO's.
         (write_singles if people.listing and path.suffix == ".mat" else write_preds)(path, people, joints)
 
     about = f"{len({s.id for s in shots} if groups else ids)} photos, {len(people)} people"
@@ -79,7 +79,7 @@ def mpii(request: BenchmarkSpec) -> Benchmark:
 
 
 def posetrack(request: BenchmarkSpec) -> Benchmark:
-    """PoseTrack18's keypoint AP and, where people have track ids, MOTA."""
+    """PoseTrack18's keypoint AP and, for people with track ids, MOTA."""
     _only(request, ("analyse", "boxes", "category", "area"))
     videos = read_posetrack(request.annotations or "")
     frames, report = frames_of(videos)
@@ -96,7 +96,7 @@ def posetrack(request: BenchmarkSpec) -> Benchmark:
     labelled = sum(len(t) > 0 for t in frames)
     about = f"{len(videos)} videos, {len(frames)} frames ({labelled} with annotated people), {sum(map(len, frames))} people"
     notes = [f"{len(report.problems)} entries of the annotations are faulty: {', '.join(report.counts)}"] if report.problems else []
-    rules = "joints within 0.5 head sizes; frames without annotated people and ignored regions left out"
+    rules = "joints within 0.5 head sizes, without frames that have no annotated people and without ignored regions"
     return Benchmark(
         "PoseTrack18",
         about,
@@ -120,7 +120,7 @@ def _only(request: BenchmarkSpec, unknown: Sequence[str]) -> None:
     names = {"analyse": "the error analysis", "boxes": "box_ap"}
     asked = [names.get(name, name) for name in unknown if getattr(request, name)]
     if asked:
-        raise ValueError(f"{request.dataset}: {asked[0]} is for data sets with OKS and person boxes")
+        raise ValueError(f"{request.dataset}: {asked[0]} needs a data set with OKS and person boxes")
 
 
 def _there(shots: Sequence[EvalImage], root: Path | None) -> None:
@@ -128,18 +128,18 @@ def _there(shots: Sequence[EvalImage], root: Path | None) -> None:
         raise FileNotFoundError(f"{root}: no such folder of photos")
     missing = sorted({str(s.path) for s in shots if not s.path.is_file()})
     if missing:
-        raise FileNotFoundError(f"{missing[0]}: no such photo ({len(missing)} of the data set's are missing in {root})")
+        raise FileNotFoundError(f"{missing[0]}: no such photo ({len(missing)} photos of the data set are missing in {root})")
 
 
 def _in(poses: Poses | None, skeleton: Skeleton) -> Poses:
-    """People in the data set's joints."""
+    """The people with the data set's joints."""
     if poses is None:
         return Poses.empty(skeleton)
     return poses if poses.skeleton.joints == skeleton.joints else poses.to(skeleton)
 
 
 def _single(poses: Poses | None) -> np.ndarray:
-    """The joints of the best-scored person; NaN where a joint was not found."""
+    """The joints of the person with the highest score; NaN for a joint that was not found."""
     if poses is None or not len(poses):
         return np.full((len(MPII), 2), np.nan)
     best = _in(poses, MPII)[[int(poses.scores.argmax())]]
@@ -162,8 +162,8 @@ def _tracking_score(poses: list[Poses], frames: list[HeadScaledTruth]) -> Score:
     ap = posetrack_ap(poses, frames)
     scored = _ap_score(ap, sum(map(len, poses)))
     if any(p.ids is None for p in poses if len(p)):
-        return replace(scored, notes=["the people have no track ids: MOTA is not measured"])
+        return replace(scored, notes=["the people have no track ids, so MOTA is not measured"])
     tracks = posetrack_mot([p if p.ids is not None else replace(p, ids=np.zeros(0, np.int64)) for p in poses], frames)
     figures = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
-    said = f"switches of identity: {tracks.switches}, summed over {len(tracks.joints)} joints"
+    said = f"identity switches: {tracks.switches}, summed over {len(tracks.joints)} joints"
     return replace(scored, figures={**scored.figures, **figures}, more={**scored.more, "switches": tracks.switches}, text=said)

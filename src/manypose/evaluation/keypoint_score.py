@@ -1,4 +1,4 @@
-"""The score of COCO-style benchmarks: keypoint AP, and the notes without which its figures mislead."""
+"""The score of COCO-style benchmarks: keypoint AP, and notes that prevent its misreading."""
 
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,12 @@ def keypoint_score(truth: Truth, results: Results, with_analysis: bool, by_crowd
             f"{name} is not defined: no person of that size is annotated" for name, v in figures.items() if np.isnan(v) and truth.people
         ]
     if not truth.people:
-        notes = ["no person is annotated (a test set?): AP is not defined; write the results for the data set's server (results_out)"]
+        notes = ["no person is annotated (a test set?), so AP is not defined; write the results for the data set's server (results_out)"]
     elif not len(results):
         notes.append("there are no results: AP is 0")
     over = int((np.bincount(results.image, minlength=len(truth.image_ids)) > 20).sum())
     if over:
-        notes.append(f"{over} images have more than 20 results; only their 20 best count")
+        notes.append(f"{over} images have more than 20 results; only the best 20 count")
     occupied = np.flatnonzero(truth.with_people)
     silent = int((~np.isin(occupied, results.image)).sum())
     if len(results) and silent > 0.5 * len(occupied):
@@ -51,7 +51,7 @@ def keypoint_score(truth: Truth, results: Results, with_analysis: bool, by_crowd
 
 
 def about_images(truth: Truth, photos: str, missing: int) -> str:
-    """Which images and people are evaluated, for the protocol."""
+    """The evaluated images and people, for the protocol."""
     people = truth.with_people
     chosen = {"all": "", "people": ", those with people only", "present": f", those in the folder only ({missing} others are missing)"}[
         photos
@@ -62,17 +62,19 @@ def about_images(truth: Truth, photos: str, missing: int) -> str:
 
 
 def caveats(truth: Truth, area: str) -> list[str]:
-    """Reasons why figures on this file are not, or not easily, comparable with others."""
+    """Reasons why figures on this file are not easily comparable with others."""
     notes = []
     if truth.partial:
-        notes.append(f"in {truth.partial} of the images some people are not annotated: right results count as wrong there, so AP reads low")
+        notes.append(
+            f"in {truth.partial} images some people are not annotated: correct results for them count as false positives and lower the AP"
+        )
     if truth.estimated:
         notes.append(f"the areas of {truth.estimated} of {truth.people} people are estimated from their boxes")
     if truth.without_area:
-        notes.append(f"{truth.without_area} of {truth.people} people have no 'area'; {AREA_OF_BOX} of their boxes stands in for it")
+        notes.append(f"{truth.without_area} of {truth.people} people have no 'area'; {AREA_OF_BOX} of the box area is used instead")
     n, people, name = len(truth.image_ids), int(truth.with_people.sum()), Path(truth.name).name
     if "val2017" in name and area == "annotated" and n != 5000:
         notes.append(f"COCO val2017 has 5,000 images; figures on {n} of them are not comparable with official ones")
     elif n == people and n > 1000:
-        notes.append("every image has people: on images without, false positives would count too")
+        notes.append("every image has people; false positives on images without people are not measured")
     return notes
