@@ -232,7 +232,7 @@ def test_annotated_boxes_and_boxes_of_a_file(flies: Path, tmp_path: Path) -> Non
     assert 0 < part.figures["AR"] < annotated.figures["AR"]
     assert any("4 of 13 photos have no boxes in boxes.json" in n for n in part.notes)
     (tmp_path / "boxes.json").write_text(json.dumps([{**row, "image_id": 5000 + i} for i, row in enumerate(by_id)]))
-    with pytest.raises(ValueError, match="none of its 9 entries belongs to one of the 13 photos; boxes are matched by image id"):
+    with pytest.raises(ValueError, match="none of its 9 entries matches any of the 13 photos; boxes are matched by image id"):
         run(flies, method, boxes=str(tmp_path / "boxes.json"))
 
 
@@ -309,7 +309,7 @@ def test_fake_100_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert {k: round(figures[k], 3) for k in expected if k != "tool"} == {k: v for k, v in expected.items() if k != "tool"}
     assert "100 images (49 with labelled people, 51 without), 139 people" in said
     assert "results of dt.json as they are (125 people)" in figures["protocol"]
-    assert "what is corrected" in said
+    assert "corrected error" in said
     assert figures["analysis"]["shares"]["good"] == 0.5221
     assert (tmp_path / "out.html").stat().st_size > 20_000
 

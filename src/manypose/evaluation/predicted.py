@@ -32,14 +32,14 @@ Boxes = Float[np.ndarray, "n 5"]
 
 @dataclass
 class Predicted:
-    """What was found in the photos, by the id of their `EvalImage`.
+    """The results of the photos, by the id of their `EvalImage`.
 
     Args:
-        people: of each photo that could be read; with ids where it is the frame of a video.
-        detected: the person detector's boxes and scores, where box AP is measured and there is one.
-        pixels: what is measured of the masks.
-        failed: photos that could not be read: a sentence each, which names the file.
-        skipped: how many given boxes were left out, by reason.
+        people: people in each photo that could be read; with track ids for frames of videos.
+        detected: the person detector's boxes and scores, for box AP.
+        pixels: counts of mask pixels.
+        failed: an error message, with the file's name, for each photo that could not be read.
+        skipped: number of given boxes that were left out, by reason.
     """
 
     people: dict[int, Poses] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Predicted:
 
 
 def together(parts: Sequence[Predicted]) -> Predicted:
-    """The parts of several processes as one."""
+    """The merged results of several processes."""
     out = Predicted()
     for p in parts:
         for whole, mine in ((out.people, p.people), (out.detected, p.detected), (out.pixels, p.pixels), (out.failed, p.failed)):
@@ -60,13 +60,13 @@ def together(parts: Sequence[Predicted]) -> Predicted:
 
 
 def part(images: Sequence[EvalImage], rank: int, number: int) -> list[EvalImage]:
-    """One process's share of the photos; videos stay whole."""
+    """The photos of one process; the frames of a video stay together."""
     videos = {name: i for i, name in enumerate(dict.fromkeys(s.sequence for s in images))}
     return [s for i, s in enumerate(images) if (videos[s.sequence] if s.sequence else i) % number == rank]
 
 
 def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path | None) -> tuple[dict[int, Boxes] | None, str]:
-    """The given boxes of each photo and a note on photos without any; None where no boxes are given.
+    """The given boxes of each photo (None if no boxes are given) and a note on photos without boxes.
 
     Args:
         boxes: a boxes file, or ``annotated``.
@@ -85,11 +85,11 @@ def boxes_of_photos(boxes: str | None, images: Sequence[EvalImage], root: Path |
         found = match_boxes(known, [image.path for image in images], root, [image.id for image in images])
         if images and all(rows is None for rows in found):
             raise ValueError(
-                f"{boxes}: none of its {len(known)} entries belongs to one of the {len(images)} photos; boxes are matched by image id, "
-                "then by the path in the folder of the photos"
+                f"{boxes}: none of its {len(known)} entries matches any of the {len(images)} photos; boxes are matched by image id, "
+                "then by the path in the photo folder"
             )
     without = sum(rows is None for rows in found)
-    note = f"{without} of {len(images)} photos have no boxes in {Path(boxes).name}: no person is looked for in them" if without else ""
+    note = f"{without} of {len(images)} photos have no boxes in {Path(boxes).name}, so they have no results" if without else ""
     rows = (with_scores([] if given is None else given) for given in found)
     return {image.id: given for image, given in zip(images, rows, strict=True) if given is not None}, note
 
@@ -99,22 +99,22 @@ def predicted(
     detector: AnyModel | Detector | None = None, tracking: TrackOptions | None = None, box_ap: bool = False, quiet: bool = False,
     pixels: Callable[[int, Poses], Any] | None = None, journal: Journal | None = None,
 ) -> Predicted:  # fmt: skip
-    """The people of the photos. A photo that cannot be read is noted and does not end the others.
+    """Predict the people in the photos. A photo that cannot be read is recorded, and the others are still predicted.
 
     Args:
-        model: any.
+        model: a model of any kind.
         images: the photos.
-        options: how to predict.
-        boxes: of each photo, for top-down models.
-        detector: finds the boxes, where none are given.
-        tracking: of videos' frames; None: people get no ids.
+        options: prediction options.
+        boxes: the boxes of each photo, for top-down models.
+        detector: the person detector, if no boxes are given.
+        tracking: tracking options for videos; None: no tracking.
         box_ap: keep the detector's boxes.
         quiet: no progress bar.
-        pixels: measures the masks of a photo's people, where that was asked for.
-        journal: photos that stand in it are not predicted again; the others are added to it. Not for tracking.
+        pixels: counts the mask pixels of a photo's people; None if masks are not measured.
+        journal: record of predicted photos; those in it are not predicted again. Not for tracking.
 
     Raises:
-        ValueError: the model gives no masks where masks are measured.
+        ValueError: masks are measured and the model predicts none.
     """
     out, every = Predicted(), images
     if journal is not None:
@@ -143,7 +143,7 @@ def predicted(
             if journal is not None:
                 journal.add(image.id, _stored(out, image.id, result.skipped))
     if box_ap and not out.detected and runner(model.method).finds_boxes:
-        # Without a step of its own, the boxes have been through the suppression of people: find all of them once more.
+        # A one-stage model's boxes have passed the NMS of people: run the detection again to get all of them.
         looks = detect(model.method, _photos(every, None), replace(options, detector_threshold=0.0))
         found = zip(every, looks, strict=True)
         out.detected = {image.id: item.boxes for image, item in found if item.boxes is not None and image.id in out.people}
@@ -166,7 +166,7 @@ def _stored(out: Predicted, image: int, skipped: Mapping[str, int]) -> dict[str,
 
 
 def _restore(out: Predicted, image: int, stored: Mapping[str, Any], model: Model) -> None:
-    """The reverse of `_stored`."""
+    """The inverse of `_stored`."""
     n, k = len(stored["scores"]), len(model.skeleton)
     shapes = dict(zip(_ARRAYS, ((n, k, 2), (n, k), (n,), (n, 4), (n, 4)), strict=True))
     arrays = {name: None if stored[name] is None else np.array(stored[name], np.float32).reshape(shape) for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""Sharing an evaluation or a prediction among the processes of ``torchrun``."""
+"""Helpers that divide an evaluation or a prediction among the processes of ``torchrun``."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @contextmanager
 def processes() -> Iterator[tuple[int, int]]:
-    """This process's rank and the number of processes; a group is made where torchrun started several and there is none yet."""
+    """This process's rank and the number of processes; creates the process group under torchrun if there is none yet."""
     number = int(os.environ.get("WORLD_SIZE", "1"))
     if number == 1:
         yield 0, 1
@@ -22,7 +22,7 @@ def processes() -> Iterator[tuple[int, int]]:
 
     own = not dist.is_initialized()
     if own:
-        dist.init_process_group("gloo", timeout=timedelta(days=7))  # the quickest waits for the slowest
+        dist.init_process_group("gloo", timeout=timedelta(days=7))  # fast processes wait for slow ones
     try:
         yield dist.get_rank(), dist.get_world_size()
     finally:
@@ -52,7 +52,7 @@ def from_first(value: T | None, number: int) -> T:
 
 
 def together() -> None:
-    """Returns when all processes are here."""
+    """Barrier: returns when all processes have called it."""
     import torch.distributed as dist
 
     if dist.is_initialized():

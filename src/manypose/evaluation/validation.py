@@ -1,4 +1,4 @@
-"""Evaluation on held-out photos during a training, for the config entry ``validation``."""
+"""Evaluation on held-out photos during training, for the config entry ``validation``."""
 
 import json
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ __all__ = ["OnDataset"]
 
 @dataclass(frozen=True)
 class OnDataset:
-    """AP of a method on the photos that a list names.
+    """AP of a method on listed photos.
 
     Args:
         images: folder of the photos.
-        annotations: their COCO file.
-        dataset: the YAML file of a data set of one's own, in place of both: its part ``val``.
-        only: a text file of image ids, one a line; None: all photos.
-        flip: look at the mirrored photos too.
-        boxes: of methods that look at one person at a time.
-        sizes: heights and widths of a person's crop to be measured besides the method's own, for such methods.
+        annotations: their COCO annotation file.
+        dataset: instead of both, the YAML file of a custom data set, whose part ``val`` is used.
+        only: a text file with one image id per line; None: all photos.
+        flip: also run the network on the mirrored photos.
+        boxes: a boxes file or ``annotated``, for top-down methods.
+        sizes: further heights and widths of crops to evaluate, for top-down methods.
     """
 
     images: Path | None = None

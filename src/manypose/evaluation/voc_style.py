@@ -1,7 +1,7 @@
 """PASCAL VOC 2012's segmentation as a benchmark of person masks (MultiPoseNet, Section 4.4 and Table 5).
 
-Read are the data set's own folders: ``ImageSets/Segmentation/val.txt`` (the annotations), ``JPEGImages`` (the photos) and beside it
-``SegmentationClass``, whose pictures hold class numbers: 15 is person, 255 is void. Source: Everingham et al., IJCV 2010.
+It reads the data set's own folders: ``ImageSets/Segmentation/val.txt`` (the annotations), ``JPEGImages`` (the photos) and
+``SegmentationClass``, whose pixels are class numbers: 15 is person, 255 is void. Source: Everingham et al., IJCV 2010.
 """
 
 from pathlib import Path
@@ -21,14 +21,14 @@ PERSON = 15
 
 
 def voc(request: BenchmarkSpec) -> Benchmark:
-    """IoU of person pixels; there are no keypoints in VOC's segmentation.
+    """IoU of person pixels; VOC's segmentation has no keypoints.
 
     Raises:
         FileNotFoundError: the list, a photo or a mask is missing.
-        ValueError: masks were not asked for, or something else was.
+        ValueError: masks were not requested, or other metrics were.
     """
     if not request.masks or request.images is None or request.boxes or request.analyse:
-        raise ValueError("voc measures person masks alone: give the photos (--images JPEGImages) and --mask-iou, no --box-ap or --analyze")
+        raise ValueError("voc measures only masks: give the photos (--images JPEGImages) and --mask-iou, without --box-ap and --analyze")
     photos, listing = request.images, Path(request.annotations or "")
     try:
         names = listing.read_text().split()
@@ -42,11 +42,11 @@ def voc(request: BenchmarkSpec) -> Benchmark:
 
     def pixels(image: int, poses: Poses) -> Int[np.ndarray, "4"]:
         if poses.masks is None:
-            raise ValueError("this model gives no masks, and VOC measures nothing else")
+            raise ValueError("this model predicts no masks, and voc measures only masks")
         return mask_counts(np.asarray(poses.masks.any(0)), person_mask(masks / f"{names[image]}.png"))
 
     def no_file(path: Path) -> Score:
-        raise ValueError(f"{path}: voc measures a model's masks; a result file of keypoints has none")
+        raise ValueError(f"{path}: voc measures masks, and a result file of keypoints has none")
 
     return Benchmark(
         f"PASCAL VOC {listing.stem}", f"{len(names)} photos", "pixels of all people of all photos together, void left out", COCO, shots,
@@ -58,7 +58,7 @@ def person_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     """A picture of ``SegmentationClass``: 1 person, 0 something else, 255 void.
 
     Raises:
-        ValueError: it holds no class numbers.
+        ValueError: the file does not hold class numbers.
     """
     try:
         with Image.open(path) as picture:

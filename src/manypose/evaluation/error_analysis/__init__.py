@@ -1,1 +1,1 @@
-"""Why the AP is what it is: errors by kind, and a report."""
+"""Error analysis: which errors reduce the AP, and a report."""

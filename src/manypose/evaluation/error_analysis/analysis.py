@@ -1,4 +1,4 @@
-"""Why the AP is what it is: errors by keypoint, size, crowding and visibility, what each kind costs, and where the worst photos are.
+"""Error analysis: errors by keypoint, size, crowding and visibility, the AP that each type of error costs, and the worst photos.
 
 Source of the definitions: Ronchi and Perona, ICCV 2017 (see `errors` and `costs`).
 """
@@ -24,14 +24,14 @@ OVERLAP = 0.1
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the people, or of their joints.
+    """Counts over a subset of the people, or of their joints.
 
     Args:
-        name: which.
-        people: how many count.
-        found: how many of them a result matches from OKS 0.1 on.
-        oks: mean OKS of those found (NaN where there is none).
-        kinds: for each joint how many detections are of each kind of `KINDS`.
+        name: its name.
+        people: number of people that count.
+        found: number of them matched by a result with OKS of at least 0.1.
+        oks: mean OKS of the matched people (NaN if there are none).
+        kinds: for each joint the number of detections of each type in `KINDS`.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Analysis:
     """The result of `analyse`.
 
     Args:
-        truth, results: what was analysed.
+        truth, results: the analysed annotations and results.
         pairs, diagnosis: the matching and the error of every joint.
         everybody: all people as one group.
         groups: people by size, by crowding and by labelled joints; joints by visibility.
-        costs: AP after correction of each kind of error.
-        background: results near no person, and how many of them score higher than half of the results that match a person.
-        duplicates: results near people who have a more similar result.
-        missed: people that no result matches.
-        several: people with several results, and for how many of them the best-scored is not the most similar.
-        absent: of the missed joints those that the result does not claim to have found (third number 0).
-        loss: how bad each image is (see `image_loss`).
+        costs: AP after correction of each type of error.
+        background: number of results near no person, and of those that score higher than half of the matched results.
+        duplicates: number of results near people who have a more similar result.
+        missed: number of people without a matching result.
+        several: number of people with several results, and of those whose highest-scoring result is not the most similar.
+        absent: number of missed joints that the result reports as not found (third number 0).
+        loss: the loss of each image (see `image_loss`).
     """
 
     truth: Truth
@@ -74,7 +74,7 @@ class Analysis:
     loss: Float[np.ndarray, " i"]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain numbers and lists."""
+        """The analysis as plain numbers and lists."""
         joints = self.truth.skeleton.joints
         plain = self.costs[0].alone.mean()
         return {
@@ -101,13 +101,13 @@ class Analysis:
         }  # fmt: skip
 
     def worst(self, number: int) -> list[int]:
-        """The places of the images with the largest loss, largest first; images without any are left out."""
+        """Indices of the images with the largest loss, largest first; images without loss are left out."""
         order = np.argsort(-self.loss, kind="stable")[:number]
         return [int(i) for i in order if self.loss[i] > 0]
 
 
 def analyse(truth: Truth, results: Results, most: int = 20) -> Analysis:
-    """Diagnose every joint and person, and what each kind of error costs.
+    """Diagnose every joint and person, and compute the AP that each type of error costs.
 
     >>> from manypose.evaluation.metrics.annotations import read_results, read_truth
     >>> from manypose.poses.skeleton import Skeleton
@@ -121,8 +121,8 @@ def analyse(truth: Truth, results: Results, most: int = 20) -> Analysis:
 
     Args:
         truth: annotated people.
-        results: people found.
-        most: results of an image that count, best score first.
+        results: predicted people.
+        most: largest number of results per image, highest score first.
     """
     pairs = pair_up(truth, results)
     found = diagnose(truth, results, pairs, most)
@@ -149,12 +149,12 @@ def analyse(truth: Truth, results: Results, most: int = 20) -> Analysis:
 
 
 def image_loss(truth: Truth, results: Results, found: Diagnosis, oks: Float[np.ndarray, " n"]) -> Float[np.ndarray, " i"]:
-    """For each image the sum of 1 - OKS over its people (1 for a missed person), and of the weights of results without a person.
+    """For each image the sum of 1 - OKS over its people (1 for a missed person), plus the weights of its false positives.
 
-    Such a result weighs the share of the matched results that score lower: a confident one about 1, a doubtful one about 0.
+    The weight of a false positive is the fraction of matched results with a lower score: near 1 for a confident one, near 0 otherwise.
 
     Args:
-        truth, results, found: as in `Analysis`.
+        truth, results, found: see `Analysis`.
         oks: of each person's result; 0 for a missed person.
     """
     loss = np.bincount(truth.image, (1 - oks) * ~truth.ignored, len(truth.image_ids))
@@ -165,12 +165,12 @@ def image_loss(truth: Truth, results: Results, found: Diagnosis, oks: Float[np.n
 
 
 def shares(counts: Int[np.ndarray, " 5"]) -> list[float]:
-    """Counts as parts of their sum, to four decimals."""
+    """Counts as fractions of their sum, rounded to four decimals."""
     return [round(float(c) / max(1, int(counts.sum())), 4) for c in counts]
 
 
 def overlapping(truth: Truth) -> Int[np.ndarray, " n"]:
-    """For each person how many others who count have a box that overlaps with IoU 0.1 or more."""
+    """For each person the number of others who count and whose box overlaps with an IoU of at least 0.1."""
     counts = np.zeros(len(truth.ids), np.int64)
     people = np.flatnonzero(~truth.ignored)
     for here in np.split(people, np.flatnonzero(np.diff(truth.image[people])) + 1):
@@ -183,12 +183,12 @@ def overlapping(truth: Truth) -> Int[np.ndarray, " n"]:
 
 
 def sizes(truth: Truth) -> Int[np.ndarray, " n"]:
-    """For each person the place in `SIZES`."""
+    """For each person the index in `SIZES`."""
     return np.searchsorted([low for _, low in SIZES], truth.areas, side="right") - 1
 
 
 def crowding(near: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """For each person the place in `CROWDING`, by how many others overlap (`overlapping`)."""
+    """For each person the index in `CROWDING`, from the number of overlapping people (`overlapping`)."""
     return np.searchsorted([1, 3], near, side="right")
 
 

@@ -23,7 +23,7 @@ NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def bars(names: Sequence[str], values: Sequence[float], texts: Sequence[str], colours: Sequence[str]) -> str:
-    """Horizontal bars with a text behind each; a value that is not finite has none."""
+    """Horizontal bars with a label each; a value that is not finite has no bar."""
 
     def fill(figure: Figure) -> None:
         axes = _rows(figure, names)
@@ -36,7 +36,7 @@ def bars(names: Sequence[str], values: Sequence[float], texts: Sequence[str], co
 
 
 def stacked(names: Sequence[str], parts: Sequence[Sequence[float]], texts: Sequence[str], colours: Mapping[str, str]) -> str:
-    """Horizontal bars of the shares of several kinds, with a text behind each; `colours` names the kinds in order."""
+    """Stacked horizontal bars of fractions by type, with a label each; `colours` names the types in order."""
 
     def fill(figure: Figure) -> None:
         axes = _rows(figure, names)
@@ -58,7 +58,7 @@ def stacked(names: Sequence[str], parts: Sequence[Sequence[float]], texts: Seque
 
 
 def curves(panels: Mapping[str, Sequence[Float[np.ndarray, " _"]]], names: Sequence[str], colours: Sequence[str]) -> str:
-    """Precision over recall, a panel for each threshold and a curve for each step."""
+    """Precision-recall curves, one panel for each threshold and one curve for each step."""
 
     def fill(figure: Figure) -> None:
         for axes, (title, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
@@ -72,7 +72,7 @@ def curves(panels: Mapping[str, Sequence[Float[np.ndarray, " _"]]], names: Seque
 
 
 def histogram(groups: Mapping[str, Float[np.ndarray, " _"]], colours: Sequence[str], label: str) -> str:
-    """How often values of several groups occur, side by side."""
+    """Histogram of the values of several groups, side by side."""
 
     def fill(figure: Figure) -> None:
         axes = figure.subplots()
@@ -94,7 +94,7 @@ def _rows(figure: Figure, names: Sequence[str]):
 
 
 def _ink(colour: str) -> str:
-    """Black or white, the one that can be read on a colour."""
+    """Black or white, whichever has more contrast with a colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 110 else "white"
 

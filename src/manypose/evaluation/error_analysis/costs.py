@@ -1,10 +1,10 @@
-"""What each kind of error costs: the AP after it is corrected.
+"""The cost of each type of error: the AP after it is corrected.
 
-Source: Ronchi and Perona, ICCV 2017, Section 3. A joint is moved along the line from its true place to where it was found: after
-a jitter to a distance of ks 0.85, after a miss to one of ks 0.5, after an inversion or swap to one as large (in ks) as it had to the
-joint it took for its own. Scoring is corrected by the best scores there can be: each result's OKS to the person it is most similar to.
-Background results are those with an OKS below 0.1 to everyone; missed are the people whom no result matches from OKS 0.1 on. Duplicates,
-which the paper does not count apart, are results near a person who has a more similar result.
+Source: Ronchi and Perona, ICCV 2017, Section 3. A joint is moved on the line from its annotated to its predicted location: a jitter to a
+distance of ks 0.85, a miss to ks 0.5, an inversion or swap to the ks that it had with the wrong joint. Scores are replaced by the best
+possible ones: each result's OKS with the person it is most similar to. Background results have an OKS below 0.1 with every person; missed
+people are matched by no result with an OKS of at least 0.1. Duplicates, which the paper does not count separately, are results near a
+person who has a more similar result.
 """
 
 from dataclasses import dataclass, replace
@@ -19,18 +19,18 @@ from manypose.evaluation.metrics.matching import Pairs, match, precision_curves,
 __all__ = ["STEPS", "Cost", "background", "best_scores", "corrected", "costs", "duplicates", "missed", "scoring_errors"]
 
 STEPS = ("miss", "swap", "inversion", "jitter", "scores", "duplicates", "background", "missed")
-"""What is corrected, in the paper's order."""
+"""The corrections, in the paper's order."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What correcting an error changes.
+    """The AP after the correction of one type of error.
 
     Args:
-        step: one of `STEPS`, or ``none`` for the results as they are.
-        alone: AP at the 10 thresholds with this error alone corrected.
-        so_far: the same with all steps up to this one corrected.
-        curves: precision at the 10 thresholds and 101 recalls, all steps up to this one corrected.
+        step: one of `STEPS`, or ``none`` for the unchanged results.
+        alone: AP at the 10 thresholds with only this error corrected.
+        so_far: the same with all errors up to this one corrected.
+        curves: precision at the 10 thresholds and 101 recalls, with all errors up to this one corrected.
     """
 
     step: str
@@ -40,14 +40,14 @@ class Cost:
 
 
 def costs(truth: Truth, results: Results, pairs: Pairs, found: Diagnosis, most: int = 20) -> list[Cost]:
-    """The AP as it is, then with each of `STEPS` corrected, alone and one after the other.
+    """The AP of the unchanged results, then with each of `STEPS` corrected, alone and cumulatively.
 
     Args:
         truth: annotated people.
-        results: people found.
+        results: predicted people.
         pairs: from `matching.pair_up`.
         found: from `errors.diagnose`.
-        most: results of an image that count.
+        most: largest number of results per image.
     """
     plain = precision_curves(truth, results, pairs, most=most)
     out = [Cost("none", plain.mean(1), plain.mean(1), plain)]
@@ -77,7 +77,7 @@ def _corrected_precision(
 
 
 def corrected(truth: Truth, results: Results, found: Diagnosis, steps: set[str]) -> Results:
-    """The results with joints of these kinds of error moved to where the correction puts them."""
+    """The results with joints of these types of error moved to their corrected locations."""
     kinds = [KINDS.index(step) for step in steps if step in KINDS]
     if not kinds:
         return results
@@ -94,33 +94,33 @@ def corrected(truth: Truth, results: Results, found: Diagnosis, steps: set[str])
 
 
 def best_scores(truth: Truth, results: Results, pairs: Pairs) -> Float[np.ndarray, " m"]:
-    """For each result its largest OKS to a person who counts: no other scores give a better order."""
+    """For each result its largest OKS with a person who counts, which is the best possible score."""
     best = np.zeros(len(results))
     np.maximum.at(best, pairs.found, np.where(truth.ignored[pairs.person], 0, pairs.oks))
     return best
 
 
 def background(pairs: Pairs, found: Diagnosis) -> Bool[np.ndarray, " m"]:
-    """Results near no person: every OKS, to crowds too, is below 0.1."""
+    """Mask of the results near no person: every OKS, crowds included, is below 0.1."""
     near = np.zeros(len(found.rank), bool)
     near[pairs.found[pairs.oks >= LOOSE]] = True
     return ~near & (found.rank >= 0)
 
 
 def duplicates(truth: Truth, results: Results, pairs: Pairs, found: Diagnosis, most: int = 20) -> Bool[np.ndarray, " m"]:
-    """Results near a person that a perfect non-maximum suppression would remove: the most similar ones take the people first."""
+    """Mask of the results that a perfect non-maximum suppression would remove: those near a person with a more similar result."""
     rank = ranks(truth, replace(results, scores=best_scores(truth, results, pairs)), most)
     taken = match(truth, results.image, pairs, rank, np.array([LOOSE]))[0]
     return (taken < 0) & (found.rank >= 0) & ~background(pairs, found)
 
 
 def missed(truth: Truth, found: Diagnosis) -> Bool[np.ndarray, " n"]:
-    """People who count and are matched by no result."""
+    """Mask of the people who count and have no matching result."""
     return ~truth.ignored & ~np.isin(np.arange(len(truth.ids)), found.person[found.found])
 
 
 def scoring_errors(truth: Truth, results: Results, pairs: Pairs, found: Diagnosis) -> tuple[int, int]:
-    """How many people have several results, and for how many of them the best-scored is not the most similar (Section 3.2).
+    """Number of people with several results, and of those whose highest-scoring result is not the most similar (Section 3.2).
 
     A person's results are those more similar to this person than to anyone else, from OKS 0.1 on.
     """

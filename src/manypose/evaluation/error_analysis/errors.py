@@ -1,15 +1,15 @@
-"""What is wrong with each keypoint of each person found.
+"""The type of error of each keypoint of each matched person.
 
 Source: Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017, Section 3.1. With the keypoint
 similarity of detected joint i of person p to annotated joint j of person q, ks = exp(-d² / (2 s_q² k_j²)) (s² the area, k = 2 sigma):
 
 - good: ks to the person's own joint i is at least 0.85, which is human precision;
-- jitter: it lies from 0.5 to below 0.85;
+- jitter: it is at least 0.5 and below 0.85;
 - inversion: it is lower, but ks to the mirrored joint (left for right) of the same person is at least 0.5;
 - swap: it is lower, but ks to joint i or its mirrored joint of another person is at least 0.5;
 - miss: the detection is near none of these.
 
-Where both inversion and swap hold, the nearer joint (the larger ks) names the error; the paper leaves this open. Results are matched to
+If both inversion and swap hold, the nearer joint (the larger ks) decides; the paper leaves this open. Results are matched to
 people as in evaluation, but from OKS 0.1 on, so that bad detections are diagnosed too.
 """
 
@@ -27,20 +27,20 @@ __all__ = ["GOOD", "KINDS", "LOOSE", "NEAR", "Diagnosis", "diagnose"]
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 NEAR, GOOD = 0.5, 0.85
 LOOSE = 0.1
-"""OKS from which a result is about a person at all."""
+"""Smallest OKS at which a result is matched to a person."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Who was found by which result, and how well each joint.
+    """The matching of results to people, and the error of each joint.
 
     Args:
-        rank: the m results' places in their images by score; -1 beyond the most that count.
+        rank: the rank by score of each of the m results in its image; -1 beyond the limit.
         person: for each of the m results the person it is matched to (perhaps an ignored one), or -1.
-        found: q results matched to people who count, rising.
-        kind: places in `KINDS` of their joints; -1 where the joint is not labelled.
-        similar: ks to the own joint; 0 where it is not labelled.
-        wrong: ks to the joint that an inversion or swap hit; 0 elsewhere.
+        found: indices of the q results matched to people who count, ascending.
+        kind: indices in `KINDS` of their joints; -1 for joints that are not labelled.
+        similar: ks with the person's own joint; 0 if it is not labelled.
+        wrong: ks with the joint that an inversion or swap hit; 0 elsewhere.
     """
 
     rank: Int[np.ndarray, " m"]
@@ -52,13 +52,13 @@ class Diagnosis:
 
 
 def diagnose(truth: Truth, results: Results, pairs: Pairs, most: int = 20) -> Diagnosis:
-    """Match results to people from OKS 0.1 on and name each labelled joint's error.
+    """Match results to people with an OKS of at least 0.1, and classify the error of each labelled joint.
 
     Args:
         truth: annotated people.
-        results: people found.
+        results: predicted people.
         pairs: from `matching.pair_up`.
-        most: results of an image that count.
+        most: largest number of results per image.
     """
     rank = ranks(truth, results, most)
     person = match(truth, results.image, pairs, rank, np.array([LOOSE]))[0]
@@ -80,7 +80,7 @@ def diagnose(truth: Truth, results: Results, pairs: Pairs, most: int = 20) -> Di
 def keypoint_similarity(
     truth: Truth, results: Results, found: Int[np.ndarray, " q"], person: Int[np.ndarray, " q"], joint: Int[np.ndarray, " k"]
 ) -> Float[np.ndarray, "q k"]:
-    """ks of each result's joint i to joint ``joint[i]`` of a person; 0 where that is not labelled."""
+    """ks of each result's joint i with joint ``joint[i]`` of a person; 0 if that is not labelled."""
     target = truth.keypoints[person][:, joint]
     away = ((results.keypoints[found, :, :2] - target[..., :2]) ** 2).sum(-1)
     similar = oks.keypoint_similarity(away, truth.areas[person], np.array(truth.skeleton.sigmas)[joint])
@@ -90,7 +90,7 @@ def keypoint_similarity(
 def _swapped(
     truth: Truth, results: Results, pairs: Pairs, person: Int[np.ndarray, " m"], found: Int[np.ndarray, " q"], mirror: Int[np.ndarray, " k"]
 ) -> Float[np.ndarray, "q k"]:
-    """The largest ks of each joint to the same or the mirrored joint of any other person who counts."""
+    """The largest ks of each joint with the same or the mirrored joint of any other person who counts."""
     place = np.full(len(results), -1)
     place[found] = np.arange(len(found))
     others = (place[pairs.found] >= 0) & (pairs.person != person[pairs.found]) & ~truth.ignored[pairs.person]

@@ -1,4 +1,4 @@
-"""An error analysis as a table, and as one HTML file that needs no network."""
+"""An error analysis as a text table and as a self-contained HTML file."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,17 @@ MARKS = {"inversion": "#ff8a3c", "swap": "#e0409a", "miss": "#7d88ff", "missed p
 _STEP_COLOURS = {**COLOURS, "none": "#20242c", "scores": "#2f7fb5", "duplicates": "#7b5ea7", "background": "#8a8f98", "missed": "#8c5a3c"}
 _MEANING = {
     "good": "within human precision (keypoint similarity from 0.85)",
-    "jitter": "near its true place (from 0.5 to 0.85)",
-    "inversion": "at the same person's other side",
-    "swap": "at another person's joint",
+    "jitter": "near its annotated location (from 0.5 to 0.85)",
+    "inversion": "at the mirrored joint of the same person",
+    "swap": "at a joint of another person",
     "miss": "near none of these",
 }
 
 
 def table(analysis: Analysis) -> str:
-    """The analysis as plain text: what the AP is lost to, then the errors of each keypoint and group."""
+    """The analysis as plain text: the AP that each type of error costs, then the errors of each keypoint and group."""
     plain = analysis.costs[0].alone.mean()
-    out = [f"{'what is corrected':24}{'AP alone':>10}{'gain':>9}{'AP, one after the other':>26}"]
+    out = [f"{'corrected error':24}{'AP alone':>10}{'gain':>9}{'AP, cumulative':>26}"]
     for c in analysis.costs:
         gain = "" if c.step == "none" else f"{c.alone.mean() - plain:+.3f}"
         out.append(f"{STEP_NAMES[c.step]:24}{c.alone.mean():10.3f}{gain:>9}{c.so_far.mean():26.3f}")
@@ -56,9 +56,9 @@ def html(
     Args:
         analysis: from `analyse`.
         figures: the data set's own metrics, by name.
-        protocol: what was measured and how.
+        protocol: the evaluation protocol.
         notes: reasons and warnings.
-        photos: the worst photos, drawn: a caption and a JPEG each.
+        photos: drawings of the worst photos: a caption and a JPEG each.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -84,7 +84,7 @@ def html(
 
 
 def _charts(analysis: Analysis) -> dict[str, Any]:
-    """The charts as SVG, by name; those of groups by what they are grouped by."""
+    """The charts as SVG by name; group charts by their grouping."""
     from manypose.evaluation.error_analysis import charts
 
     steps = analysis.costs
@@ -124,10 +124,10 @@ def _sentences(analysis: Analysis) -> list[str]:
     everybody, (nobody, confident), (several, wrong) = analysis.everybody, analysis.background, analysis.several
     misses = int(everybody.kinds.sum(0)[KINDS.index("miss")])
     return [
-        f"{everybody.found} of {everybody.people} people are found from OKS 0.1 on (mean OKS {everybody.oks:.3f}), "
+        f"{everybody.found} of {everybody.people} people are found with an OKS of at least 0.1 (mean OKS {everybody.oks:.3f}), "
         f"{analysis.missed} are missed.",
-        f"{nobody} results are background, near no person; {confident} of them score higher than half of the results that match a person.",
-        f"{analysis.duplicates} results are duplicates: near people whom more similar ones have taken.",
-        f"{several} people have several results; for {wrong} of them the best-scored one is not the most similar.",
-        f"Of {misses} missed joints {analysis.absent} were not claimed to be found (third number 0).",
+        f"{nobody} results are background, near no person; {confident} of them score higher than half of the matched results.",
+        f"{analysis.duplicates} results are duplicates: near people who have a more similar result.",
+        f"{several} people have several results; for {wrong} of them the highest-scoring one is not the most similar.",
+        f"Of {misses} missed joints, the results report {analysis.absent} as not found (third number 0).",
     ]

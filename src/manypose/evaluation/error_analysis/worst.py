@@ -1,4 +1,4 @@
-"""Photos with their errors drawn on them, for the report."""
+"""The worst photos with their errors drawn on them, for the report."""
 
 import io
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ __all__ = ["worst_photos"]
 DPI = 100
 
 MOST_SURPLUS = 4
-"""So many of the results that match no person are drawn, the best-scored ones: the dozens of a poor model would hide the photo."""
+"""Largest number of drawn false positives, highest score first; dozens would hide the photo."""
 
 
 def worst_photos(analysis: Analysis, files: Mapping[int, Path], number: int = 12, side: int = 640) -> list[tuple[str, bytes]]:
-    """The photos with the largest loss as JPEGs with a caption; photos that are not there are left out.
+    """The photos with the largest loss as JPEGs with captions; missing photos are left out.
 
     Args:
         analysis: from `analyse`.
         files: photos by image id.
-        number: how many at most.
+        number: largest number of photos.
         side: longest side of the drawings, in pixels.
     """
     out = []
@@ -45,7 +45,7 @@ def worst_photos(analysis: Analysis, files: Mapping[int, Path], number: int = 12
             h, w = analysis.truth.sizes[place].tolist()
             try:
                 photo = read_rgb(path, size=(h, w) if h and w else None)
-            except ValueError:  # told already, when it was to be evaluated
+            except ValueError:  # already reported by the evaluation
                 continue
             out.append((_caption(analysis, place, path), _drawn(analysis, place, photo, side)))
     return out
@@ -63,7 +63,7 @@ def _caption(analysis: Analysis, place: int, path: Path) -> str:
 
 
 def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], side: int) -> bytes:
-    """The photo with results, joint errors, missed people and results too many, as a JPEG."""
+    """The photo with results, joint errors, missed people and false positives, as a JPEG."""
     truth, results, found = analysis.truth, analysis.results, analysis.diagnosis
     scale = side / max(photo.shape[:2])
     counted = (results.image == place) & (found.rank >= 0)

@@ -1,6 +1,6 @@
-"""Annotated people and results as arrays, read from COCO-style files and checked: every metric starts from these two.
+"""Annotated people and results as checked arrays from COCO-style files: the input of every metric.
 
-Data sets in the wild lack areas or counts, and results name images or categories that are not there; public tools then print 0 or -1.
+Real data sets lack areas or counts, and result files name images or categories that do not exist; public tools then print 0 or -1.
 Here each such fault is one error that names the file and the entry.
 """
 
@@ -32,28 +32,28 @@ __all__ = ["Results", "Truth", "read_results", "read_truth"]
 
 @dataclass(frozen=True)
 class Truth:
-    """The annotated people of a data set. Images go by rising id, people by image and then in the file's order.
+    """The annotated people of a data set. Images are ordered by id, people by image and then as in the file.
 
     Args:
-        skeleton: what the k joints are.
+        skeleton: the k joints.
         name: the file, for messages and protocols.
-        category: the file's id of the category person.
+        category: the id of the person category in the file.
         image_ids: the images that are evaluated.
-        sizes: their heights and widths; 0 where the file does not say.
-        files: their file names; empty where the file does not say.
-        crowd_index: CrowdPose's measure of crowding, NaN where the file does not say.
+        sizes: their heights and widths; 0 if missing in the file.
+        files: their file names; empty if missing in the file.
+        crowd_index: CrowdPose's measure of crowding; NaN if missing in the file.
         ids: the people's annotation ids.
-        image: for each person the place of the image in `image_ids`.
+        image: for each person the index of the image in `image_ids`.
         keypoints: x, y, visibility (0 not labelled, 1 hidden, 2 visible).
         boxes: xywh, as in the file.
         areas: square pixels.
-        crowd: a region with many people, which any number of results may match.
-        ignored: takes no part in AP: crowds and people without a labelled joint.
-        other: ids of images that the file has but that are not evaluated.
-        partial: in how many images some people are not annotated (``all_persons_labelled: false``).
-        without_area: how many people who count have no area in the file; theirs is taken from the box.
-        chosen: the name of the category, where the file has several.
-        estimated: how many people who count have an area that is not the data set's own (``area_source`` other than ``coco``).
+        crowd: whether it is a region with many people, which any number of results may match.
+        ignored: whether AP ignores it: crowds and people without a labelled joint.
+        other: ids of images in the file that are not evaluated.
+        partial: number of images in which some people are not annotated (``all_persons_labelled: false``).
+        without_area: number of people who count and have no area in the file; it is computed from the box.
+        chosen: the name of the category, if the file has several.
+        estimated: number of people who count and have an estimated area (``area_source`` other than ``coco``).
     """
 
     skeleton: Skeleton
@@ -78,26 +78,26 @@ class Truth:
 
     @property
     def people(self) -> int:
-        """How many people count."""
+        """Number of people that count."""
         return int((~self.ignored).sum())
 
     @property
     def with_people(self) -> Bool[np.ndarray, " i"]:
-        """Which images have a person that counts."""
+        """Mask of the images with at least one person that counts."""
         return np.bincount(self.image[~self.ignored], minlength=len(self.image_ids)) > 0
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a program found, in the order it gave.
+    """The results of a program, in their original order.
 
     Args:
         name: the file, for messages.
         image: for each person the place of the image in `Truth.image_ids`.
-        keypoints: x, y, and the third number as the program gave it.
+        keypoints: x, y, and the third number of the file.
         scores: confidence of the person.
-        boxes: xywh, where every result has one.
-        place: the place of the result in the file, from 0.
+        boxes: xywh, if every result has one.
+        place: index of the result in the file.
     """
 
     name: str
@@ -122,16 +122,16 @@ def read_truth(
     """Annotated people from a COCO-style file.
 
     Args:
-        source: the JSON file, or what it holds.
-        skeleton: the people's joints; by default what the file's category says (COCO's where it says nothing).
-        area: the file's, or 0.53 · width · height of the box (CrowdPose). People whose area the file lacks get the box's.
-        images: which are evaluated: all, those with at least one labelled person, or those with these ids.
-        category: whose annotations, by name; by default the category that has keypoints (`keypoint_category`).
-        name: the file, for messages, where `source` is what it holds.
+        source: the JSON file, or its content.
+        skeleton: the people's joints; by default those of the file's category (or COCO's if it names none).
+        area: the file's, or 0.53 · width · height of the box (CrowdPose), which also replaces missing areas.
+        images: the images to evaluate: all, those with at least one labelled person, or those with these ids.
+        category: name of the category to evaluate; by default the one with keypoints (`keypoint_category`).
+        name: the file's name for messages, if `source` is its content.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file cannot be evaluated on; the message names the file and the first bad entry.
+        ValueError: the file is invalid; the message names the file and the first bad entry.
     """
     given, where = _load(source, "annotation")
     where = name or where
@@ -197,11 +197,11 @@ def read_results(source: str | Path | Sequence[Any], truth: Truth, needs: Litera
     Args:
         source: the file, or what it holds.
         truth: the data set.
-        needs: what every result must have. With ``bbox``, results of a plain detector are read too; their joints are then zeros.
+        needs: the required entry of each result. With ``bbox``, results of a plain detector are accepted too; their joints are zeros.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a result cannot be evaluated; the message names the file, the result's place from 0 and its image.
+        ValueError: a result is invalid; the message names the file, the index of the result and its image.
     """
     given, where = _load(source, "result")
     if not isinstance(given, Sequence) or isinstance(given, str):
@@ -216,7 +216,7 @@ def read_results(source: str | Path | Sequence[Any], truth: Truth, needs: Litera
     k = len(truth.skeleton)
     blank = [0] * 3 * k if needs == "bbox" else []
     keypoints = numbers([r.get("keypoints") or blank for r in rows], 3 * k, lambda i, _: label(keep[i], rows[i]), "keypoints", where)
-    # The COCO API looks at the first result alone: where it has a box, all sizes come from boxes.
+    # As in the COCO API, the first result decides: if it has a box, all sizes come from boxes.
     boxed = bool(rows) and bool(rows[0].get("bbox"))
     boxes = numbers([r.get("bbox") or [] for r in rows], 4, lambda i, _: label(keep[i], rows[i]), "bbox", where) if boxed else None
     image = np.searchsorted(truth.image_ids, np.array([r["image_id"] for r in rows], np.int64))
@@ -229,7 +229,7 @@ def _load(source: Any, kind: str) -> tuple[Any, str]:
 
 
 def _with_whole_ids(entry: Any) -> Any:
-    """The entry with its ids as whole numbers, where they can be read as such."""
+    """The entry with its ids converted to whole numbers where possible."""
     if not isinstance(entry, Mapping):
         return entry
     return {**entry, **{key: n for key in ("id", "image_id", "category_id") if (n := whole_id(entry.get(key))) is not None}}
@@ -257,18 +257,16 @@ def _images(entries: Sequence[Any], where: str) -> dict[int, Mapping]:
 
 
 def _skeleton(category: Category, skeleton: Skeleton | None, where: str) -> Skeleton:
-    """The joints: those asked for, where the file does not contradict; else the file's, else COCO's."""
+    """The joints: the requested ones if the file agrees; else the file's, else COCO's."""
     if skeleton is None:
         return Skeleton.from_coco_category(category.entry, where=where) if category.joints else COCO
     if category.joints and len(category.joints) != len(skeleton):
-        raise ValueError(
-            f"{where}: its people have {len(category.joints)} joints, skeleton {skeleton.name!r} has {len(skeleton)}; give the right one"
-        )
+        raise ValueError(f"{where}: its people have {len(category.joints)} joints, but skeleton {skeleton.name!r} has {len(skeleton)}")
     return skeleton
 
 
 def _category_id(category: Category, rows: Sequence[Mapping]) -> int:
-    """The category's id; in a file without categories the one that its annotations name, else 1."""
+    """The category's id; in a file without categories, the id that its annotations name, else 1."""
     said = {a["category_id"] for a in rows if whole(a.get("category_id"))}
     return category.id if category.id is not None else said.pop() if len(said) == 1 else 1
 

@@ -1,4 +1,4 @@
-"""What can be wrong with an entry of an annotation or result file, said once and by id."""
+"""Checks of the entries of annotation and result files."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +11,12 @@ __all__ = ["annotation_faults", "check", "name_of", "namer", "number", "numbers"
 
 
 def name_of(entry: Any, place: int) -> str:
-    """An entry's id, or its place where it has none."""
+    """An entry's id, or its index if it has none."""
     return str(entry["id"]) if isinstance(entry, Mapping) and "id" in entry else f"number {place} (counted from 0, without id)"
 
 
 def namer(rows: Sequence[Any], kind: str) -> Callable[[int, Any], str]:
-    """How an entry is called in an error."""
+    """The name of an entry in an error message."""
     if kind == "annotation":
         return lambda i, a: f"annotation {name_of(rows[i], i)}"
 
@@ -28,7 +28,7 @@ def namer(rows: Sequence[Any], kind: str) -> Callable[[int, Any], str]:
 
 
 def check(rows: Sequence[Any], fault: Callable[[Any], str | None], name: Callable[[int, Any], str], where: str) -> None:
-    """Raise for the first bad entry; say how many there are."""
+    """Raise ValueError for the first bad entry, with the number of bad entries."""
     bad = [(i, found) for i, row in enumerate(rows) if (found := fault(row)) is not None]
     if bad:
         i, found = bad[0]
@@ -37,7 +37,7 @@ def check(rows: Sequence[Any], fault: Callable[[Any], str | None], name: Callabl
 
 
 def unique(ids: Sequence[Any], kind: str, where: str) -> None:
-    """Raise for the first id that occurs twice."""
+    """Raise ValueError for the first id that occurs twice."""
     if len(set(map(str, ids))) != len(ids):
         seen: set[str] = set()
         twice = next(i for i in ids if str(i) in seen or seen.add(str(i)))
@@ -45,12 +45,12 @@ def unique(ids: Sequence[Any], kind: str, where: str) -> None:
 
 
 def number(value: Any) -> bool:
-    """A number, and not a text or a truth value."""
+    """Whether a value is a number (not a string or boolean)."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def finite(value: Any) -> bool:
-    """A number that is finite also in double precision."""
+    """Whether a value is a number that is finite in double precision."""
     try:
         return number(value) and math.isfinite(value)
     except OverflowError:
@@ -58,17 +58,17 @@ def finite(value: Any) -> bool:
 
 
 def whole(value: Any) -> bool:
-    """A whole number below 2^63."""
+    """Whether a value is a whole number below 2^63."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
 
 
 def shown(value: Any) -> str:
-    """A value for a message, with the remedy where it is a number written as text."""
+    """A value for a message, with a hint if it is a number written as a string."""
     return f"{value!r}"[:60] + (", which is text: write the number without quotes" if isinstance(value, str) else "")
 
 
 def annotation_faults(listed: Mapping[int, Any], area: str) -> Callable[[Any], str | None]:
-    """What is wrong with an annotation, or None; `listed` are the images by id, `area` says where areas come from."""
+    """A function that describes the fault of an annotation, or returns None; `listed`: images by id, `area`: source of areas."""
 
     def fault(a: Any) -> str | None:
         if not isinstance(a, Mapping):
@@ -91,7 +91,7 @@ def annotation_faults(listed: Mapping[int, Any], area: str) -> Callable[[Any], s
 
 
 def result_faults(known: set[int], category: int, needs: str) -> Callable[[Any], str | None]:
-    """What is wrong with a result, or None; `known` are the data set's image ids, `needs` is ``keypoints`` or ``bbox``."""
+    """A function that describes the fault of a result, or returns None; `known`: image ids, `needs`: ``keypoints`` or ``bbox``."""
 
     def fault(r: Any) -> str | None:
         if not isinstance(r, Mapping):
