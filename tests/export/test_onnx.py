@@ -78,7 +78,7 @@ def test_int8_needs_photos_and_is_smaller(tmp_path: Path):
 
 
 def test_simple_is_refused_by_name(tmp_path: Path):
-    with pytest.raises(ValueError, match="SIMPLE cannot be written as ONNX yet"):
+    with pytest.raises(ValueError, match="SIMPLE cannot be exported yet"):
         export(made("simple-small"), tmp_path / "simple.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -89,7 +89,7 @@ def test_other_suffixes_and_missing_descriptions_are_one_error(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="manypose export"):
         read_about(tmp_path / "model.onnx")
     (tmp_path / "model.json").write_text("[]")
-    with pytest.raises(ValueError, match="export the model anew"):
+    with pytest.raises(ValueError, match="export the model again"):
         read_about(tmp_path / "model.onnx")
 
 
@@ -102,7 +102,7 @@ def outside(path: Path) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", ["mspn-mobile-fast", "nanodet-fast"])
 def test_the_graphs_of_the_package_are_what_export_writes(name: str, tmp_path: Path):
-    """`manypose export NAME --out src/manypose/weights/bundled/NAME.onnx --link …/WEIGHTS.safetensors` writes them anew."""
+    """`manypose export NAME --out src/manypose/weights/bundled/NAME.onnx --link …/WEIGHTS.safetensors` rewrites them."""
     weights, stored = BUNDLED / f"{name.removesuffix('-fast')}.safetensors", BUNDLED / f"{name}.onnx"
     shutil.copy(weights, tmp_path)
     method = load_method(name, device="cpu")
@@ -119,6 +119,6 @@ def test_a_graph_refers_to_weights_beside_it_alone(tmp_path: Path):
     with pytest.raises(ValueError, match="in its own folder"):
         export(made("mspn-small"), tmp_path / "model.onnx", link=BUNDLED / "mspn-small.safetensors")
     shutil.copy(BUNDLED / "mspn-small.safetensors", tmp_path)
-    with pytest.raises(ValueError, match="another one than the method's"):
+    with pytest.raises(ValueError, match="differs from the method's"):
         export(made("mspn-small"), tmp_path / "model.onnx", link=tmp_path / "mspn-small.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["mspn-small.safetensors"]

@@ -60,7 +60,7 @@ class Finds(Dots):
 def test_issue_17_line_3_a_bgr_array_is_warned_of_once():
     photo = astronaut()[0]
     model = Model(Finds())
-    with pytest.warns(UserWarning, match='red and blue seem to have changed places.*colour="bgr"') as said:
+    with pytest.warns(UserWarning, match='seem to be BGR.*colour="bgr"') as said:
         model.predict([photo[..., ::-1].copy()] * 3)
     assert len(said) == 1
     with warnings.catch_warnings():

@@ -131,7 +131,7 @@ def test_colour_order(untyped):
     assert [right(p) for p in model.predict([rgb[..., ::-1]] * 2, colour="bgr")] == [True] * 2
     assert [right(p) for p in model.predict((f for f in [rgb[..., ::-1]] * 2), colour="bgr")] == [True] * 2
     assert right(model.predict(Image.fromarray(rgb), colour="bgr"))  # a PIL image knows its order
-    with pytest.raises(ValueError, match="colour is rgb or bgr, got 'gbr'"):
+    with pytest.raises(ValueError, match="colour must be rgb or bgr, got 'gbr'"):
         inputs(rgb, None, "gbr")  # type: ignore[arg-type]
 
 

@@ -57,7 +57,7 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
     },
     "bench pipeline": {"--people 0": "whole numbers of at least 1", "--model nobody": "no graph of nobody", "--repeats no": "whole number"},
     "serve": {"--model nobody": "no model", "--port 99999999": "port must be 0 to 65535", "--port no": "whole number"},
-    "cluster predict": {"--workers 0": "workers from 1 on", "--model nobody": "nobody", "--workers no": "whole number"},
+    "cluster predict": {"--workers 0": "workers must be at least 1", "--model nobody": "nobody", "--workers no": "whole number"},
     "cluster status": {"": "no job here"},
     "cluster merge": {"": "no job here"},
     "cluster evaluate": {"--annotations {at}/gone.json": "gone.json: no such annotation file"},

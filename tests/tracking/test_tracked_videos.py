@@ -119,7 +119,7 @@ def test_on_the_command_line(clip, tmp_path, capsys, monkeypatch):
         (["--redetector", "mspn-1"], "a redetector needs tracking"),
         (["--track", "--max-missing-frames", "-1"], "max_missing_frames must be 0 to 100,000 frames, got -1"),
         (["--track", "--flow", "raft"], "expected one of dis, farneback, none, got raft"),
-        (["--track", "--redetector", "other"], "the one given looks at whole photos"),
+        (["--track", "--redetector", "other"], "must be a top-down model"),
     ],
 )
 def test_bad_commands(clip, tmp_path, capsys, monkeypatch, more, message):

@@ -283,7 +283,7 @@ def test_bad_use(untyped):
         Tracker(TrackOptions(detect_every=2))
     with pytest.raises(ValueError, match="needs the frame's pixels"):
         Tracker().update(people((0, 0)))
-    with pytest.raises(ValueError, match="looks at whole photos"):
+    with pytest.raises(ValueError, match="must be a top-down model"):
         Model(Dots()).tracker(redetector=Model(Dots()))
     tracker = Tracker(STILL)
     tracker.update(people((0, 0)))

@@ -190,7 +190,7 @@ def test_many_machines_are_not_asked_for_a_file_that_cannot_be_written(folder):
     for out, message in ((source, "is the file that is read"), (folder, "is a folder; give a file")):
         with pytest.raises(ValueError, match=message):
             label_on_many(job=str(folder / "job"), images=folder / "photos", annotations=source, out=out)
-    with pytest.raises(ValueError, match="a block has at least one photo, got block size 0"):
+    with pytest.raises(ValueError, match="block size must be at least 1, got 0"):
         label_on_many(job=str(folder / "job"), images=folder / "photos", annotations=source, out=folder / "x.json", block_size=0)
     assert not (folder / "job").exists()
 

@@ -1,1 +1,1 @@
-"""Graphs of models for other runtimes (ONNX), and prediction with them."""
+"""Export of models as graphs for other runtimes (ONNX)."""

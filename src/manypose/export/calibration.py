@@ -1,4 +1,4 @@
-"""Photos as a network sees them, to measure the ranges of its activations on."""
+"""Calibration inputs: photos as the network sees them, for measuring the ranges of its activations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,15 +13,15 @@ from manypose.poses.warp import Warp
 __all__ = ["batches"]
 
 MOST = 64
-"""The most photos that are read."""
+"""Largest number of photos that are read."""
 
 
 def batches(method: Method, photos: Sequence[str]) -> Iterator[UInt8[np.ndarray, "1 H W 3"]]:
-    """Each photo as one view: whole for a bottom-up method, its middle for a top-down method, whose view holds one person.
+    """One view of each photo: the whole photo for a bottom-up method, a central crop for a top-down method.
 
     Args:
-        method: its sizes are read.
-        photos: paths, folders or patterns; the first 64 photos are taken.
+        method: the method, for its sizes.
+        photos: paths, folders or patterns; the first 64 photos are used.
 
     Raises:
         FileNotFoundError, ValueError: a photo cannot be read.

@@ -1,7 +1,7 @@
-"""A model's network as an ONNX file: uint8 RGB photos in, the outputs that decoding reads out.
+"""A model's network as an ONNX file, from uint8 RGB photos to the outputs that decoding reads.
 
-The graph holds the pre-processing, the network and `Method.readout`. Grouping and decoding stay outside: they depend on the image. A JSON
-file beside the graph says what a program needs to use it: skeleton, sizes, outputs and how mirrored views merge.
+The graph holds the preprocessing, the network and `Method.readout`, but not grouping and decoding, which depend on the image. A JSON file
+beside the graph holds the data that a program needs to use it: skeleton, sizes, outputs and the merging of mirrored views.
 """
 
 import json
@@ -30,10 +30,10 @@ from manypose.methods.simple import SIMPLE
 __all__ = ["Graph", "export"]
 
 LARGEST = 256
-"""The most cells of `Method.stride` a side of the input may have in a graph of a bottom-up model."""
+"""Largest side of the input of a bottom-up model's graph, in units of `Method.stride`."""
 
 LINKED = 64
-"""Smaller tensors are stored in the graph in any case."""
+"""Smaller tensors are always stored in the graph."""
 
 OPSET = 20
 
@@ -59,7 +59,7 @@ class Graph(nn.Module):
         return {name: maps[name].float() for name in sorted(maps)}
 
     def forward(self, images: UInt8[Tensor, "b H W 3"]) -> tuple[Float[Tensor, "b ..."], ...]:
-        """The outputs alone."""
+        """The outputs as a tuple."""
         return tuple(self.outputs(images).values())
 
 
@@ -81,24 +81,24 @@ def export(
         precision: ``float16`` stores weights in half precision and computes in single precision at the graph's ends; ``int8`` quantises
             weights and activations, with ranges measured on `calibration`.
         calibration: batches of photos or crops as the network sees them, for ``int8``.
-        link: the ``.safetensors`` file of the method in the same folder: the graph refers to its tensors in place of storing them again.
+        link: the ``.safetensors`` file of the method in the same folder; the graph refers to its tensors instead of storing a copy.
 
     Raises:
-        ValueError: the file of `link` lies elsewhere or holds other weights; the suffix is not ``.onnx``; int8 without calibration batches;
+        ValueError: the file of `link` is elsewhere or holds other weights; the suffix is not ``.onnx``; int8 without calibration batches;
             the network cannot be traced.
         ImportError: onnx or onnxscript is not installed (extra ``export``).
         OSError: the file cannot be written.
     """
     out = Path(out)
     if out.suffix != ".onnx":
-        raise ValueError(f"{out}: the file to write is an .onnx file")
+        raise ValueError(f"{out}: the suffix must be .onnx")
     batches = list(calibration)
     if precision == "int8" and not batches:
-        raise ValueError("int8 needs photos to measure the ranges of activations on: give some (--calibration PHOTOS)")
+        raise ValueError("int8 needs calibration photos to measure the ranges of activations (--calibration PHOTOS)")
     if isinstance(method, SIMPLE):
-        raise ValueError("SIMPLE cannot be written as ONNX yet: its corner pooling takes the size of the traced photo for a constant")
+        raise ValueError("SIMPLE cannot be exported yet: its corner pooling would fix the size of the traced photo")
     if link is not None and (Path(link).parent.resolve() != out.parent.resolve() or precision != "float32"):
-        raise ValueError(f"{out}: a graph refers to weights in its own folder, as they are stored there; {link} does not suit it")
+        raise ValueError(f"{out}: a graph can link only to unchanged weights in its own folder, which {link} is not")
     _needs("onnx", "onnxscript")
     graph = Graph(method, "network" if isinstance(method, MultiPoseNet) else "readout").eval()
     with atomic(out) as temporary:
@@ -116,7 +116,7 @@ def export(
 
 
 def _decoding(method: Method) -> dict[str, Any] | None:
-    """What decoding without PyTorch needs to know; None where it needs PyTorch."""
+    """The parameters of decoding without PyTorch; None if decoding needs PyTorch."""
     if isinstance(method, NanoDet):
         return {"overlap": method.overlap, "threshold": method.threshold, "most": method.most}
     if isinstance(method, MobileMSPN):
@@ -129,7 +129,7 @@ def _decoding(method: Method) -> dict[str, Any] | None:
 
 
 def _trace(graph: Graph) -> Any:
-    """The ONNX program of a graph, traced with two images that are not square, so that no size is taken for a constant."""
+    """The ONNX program of a graph, traced with two non-square images so that no size becomes a constant."""
     method = graph.method
     batch = torch.export.Dim("batch", min=1, max=1024)
     if isinstance(method, TopDownMethod):
@@ -151,12 +151,12 @@ def _trace(graph: Graph) -> Any:
                 opset_version=OPSET, verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as e:
-        raise ValueError(f"the network cannot be written as ONNX: {' '.join(str(e).split())[:300]}") from None
+        raise ValueError(f"the network cannot be exported to ONNX: {' '.join(str(e).split())[:300]}") from None
     return program
 
 
 def _halved(path: Path) -> None:
-    """Store weights in half precision; a cast before each use keeps the computation in single precision where the runtime has no half."""
+    """Store weights in half precision, with a cast to single precision before each use."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -175,7 +175,7 @@ def _halved(path: Path) -> None:
 
 
 def _stripped(path: Path) -> None:
-    """Leave out what only says where in the Python source a node came from."""
+    """Remove the references of nodes to the Python source."""
     import onnx
 
     model = onnx.load(str(path))
@@ -187,7 +187,7 @@ def _stripped(path: Path) -> None:
 
 
 def _linked(path: Path, weights: Path) -> None:
-    """Let the graph's tensors be those of a safetensors file: ONNX's external data, by offset and length; halves are cast."""
+    """Replace the graph's tensors by references to a safetensors file (ONNX's external data, by offset and length); halves are cast."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -205,7 +205,7 @@ def _linked(path: Path, weights: Path) -> None:
         kind, dtype = kinds[entry["dtype"]]
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         if not np.array_equal(np.frombuffer(content[start:end], dtype).reshape(entry["shape"]).astype(np.float32), values):
-            raise ValueError(f"{weights}: its tensor {name} is another one than the method's")
+            raise ValueError(f"{weights}: its tensor {name} differs from the method's")
         tensor.Clear()
         tensor.name, tensor.data_type, tensor.data_location = name, kind, TensorProto.EXTERNAL
         tensor.dims.extend(entry["shape"])
@@ -216,7 +216,7 @@ def _linked(path: Path, weights: Path) -> None:
             casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}_cast", to=TensorProto.FLOAT))
     stored = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if stored > 100 * LINKED:
-        raise ValueError(f"{weights}: lacks {stored} bytes of the graph's weights")
+        raise ValueError(f"{weights}: {stored} bytes of the graph's weights are missing")
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)

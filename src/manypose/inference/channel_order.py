@@ -1,4 +1,4 @@
-"""Whether arrays are perhaps BGR, as OpenCV has them, though they were given as RGB. Needs no PyTorch."""
+"""A check for arrays in OpenCV's BGR order that were given as RGB. Needs no PyTorch."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -13,20 +13,20 @@ __all__ = ["looks_swapped", "watched"]
 
 FACE = ("nose", "left_eye", "right_eye")
 CERTAIN = 0.3
-"""Score of a joint of the face that is taken to be there."""
+"""Smallest score of a face joint that is used."""
 
 DIFFERENCE = 8
-"""Grey levels by which a face is redder than it is blue, or the other way round, to count."""
+"""Smallest difference of a face's mean red and blue, in grey levels, that is used."""
 
 PHOTOS = 16
-"""So many photos of a call are looked at."""
+"""Number of photos checked in a call."""
 
 
 def looks_swapped(photo: UInt8[np.ndarray, "H W 3"], poses: Poses) -> bool | None:
-    """Whether most faces of a photo are bluer than they are red, as skin is not; None where no face says either.
+    """Whether most faces in a photo are bluer than red, unlike skin; None if no face decides.
 
     Args:
-        photo: RGB, as far as is known.
+        photo: presumably RGB.
         poses: its people, whose skeleton has nose and eyes.
     """
     if not set(FACE) <= set(poses.skeleton.joints):
@@ -42,11 +42,11 @@ def looks_swapped(photo: UInt8[np.ndarray, "H W 3"], poses: Poses) -> bool | Non
 
 
 def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | None = None) -> Iterator[Result]:
-    """The same results; of arrays that are probably BGR one warning.
+    """The same results, with one warning if the arrays are probably BGR.
 
     Args:
-        results: of arrays.
-        people_in: how many people are found in a picture; asked once with red and blue exchanged, where there are none; None: not asked.
+        results: results of arrays.
+        people_in: counts the people in a picture; called once with red and blue swapped if none are found; None: never called.
     """
     left = PHOTOS
     for result in results:
@@ -59,8 +59,8 @@ def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | 
             if swapped:
                 left = 0
                 warnings.warn(
-                    "red and blue seem to have changed places in the given arrays: arrays are RGB here, and OpenCV's are BGR; give "
-                    'colour="bgr" for those (or colour="rgb", if they are RGB, and this warning stays away)',
+                    "the given arrays seem to be BGR, as OpenCV's are, and manypose expects RGB; give "
+                    'colour="bgr" (or colour="rgb" if they are RGB, to silence this warning)',
                     stacklevel=2,
                 )
         yield result

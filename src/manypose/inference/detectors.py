@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Detector", "find_detector", "torchvision_names"]
 
 PERSON = "person"
-"""What torchvision's detectors look for unless a name says otherwise."""
+"""The default category of torchvision's detectors."""
 
 
 def torchvision_names() -> list[str]:
-    """The detectors that torchvision has, by name."""
+    """The names of torchvision's detectors."""
     import torchvision
 
     return torchvision.models.list_models(module=torchvision.models.detection)
@@ -37,22 +37,22 @@ def find_detector(
     """A detector by name, with its weights.
 
     Args:
-        name: one of `torchvision_names`, or a model of this package (a name or a ``.safetensors`` file) that sees whole photos; with
-            ``@256`` after it the model looks at photos whose short side is 256 pixels, in place of its own size. A detector of torchvision
-            may have one of COCO's categories after it, ``fasterrcnn_resnet50_fpn_v2:dog``, for models of other skeletons.
-        weights: its weights, where they are not to be fetched: ``.pth`` of torchvision, or as `manypose.load` takes them.
+        name: one of `torchvision_names`, or a detector or bottom-up model of this package (a name or a ``.safetensors`` file). A suffix
+            ``@256`` resizes the photo's short side to 256 pixels instead of the model's own size. A torchvision detector may have one of
+            COCO's categories as a suffix, ``fasterrcnn_resnet50_fpn_v2:dog``, for models of other skeletons.
+        weights: a weights file, instead of the bundled or published weights: torchvision's ``.pth``, or see `manypose.load`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        runtime: of a model of this package, see `manypose.inference.model.load`.
+        runtime: runtime of a model of this package, see `manypose.inference.model.load`.
 
     Raises:
         FileNotFoundError, ValueError: no such detector, file or device, or weights that do not fit.
-        ConnectionError: the weights must be fetched and cannot be; the message says from where and what to do.
+        ConnectionError: the weights cannot be downloaded; the message names their address and the cure.
     """
     name, side = _with_size(name)
     if name in MODELS or name.endswith((".safetensors", ".onnx")):
         method = load_any(name, weights=weights, device=device, runtime=runtime)
         if runner(method).top_down:
-            raise ValueError(f"the model {name!r} needs boxes itself; a detector sees whole photos")
+            raise ValueError(f"the model {name!r} needs boxes itself and cannot be a detector")
         if side is None:
             return method
         if isinstance(method, DetectorGraph):
@@ -61,14 +61,14 @@ def find_detector(
         method.size = side
         return method
     if side is not None:
-        raise ValueError(f"{name}@{side}: a size can be chosen for models of this package only")
+        raise ValueError(f"{name}@{side}: a size can be chosen only for models of this package")
     name, _, category = name.partition(":")
     need_torch(f"the detector {name}")
     from manypose.nn.device import choose_device
 
     if name not in torchvision_names():
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
-        raise ValueError(f"no detector {name!r}; there are {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
+        raise ValueError(f"no detector {name!r}; available: {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
     label = _label(name, category or PERSON)
     where = choose_device(device)
     network = _fetched(name) if weights is None else _filled(name, weights)
@@ -76,7 +76,7 @@ def find_detector(
 
 
 def _with_size(name: str) -> tuple[str, int | None]:
-    """A name, and the size that follows an @."""
+    """A name, and the size after an @."""
     model, _, side = name.rpartition("@")
     if not (model and side.isdecimal()):
         return name, None
@@ -89,13 +89,13 @@ def _with_size(name: str) -> tuple[str, int | None]:
 
 
 def _label(name: str, category: str) -> int:
-    """The number of a category in a detector of torchvision."""
+    """The label of a category in a torchvision detector."""
     import torchvision
 
     names = torchvision.models.get_model_weights(name).DEFAULT.meta["categories"]  # pyright: ignore[reportAttributeAccessIssue]
     if category not in names:
         there = ", ".join(n for n in names if n not in ("N/A", "__background__"))
-        raise ValueError(f"{name}: finds no {category!r}; its categories are {there}")
+        raise ValueError(f"{name}: has no category {category!r}; available: {there}")
     return names.index(category)
 
 
@@ -107,7 +107,7 @@ def _fetched(name: str) -> "torch.nn.Module":
         return torchvision.models.get_model(name, weights=chosen, weights_backbone=None)
     except (OSError, RuntimeError) as e:  # torch.hub: no network, a broken download
         raise ConnectionError(
-            f"the weights of the detector {name!r} cannot be fetched ({e}); fetch {chosen.url} where there is a network, "
+            f"cannot download the weights of the detector {name!r} ({e}); download {chosen.url} on a machine with network access, "
             "and give the file (--detector-weights FILE)"
         ) from None
 

@@ -1,4 +1,4 @@
-"""`Eager`: PyTorch runs a `Method`'s network, and its maps are merged and decoded as the method says."""
+"""`Eager`: a `Runner` that runs a `Method`'s network in PyTorch, and merges and decodes its outputs."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -22,7 +22,7 @@ class Eager:
     """A `Runner` (`manypose.inference.running`).
 
     Args:
-        method: any.
+        method: a method of any kind.
     """
 
     def __init__(self, method: Method) -> None:
@@ -37,7 +37,7 @@ class Eager:
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
         """See `TopDownMethod.people`."""
         if self._persons is None:
-            raise TypeError("the method looks at whole photos")
+            raise TypeError("the method takes whole photos, not boxes")
         return self._persons.people(photo, boxes)
 
     def found(
@@ -50,7 +50,7 @@ class Eager:
         """See `manypose.inference.running`."""
         base, device = base_scale(options.scales), device_of(self.method)
         module, training = module_of(self.method), module_of(self.method).training
-        if training:  # to switch all parts of a large network takes milliseconds
+        if training:  # eval() takes milliseconds for a large network
             module.eval()
         try:
             with torch.inference_mode():
@@ -68,7 +68,7 @@ class Eager:
 
 
 def device_of(method: Method) -> torch.device:
-    """Where a method's weights are."""
+    """The device of a method's weights."""
     module = module_of(method)
     tensor = next((t for group in (module.parameters(), module.buffers()) for t in group), None)
     return torch.device("cpu") if tensor is None else tensor.device

@@ -1,7 +1,7 @@
-"""Several models as one: the ensembles of MSPN (Section 4.5) and of MultiPoseNet (Section 4.2).
+"""Ensembles: those of MSPN (Section 4.5) and of MultiPoseNet (Section 4.2).
 
-Models that look at one person at a time see the same views, and their maps are averaged before they are decoded, as those of flips
-are (MSPN does not say how). Models that look at whole photos each find their people, of whom OKS-NMS keeps one each (MultiPoseNet).
+Top-down models get the same crops, and their heat maps are averaged before decoding, as for flips (MSPN does not describe the averaging).
+Bottom-up models each find people, and OKS-NMS removes duplicates (MultiPoseNet).
 """
 
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ __all__ = ["PeopleEnsemble", "ViewEnsemble", "together"]
 
 
 def together(models: Sequence[Model]) -> Model:
-    """Models as one, which has the first one's size, decoder and detector.
+    """An ensemble, with the size, decoder and detector of its first model.
 
     Raises:
-        ValueError: they do not fit one another: other joints or input sizes, or top-down and bottom-up models.
+        ValueError: the models are incompatible: different joints or input sizes, or top-down and bottom-up models.
     """
     methods: list[Any] = [m.method for m in models]
     if not all(isinstance(m, nn.Module) for m in methods):
-        raise ValueError("an ensemble is of models on PyTorch: load them with runtime='torch'")
+        raise ValueError("an ensemble needs models on PyTorch: load them with runtime='torch'")
     joints = {m.skeleton.joints for m in models}
     if len(joints) > 1:
         raise ValueError(f"an ensemble needs one skeleton; its models have {' and '.join(sorted({m.skeleton.name for m in models}))}")
     top_down = [m for m in methods if isinstance(m, TopDownMethod)]
     if top_down and len(top_down) < len(methods):
-        raise ValueError("an ensemble is of models that look at one person at a time, or of models that look at whole photos, not of both")
+        raise ValueError("an ensemble needs top-down models or bottom-up models, not both")
     sizes = {tuple(m.input_size) for m in top_down}
     if len(sizes) > 1:
         raise ValueError(f"an ensemble of top-down models needs one input size, got {' and '.join(f'{h} x {w}' for h, w in sorted(sizes))}")
@@ -45,17 +45,17 @@ def together(models: Sequence[Model]) -> Model:
 
 
 def _outputs(members: nn.ModuleList, channels_first: Tensor) -> list[Maps]:
-    """What each model reads from the images, which every one prepares in its own way."""
+    """The readouts of all models, each with its own preprocessing of the images."""
     images = channels_first.permute(0, 2, 3, 1).contiguous()
     methods: list[Any] = list(members)
     return [m.readout(m.network(m.prepare(images).contiguous(memory_format=torch.channels_last))) for m in methods]
 
 
 class ViewEnsemble(nn.Module):
-    """Top-down models whose maps are averaged. See `together`.
+    """Top-down models whose heat maps are averaged. See `together`.
 
     Args:
-        methods: of one skeleton and input size.
+        methods: methods with the same skeleton and input size.
     """
 
     training_only: tuple[str, ...] = ()
@@ -102,11 +102,11 @@ class ViewEnsemble(nn.Module):
 
 
 class PeopleEnsemble(nn.Module):
-    """Models of whole photos, whose people are joined. See `together`.
+    """Bottom-up models whose people are merged. See `together`.
 
     Args:
-        methods: of one skeleton.
-        same: of two people with a higher OKS the one with the lower score is left out.
+        methods: methods with the same skeleton.
+        same: OKS above which the lower-scoring of two people is left out.
     """
 
     training_only: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class PeopleEnsemble(nn.Module):
         return images.permute(0, 3, 1, 2)
 
     def network(self, images: UInt8[Tensor, "b 3 H W"]) -> Maps:
-        """All models' maps, named by the model's number."""
+        """The outputs of all models, with the model's index in their names."""
         found = {f"{i}.{name}": m for i, maps in enumerate(_outputs(self.members, images)) for name, m in maps.items()}
         planes = {tuple(m.shape[2:]) for name, m in found.items() if self.fields[name].merge != "boxes"}
         if len(planes) > 1:
@@ -135,7 +135,7 @@ class PeopleEnsemble(nn.Module):
         return outputs
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """The people of all models, without duplicates."""
+        """The people found by all models, without duplicates."""
         every = []
         for i, member in enumerate(self.members):
             one: Any = member

@@ -1,4 +1,4 @@
-"""Graphs (``.onnx``) run by ONNX Runtime or OpenVINO, and the models made of them. Needs no PyTorch."""
+"""Graphs (``.onnx``) in ONNX Runtime or OpenVINO, and the models made from them. Needs no PyTorch."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ __all__ = ["Runtime", "load_graph", "open_graph", "threads_of_cpu"]
 
 
 def load_graph(path: Path, runtime: Runtime = "onnx", device: str = "cpu") -> PersonGraph | DetectorGraph | None:
-    """The model of a graph; None where its maps are decoded by PyTorch alone (bottom-up methods).
+    """The model of a graph; None if its outputs can only be decoded by PyTorch (bottom-up methods).
 
     Raises:
         FileNotFoundError, ValueError: the graph or its description is missing or damaged, or the runtime has no such device.
@@ -27,20 +27,20 @@ def load_graph(path: Path, runtime: Runtime = "onnx", device: str = "cpu") -> Pe
     try:
         return graph_model(open_graph(path, runtime, device), runtime, device, about, str(described))
     except (LookupError, TypeError) as e:
-        raise ValueError(f"{described}: {type(e).__name__}: {e}; export the model anew") from None
+        raise ValueError(f"{described}: {type(e).__name__}: {e}; export the model again") from None
 
 
 def open_graph(path: Path, runtime: Runtime = "onnx", device: str = "cpu", threads: int | None = None) -> Run:
-    """A function from RGB pictures to the graph's outputs by name; errors as of `load_graph`.
+    """A function from RGB images to the graph's outputs by name; errors: see `load_graph`.
 
     Args:
         path: the ``.onnx`` file.
         runtime: ONNX Runtime or OpenVINO.
         device: ``cpu``; with an ONNX Runtime for GPUs also ``cuda`` or ``cuda:N``.
-        threads: of a CPU; default `threads_of_cpu`.
+        threads: number of CPU threads; default `threads_of_cpu`.
     """
     if runtime not in get_args(Runtime):
-        raise ValueError(f"runtime is torch, {' or '.join(get_args(Runtime))}, got {runtime!r}")
+        raise ValueError(f"runtime must be torch, {' or '.join(get_args(Runtime))}, got {runtime!r}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such graph")
     opened = _onnx if runtime == "onnx" else _openvino
@@ -48,7 +48,7 @@ def open_graph(path: Path, runtime: Runtime = "onnx", device: str = "cpu", threa
 
 
 def threads_of_cpu() -> int:
-    """``OMP_NUM_THREADS`` where it is set, else the cores that this process may use."""
+    """``OMP_NUM_THREADS`` if it is set, else the number of cores that this process may use."""
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdecimal() and int(said):
         return int(said)
@@ -62,7 +62,7 @@ def _onnx(path: Path, device: str, threads: int) -> Run:
     if device != "cpu":
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or not device.startswith("cuda"):
             raise ValueError(
-                f"device {device!r}: this ONNX Runtime has none; install onnxruntime-gpu, or take runtime='torch' or device='cpu'"
+                f"device {device!r}: this ONNX Runtime does not support it; install onnxruntime-gpu, or use runtime='torch' or device='cpu'"
             )
         provider = ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})
 
@@ -81,7 +81,7 @@ def _onnx(path: Path, device: str, threads: int) -> Run:
 
     def run(images: UInt8[np.ndarray, "b H W 3"]) -> dict[str, Any]:
         process = os.getpid()
-        if process not in sessions:  # forked: a session's threads have not come along
+        if process not in sessions:  # after a fork: a session's threads do not exist in the child
             sessions[process] = opened(1)
         return dict(zip(names, sessions[process].run(None, {"images": images}), strict=True))
 
@@ -94,9 +94,9 @@ def _openvino(path: Path, device: str, threads: int) -> Run:
     except ImportError:
         raise ImportError("OpenVINO is not installed: pip install 'manypose[openvino]'") from None
     if device != "cpu":
-        raise ValueError(f"device {device!r}: OpenVINO runs on the CPU here; take device='cpu'")
+        raise ValueError(f"device {device!r}: OpenVINO is supported only on the CPU; use device='cpu'")
     try:
-        # Whole single precision: some processors would halve it.
+        # Single precision: on some processors OpenVINO would use half precision.
         options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         network = openvino.Core().compile_model(os.fspath(path), "CPU", options)
     except RuntimeError as e:
@@ -105,9 +105,7 @@ def _openvino(path: Path, device: str, threads: int) -> Run:
 
     def run(images: UInt8[np.ndarray, "b H W 3"]) -> dict[str, np.ndarray]:
         if os.getpid() != owner:
-            raise ValueError(
-                f"{path}: OpenVINO's threads do not come along into a forked process: load the model there, or take runtime='onnx'"
-            )
+            raise ValueError(f"{path}: OpenVINO's threads do not survive a fork: load the model in the new process, or use runtime='onnx'")
         found = network({"images": np.ascontiguousarray(images)})
         return {name: np.array(found[i]) for i, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""A method whose network runs as a graph while PyTorch decodes its outputs; and what a graph's description says of a method."""
+"""A method whose network runs as a graph and whose outputs PyTorch decodes; and the JSON description of a graph."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ SAME = ("kind", "input", "outputs", "skeleton")
 
 
 def about(method: Method, name: str = "") -> dict[str, Any]:
-    """What the JSON file beside a graph says of the method, apart from how the graph was made."""
+    """The description of a method for the JSON file beside its graph, without the export settings."""
     top_down = isinstance(method, TopDownMethod)
     return {
         "model": name,
@@ -41,23 +41,23 @@ def about(method: Method, name: str = "") -> dict[str, Any]:
 
 
 def with_graph(method: Method, path: str | Path, runtime: Runtime = "onnx", threads: int | None = None) -> Method:
-    """The same method, whose pre-processing and network run as a graph.
+    """The same method, with its preprocessing and network in a graph.
 
     Args:
-        method: the method that was exported; its decoding is used, its weights are let go of.
-        path: the ``.onnx`` file that `manypose.export.onnx.export` wrote of it.
-        runtime: what runs it.
-        threads: of a CPU.
+        method: the exported method; its decoding is used, and its weights are freed.
+        path: its ``.onnx`` file from `manypose.export.onnx.export`.
+        runtime: the library that runs the graph.
+        threads: number of CPU threads.
 
     Raises:
-        FileNotFoundError, ValueError: the file or its description is missing, is damaged, or is of another model.
+        FileNotFoundError, ValueError: the file or its description is missing, damaged, or belongs to another model.
         ImportError: the runtime is not installed.
     """
     stored, own = read_about(path), json.loads(json.dumps(about(method)))
     if any(stored[key] != own[key] for key in SAME):
-        raise ValueError(f"{path}: is the graph of another model; export this one anew")
+        raise ValueError(f"{path}: is the graph of another model; export this one again")
     twin: Any = copy.copy(module_of(method)).eval()
-    # An exported network takes pixels, and where its readout is in the graph there is nothing to read out any more.
+    # An exported network takes pixels; if the graph includes the readout, no readout remains to be done.
     twin.prepare = _as_it_is
     twin.network = twin.forward = partial(_run, open_graph(Path(path), runtime, threads=threads))
     if stored["outputs_of"] == "readout":

@@ -1,4 +1,4 @@
-"""Models whose network is a graph of another runtime, with all that stands around it in NumPy: equal to their `Method`s in PyTorch."""
+"""Models whose network is a graph, with pre- and post-processing in NumPy: equal to their `Method`s in PyTorch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ __all__ = ["DetectorGraph", "PersonGraph", "Run", "Runtime", "graph_model"]
 Runtime = Literal["onnx", "openvino"]
 
 Run = Callable[[UInt8[np.ndarray, "b H W 3"]], Mapping[str, np.ndarray]]
-"""From RGB pictures to the outputs of a graph by name."""
+"""A function from RGB images to the outputs of a graph by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class PersonGraph:
-    """A top-down model of one graph: crops of people to heat maps.
+    """A top-down model with a graph that maps crops of people to heat maps.
 
     Args:
-        run: the graph; it gives ``heat`` (b, k, h, w), peaks about 1 high.
+        run: the graph; its output is ``heat`` (b, k, h, w) with peaks of about 1.
         runtime: what runs it, ``onnx`` or ``openvino``.
         device: where.
-        skeleton: of the people.
+        skeleton: the skeleton of the people.
         input_size: height and width of a crop.
-        extend: factors by which a box's width and height grow before it is cut out.
-        deviation: of the post-Gaussian filter, in cells.
-        least: joints below it do not count for a person's score.
+        extend: factors by which a box's width and height grow before it is cropped.
+        deviation: standard deviation of the post-Gaussian filter, in cells.
+        least: joints with a lower score do not count for a person's score.
         nms_oks: OKS above which two results are one person.
-        shift: cells by which the mirrored maps are moved.
+        shift: cells by which the mirrored maps are shifted.
     """
 
     run: Run
@@ -71,7 +71,7 @@ class PersonGraph:
         options: PredictOptions,
         what: Literal["people", "boxes"],
     ) -> list[Poses]:
-        """One person a crop; see `manypose.inference.running`."""
+        """One person for each crop; see `manypose.inference.running`."""
         heat, mirrored = _outputs(self.run, views[0], "heat", options.flip)
         if mirrored is not None:
             heat = merge_mirrored(heat, mirrored, self.skeleton.mirror, self.shift)
@@ -81,18 +81,18 @@ class PersonGraph:
 
 @dataclass(frozen=True, eq=False)
 class DetectorGraph:
-    """A person detector of one graph: whole photos to boxes.
+    """A person detector with a graph that maps whole photos to boxes.
 
     Args:
-        run: the graph; it gives ``boxes`` (b, n, 5), xyxy in input pixels and score.
+        run: the graph; its output is ``boxes`` (b, n, 5), xyxy in input pixels and score.
         runtime: what runs it, ``onnx`` or ``openvino``.
         device: where.
-        skeleton: of the people that others find in the boxes.
+        skeleton: the skeleton of the people that top-down models find in the boxes.
         size: short side of its input.
         stride: both sides of its input are multiples of it.
-        overlap: of two boxes with a larger intersection over union the lower one is left out.
+        overlap: IoU above which the lower-scoring of two boxes is left out.
         threshold: boxes with a lower score are left out.
-        most: the highest boxes of a photo that are kept.
+        most: largest number of boxes in a photo.
     """
 
     run: Run
@@ -110,8 +110,8 @@ class DetectorGraph:
     nms_oks = None
 
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
-        """None: it looks at whole photos."""
-        raise TypeError("a detector looks at whole photos")
+        """Not available: a detector takes whole photos."""
+        raise TypeError("a detector takes whole photos, not boxes")
 
     def found(
         self,
@@ -120,7 +120,7 @@ class DetectorGraph:
         options: PredictOptions,
         what: Literal["people", "boxes"],
     ) -> list[Poses | Float[np.ndarray, "n 5"]]:
-        """The boxes of each photo, or people whose joints all stand in their box's middle; see `manypose.inference.running`."""
+        """The boxes of each photo, or people with all joints at the centre of their box; see `manypose.inference.running`."""
         boxes, mirrored = _outputs(self.run, views[0], "boxes", options.flip)
         if mirrored is not None:
             right = views[0].shape[2] - 1
@@ -132,12 +132,12 @@ class DetectorGraph:
 
 
 def _outputs(run: Run, view: UInt8[np.ndarray, "b h w 3"], name: str, flip: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """An output of the graph for pictures and, with `flip`, for their mirror images."""
+    """An output of the graph for images and, with `flip`, for their mirror images."""
     return run(view)[name], run(np.ascontiguousarray(view[:, :, ::-1]))[name] if flip else None
 
 
 def graph_model(run: Run, runtime: Runtime, device: str, about: Mapping[str, Any], where: str) -> PersonGraph | DetectorGraph:
-    """A model from a graph and its description (`manypose.weights.graphs`), which says how to decode; `where` names it in errors.
+    """A model from a graph and its description (`manypose.weights.graphs`); `where` names it in errors.
 
     Raises:
         LookupError, TypeError, ValueError: the description lacks something.

@@ -1,4 +1,4 @@
-"""What `Model.predict` was given: one photo, several, or a stream, each photo with its boxes."""
+"""The inputs of `Model.predict`: one photo, several, or a stream, each photo with its boxes."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ Kind = Literal["one", "several", "stream"]
 
 @runtime_checkable
 class Picture(Protocol):
-    """A PIL image, by what tells it from an array; so described its type is known to checkers that do not look into Pillow."""
+    """A PIL image, described by a protocol so that type checkers need not inspect Pillow."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,10 +41,10 @@ def inputs(source: Any, boxes: Any, colour: Literal["rgb", "bgr"] = "rgb") -> tu
     """Whether a source is one photo, several or a stream, and its photos; see `manypose.inference.model.Model.predict`.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: nothing can be read there, or boxes do not fit the photos.
+        FileNotFoundError, ValueError, TypeError: the source cannot be read, or boxes do not fit the photos.
     """
     if colour not in ("rgb", "bgr"):
-        raise ValueError(f"colour is rgb or bgr, got {colour!r}")
+        raise ValueError(f"colour must be rgb or bgr, got {colour!r}")
     if isinstance(source, (str, Path)):
         return _elsewhere(str(source), boxes) if source == "-" or is_address(source) else _files(source, boxes)
     if isinstance(source, (bytes, bytearray, memoryview, IOBase)):
@@ -69,7 +69,7 @@ def inputs(source: Any, boxes: Any, colour: Literal["rgb", "bgr"] = "rgb") -> tu
 
 
 def _swapped(kind: Kind, photos: Iterable[PhotoInput]) -> tuple[Kind, Iterable[PhotoInput]]:
-    """Arrays and tensors with the channels in the other order; other photos as they are."""
+    """Arrays and tensors with reversed channels; other photos unchanged."""
     swapped = (replace(p, photo=_other_order(p.photo)) for p in photos)
     return kind, list(swapped) if kind == "one" else swapped
 
@@ -98,9 +98,9 @@ def _files(source: str | Path, boxes: Any) -> tuple[Kind, Iterable[PhotoInput]]:
     photos = found.paths if single else tuple(p for p in found.paths if not media.is_video(p))
     left = found.skipped + len(found.paths) - len(photos)
     if not photos:
-        raise ValueError(f"{source}: only videos; give one of them at a time")
+        raise ValueError(f"{source}: holds only videos; give one of them at a time")
     if left:
-        warnings.warn(f"{source}: {left} files are no photos and were left out", stacklevel=4)
+        warnings.warn(f"{source}: skipped {left} files that are not photos", stacklevel=4)
     if isinstance(boxes, (str, Path, Mapping)):
         return "one" if single else "several", _by_name(photos, boxes)
     if single:
@@ -118,7 +118,7 @@ def _by_name(paths: Sequence[Path], boxes: str | Path | Mapping[str, Any]) -> li
     known = boxes if isinstance(boxes, Mapping) else read_boxes(boxes)
     found = match_boxes(known, paths)
     if all(f is None for f in found):
-        raise ValueError(f"none of the {len(known)} photos that have boxes is among those given; boxes are found by file name")
+        raise ValueError(f"none of the {len(known)} photos with boxes is among the given photos; they are matched by file name")
     return [PhotoInput(path, with_scores([] if b is None else b)) for path, b in zip(paths, found, strict=True)]
 
 
@@ -131,5 +131,5 @@ def _zipped(photos: Iterable[Any], boxes: Any, count: int | None) -> Iterator[tu
     if boxes is None:
         return zip(photos, repeat(None), strict=False)
     if count is not None and (not isinstance(boxes, Sequence) or len(boxes) != count):
-        raise ValueError(f"{count} photos need a list of as many arrays of boxes")
+        raise ValueError(f"{count} photos need a list of {count} arrays of boxes")
     return ((photo, with_scores(b)) for photo, b in zip(photos, boxes, strict=True))

@@ -1,4 +1,4 @@
-"""From one person's heat maps to joints in NumPy, for runtimes without PyTorch; equal to `manypose.methods.mspn.decode.decode`."""
+"""Decoding of one person's heat maps in NumPy, for runtimes without PyTorch; equal to `manypose.methods.mspn.decode.decode`."""
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ def joints_of_heatmaps(heat: Float[np.ndarray, "b k h w"], size: tuple[int, int]
     Args:
         heat: heat maps whose peaks are about 1.
         size: height and width of the network's input.
-        deviation: of the post-Gaussian filter in cells; raising it ignores larger specks.
+        deviation: standard deviation of the post-Gaussian filter in cells; raising it suppresses larger isolated peaks.
     """
     b, k, h, w = heat.shape
     planes = np.ascontiguousarray(heat, np.float32).reshape(b * k, h, w)
@@ -36,9 +36,9 @@ def merge_mirrored(
 
     Args:
         heat: maps of the view.
-        mirrored: maps of the mirrored view, as the network gave them.
-        order: the joint that stands on the other side of each joint.
-        shift: cells by which the mirrored maps move to the right (`manypose.methods.method.Field`).
+        mirrored: maps of the mirrored view, as the network predicts them.
+        order: the mirror partner of each joint.
+        shift: cells by which the mirrored maps are shifted to the right (`manypose.methods.method.Field`).
     """
     back = mirrored[:, list(order), :, ::-1]
     if shift:
@@ -57,7 +57,7 @@ def _filtered(plane: Float[np.ndarray, "h w"], deviation: float) -> Float[np.nda
 
 
 def _climbed(planes: Float[np.ndarray, "n h w"], cells: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n 2"]:
-    """The highest of the 3 × 3 cells around each cell: the filter may have moved the top by one."""
+    """The highest of the 3 × 3 cells around each cell, since the filter may move the maximum by one cell."""
     steps = np.array([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)])
     near = (cells[:, None] + steps).clip(0, (planes.shape[2] - 1, planes.shape[1] - 1))
     values = planes[np.arange(len(planes))[:, None], near[..., 1], near[..., 0]]
@@ -65,7 +65,7 @@ def _climbed(planes: Float[np.ndarray, "n h w"], cells: Int[np.ndarray, "n 2"]) 
 
 
 def _fitted(planes: Float[np.ndarray, "n h w"], cells: Int[np.ndarray, "n 2"], radius: int) -> Float[np.ndarray, "n 2"]:
-    """The top of a Gaussian fitted to the square of `radius` around each cell: a parabola through the logarithm of its sums."""
+    """The centre of a Gaussian fitted to the square of `radius` around each cell: a parabola through the logarithm of its sums."""
     n, h, w = planes.shape
     radius = min(radius, (min(h, w) - 1) // 2)
     if radius < 1:
@@ -74,7 +74,7 @@ def _fitted(planes: Float[np.ndarray, "n h w"], cells: Int[np.ndarray, "n 2"], r
     step = np.arange(-radius, radius + 1)
     rows, columns = middle[:, 1:, None] + step[None, :, None], middle[:, :1, None] + step[None, None, :]
     values = planes[np.arange(n)[:, None, None], rows, columns]
-    # Only positive values tell anything; smaller ones count as a thousandth of the peak.
+    # Only positive values are informative; smaller ones count as a thousandth of the peak.
     values = np.maximum(values, values.max((1, 2), keepdims=True) * 1e-3).clip(np.finfo(np.float32).tiny)
     sums = np.log(np.stack([values.sum(1), values.sum(2)], 1))
     bend = step**2 - (step**2).mean()

@@ -1,4 +1,4 @@
-"""Which runtime a model is loaded for: the graphs that come with the package in ONNX Runtime, everything else in PyTorch."""
+"""The choice of a model's runtime: ONNX Runtime for bundled graphs, PyTorch for everything else."""
 
 import shutil
 from pathlib import Path
@@ -24,12 +24,12 @@ def load_any(
     runtime: RuntimeName = "auto",
     **overrides: Any,
 ) -> AnyModel:
-    """A model for a runtime; arguments and errors as of `manypose.inference.model.load`."""
+    """A model for a runtime; arguments and errors: see `manypose.inference.model.load`."""
     if runtime not in ("auto", "onnx", "openvino", "torch"):
-        raise ValueError(f"runtime is auto, onnx, openvino or torch, got {runtime!r}")
+        raise ValueError(f"runtime must be auto, onnx, openvino or torch, got {runtime!r}")
     if name is not None and Path(name).suffix == ".onnx":
         if weights is not None or overrides or runtime == "torch":
-            raise ValueError(f"{name}: a graph holds its weights and arguments, and PyTorch does not run it; give the graph alone")
+            raise ValueError(f"{name}: a graph includes its weights and arguments and does not run in PyTorch; give the graph only")
         return _of_graph(Path(name), device, "onnx" if runtime == "auto" else runtime)
     own = weights is None and not overrides and not (name is not None and is_file(name))
     graph = bundled_graph(line_of(name)) if own else None
@@ -38,8 +38,8 @@ def load_any(
     if runtime != "torch":
         if graph is None:
             raise ValueError(
-                f"no graph of {name or 'these weights'} comes with the package: write one (manypose export {name or 'MODEL'} --out X.onnx) "
-                "and give that file as the model"
+                f"no graph of {name or 'these weights'} is bundled: write one (manypose export {name or 'MODEL'} --out X.onnx) "
+                "and give this file as the model"
             )
         return _of_graph(graph, device, runtime)
     need_torch(f"the model {name or 'default'}" if graph is None else "runtime='torch'")
@@ -54,8 +54,8 @@ def _of_graph(path: Path, device: str, runtime: Literal["onnx", "openvino"]) -> 
         return model
     line = read_about(path)["model"]
     if line not in MODELS:
-        raise ValueError(f"{path}: is the graph of {line!r}, which is no model's name; export it by its name")
-    need_torch(f"to find people in the maps of {line}")
+        raise ValueError(f"{path}: is the graph of {line!r}, which is not the name of a model; export it by its name")
+    need_torch(f"decoding the outputs of {line}")
     from manypose.inference.graph_method import with_graph
     from manypose.methods.catalog import build
 
@@ -63,7 +63,7 @@ def _of_graph(path: Path, device: str, runtime: Literal["onnx", "openvino"]) -> 
 
 
 def _on_gpu(device: str) -> bool:
-    """Whether PyTorch would compute elsewhere than on the CPU; it is imported only where there is an NVIDIA driver."""
+    """Whether PyTorch would use a device other than the CPU; it is imported only if there is an NVIDIA driver."""
     if device != "auto":
         return device != "cpu"
     if shutil.which("nvidia-smi") is None and not Path("/dev/nvidiactl").exists():

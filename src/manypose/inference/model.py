@@ -1,4 +1,4 @@
-"""Prediction: `load` a model, `predict` the people of photos and videos."""
+"""Prediction: `load` a model, `predict` the people in photos and videos."""
 
 import os
 import sys
@@ -40,12 +40,12 @@ Colour = Literal["rgb", "bgr"]
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """A method that is ready to predict.
+    """A loaded model.
 
     Args:
         method: any `Method` with its weights, or a model of a graph (`manypose.inference.graph_models`).
-        detector: the model of this package that finds the people where neither boxes nor a detector are given; empty: they must be given.
-        name: what it was loaded by.
+        detector: the default person detector, a model of this package; empty: boxes or a detector must be given.
+        name: the name that it was loaded by.
     """
 
     method: AnyModel
@@ -68,17 +68,17 @@ class Model:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The joints of the people it finds."""
+        """The skeleton of the people it finds."""
         return self.method.skeleton
 
     @property
     def runtime(self) -> RuntimeName:
-        """What runs its network: ``torch``, or ``onnx`` or ``openvino`` for a model of a graph."""
+        """The library that runs its network: ``torch``, or ``onnx`` or ``openvino`` for a graph."""
         return self.method.runtime if isinstance(self.method, Graphs) else "torch"
 
     @property
     def device(self) -> "torch.device | str":
-        """Where it computes; of a graph the device's name."""
+        """The device of its network; for a graph, the device's name."""
         if isinstance(self.method, Graphs):
             return self.method.device
         from manypose.inference.eager import device_of
@@ -87,27 +87,25 @@ class Model:
 
     @property
     def needs_boxes(self) -> bool:
-        """Whether it looks at one person at a time and may be given their boxes."""
+        """Whether it is a top-down model, which needs person boxes."""
         return self.method.top_down if isinstance(self.method, Graphs) else isinstance(self.method, TopDownMethod)
 
     def to(self, device: str) -> "Model":
         """The same model, moved to ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
 
         Raises:
-            ValueError: there is no such device, or a graph is to move.
+            ValueError: there is no such device, or the model is a graph.
         """
         if isinstance(self.method, Graphs):
             if device not in ("auto", self.method.device):
-                raise ValueError(
-                    f"a graph stays where it was loaded; load it there: load({self.name!r}, device={device!r}, runtime='torch')"
-                )
+                raise ValueError(f"a graph cannot be moved; load it there: load({self.name!r}, device={device!r}, runtime='torch')")
             return self
         from manypose.nn.device import choose_device
 
         module_of(self.method).to(choose_device(device))
         return self
 
-    # A path or an array may be one photo or many; what else there is tells by its type what comes back.
+    # A path or an array may be one photo or many; the type of any other source determines the type of the result.
     @overload
     def predict(
         self, source: Picture | bytes | BinaryIO, *, boxes: Any = None, detector: "str | Model | Detector | None" = None,
@@ -139,38 +137,37 @@ class Model:
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
         **changes: Any,
     ) -> Any:
-        """The people of a photo, of several photos, or of a video.
+        """The people in a photo, in several photos, or in a video.
 
         Args:
             source: one photo (a path, an http address, a file's bytes, an open file, ``-`` for standard input, an array (H, W, 3), (H, W)
                 or (H, W, 4), a PIL image, a tensor (3, H, W) or (H, W, 3)); several (a list, an array or tensor with one more dimension,
                 a folder, a pattern such as ``photos/*.jpg``); or a stream of them (a generator, the path or address of a video, such as
                 ``rtsp://…``, or the number of a camera). Arrays and tensors are uint8 or floats in 0 … 1.
-            boxes: for methods that look at one person at a time: xyxy and perhaps a score, (n, 4) or (n, 5), for each photo; for files
-                also a mapping from file names or the path of a boxes file (`manypose.poses.boxes.read_boxes`). A box that is not finite,
-                has no area, or lies outside its photo is left out, with a warning that counts them.
-            detector: in place of boxes, what finds them: a detector of torchvision or a model of this package, by name
-                (`manypose.inference.detectors.find_detector`), a `Model`, or a function from a list of photos to their boxes. Where
-                neither is given, the detector that belongs to the model (`Model.detector`).
-            track: the photos are the frames of one video, in order: give people ids that they keep. True, or a
-                `manypose.tracking.tracker.Tracker`, which also says how, and which goes on where it was when it is given again. A
-                top-down model also looks at people whom a frame's boxes lack, where they should be by now.
-            colour: order of the channels of arrays and tensors, ``rgb``, or ``bgr`` as OpenCV has it. Arrays are taken as RGB where it is
-                not given, and a warning says so where faces in them look blue.
-            options: how to predict.
-            changes: options that differ from those, by name: ``flip=True``, ``threshold=0.3``; see
+            boxes: for top-down models: xyxy and optionally a score, (n, 4) or (n, 5), for each photo; for files also a mapping from file
+                names, or the path of a boxes file (`manypose.poses.boxes.read_boxes`). Boxes that are not finite, have no area, or lie
+                outside their photo are left out, with a warning that counts them.
+            detector: instead of boxes, a person detector: a torchvision detector or a model of this package by name
+                (`manypose.inference.detectors.find_detector`), a `Model`, or a function from a list of photos to their boxes. By default
+                the model's own detector (`Model.detector`).
+            track: treat the photos as the consecutive frames of one video, and track people: each keeps one id. True, or a
+                `manypose.tracking.tracker.Tracker` with its own options, which can be given again to continue. A top-down model also
+                searches for people without a box in a frame, at their expected place.
+            colour: channel order of arrays and tensors: ``rgb``, or ``bgr`` as in OpenCV. By default RGB, with a warning if faces look
+                blue.
+            options: prediction options.
+            changes: changes to the options by name: ``flip=True``, ``threshold=0.3``; see
                 `manypose.inference.options.PredictOptions`.
 
         Returns:
-            `Poses` for one photo; a list of `Poses` in the photos' order for several; a generator of `Poses`, computed as it is read, for
-            a stream: at most 3 batches and 2 frames after their frame (26 frames, or 1 s at 25 frames a second, with the default
-            ``batch_size``).
-            All in photo pixels, photos upright.
+            `Poses` for one photo; a list of `Poses` in the photos' order for several; for a stream a lazy generator of `Poses`, which
+            lags at most 3 batches and 2 frames behind the input (26 frames, or 1 s at 25 frames a second, with the default
+            ``batch_size``). Coordinates are pixels of the upright photo.
 
         Raises:
-            FileNotFoundError, ValueError, TypeError: a photo cannot be read (the message names it), or an option makes no sense.
-            ImportError: a video, and PyAV is not installed.
-            ConnectionError: a detector's weights must be fetched and cannot be.
+            FileNotFoundError, ValueError, TypeError: a photo cannot be read (the message names it), or an option is invalid.
+            ImportError: the source is a video, and PyAV is not installed.
+            ConnectionError: a detector's weights cannot be downloaded.
         """
         options = changed(options, **changes) if changes else options
         if boxes is not None and detector is not None:
@@ -179,7 +176,7 @@ class Model:
         finder = self.finder(detector) if boxes is None else None
         kind, photos = inputs(source, boxes, colour or "rgb")
         if kind == "one" and track is True:
-            raise ValueError("people are tracked through a video or several photos, not one; give a Tracker to go on frame by frame")
+            raise ValueError("tracking needs a video or several photos, not one; give a Tracker to track frame by frame")
         look_ahead = options.batch_size if kind == "stream" else None
         photos = photos if kind == "one" else read_ahead(photos, options.batch_size)
         still = kind != "stream" and track is False
@@ -189,27 +186,27 @@ class Model:
         results = find_people(self.method, finder, photos, options, look_ahead, every)
         if colour is None and not isinstance(source, (str, Path, int)):
             again = partial(self.predict, options=options, detector=detector, colour="rgb")
-            tried = finder is not None and options.turned  # the second look has exchanged red and blue already
+            tried = finder is not None and options.turned  # `find_people` has tried swapped channels already
             results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None and not tried else None)
         results = results if tracker is None else tracked(results, tracker, options)
         people = (_poses(result) for result in results)
         return next(people) if kind == "one" else list(people) if kind == "several" else people
 
     def tracker(self, options: TrackOptions = TrackOptions(), redetector: "Model | None" = None) -> Tracker:  # noqa: B008 - frozen
-        """A tracker of this model's people; `redetector` (by default this model, where it is top-down) looks at those it missed.
+        """A tracker for this model; `redetector` (by default this model if it is top-down) searches for lost people.
 
         Raises:
-            ValueError: `redetector` is no top-down model.
+            ValueError: `redetector` is not a top-down model.
         """
         method = self.method if redetector is None else redetector.method
         if runner(method).top_down:
             return Tracker(options, partial(look_into_boxes, method))
         if redetector is not None:
-            raise ValueError("only a top-down model can look at people again in boxes; the one given looks at whole photos")
+            raise ValueError("the redetector must be a top-down model")
         return Tracker(options)
 
     def finder(self, detector: "str | Model | Detector | None" = None) -> AnyModel | Detector | None:
-        """What finds the boxes: `detector`, or this model's own one where it needs boxes; None for a model that needs none.
+        """The person detector: `detector`, or this model's own if it needs boxes; None for a model that needs none.
 
         Raises:
             ValueError: there is no such detector, or it needs boxes itself.
@@ -220,37 +217,37 @@ class Model:
             return _found(detector, str(self.device), "torch" if self.runtime == "torch" else "auto")
         if isinstance(detector, Model):
             if detector.needs_boxes:
-                raise ValueError("the detector needs boxes itself; a detector sees whole photos")
+                raise ValueError("the given model needs boxes itself and cannot be a detector")
             return detector.method
         return detector
 
     def _check_mixed(self) -> None:
         if isinstance(self.method, Graphs):
-            raise ValueError("mixed precision is PyTorch's: ask for it (runtime='torch', --runtime torch), or leave it out")
+            raise ValueError("mixed precision needs PyTorch (runtime='torch', --runtime torch)")
         from manypose.inference.eager import device_of
         from manypose.nn.device import bf16_is_faster
 
         if device_of(self.method).type == "cpu" and not bf16_is_faster(device_of(self.method)):
-            raise ValueError("mixed precision is several times slower on this CPU, which emulates it: leave it out")
+            raise ValueError("mixed precision is several times slower on this CPU, which emulates it: do not use it here")
 
     def check(self, options: PredictOptions, boxes: bool) -> None:
-        """Raises `ValueError` where options or boxes (or that there are none) do not suit the method."""
+        """Raise `ValueError` if the options, or the presence or absence of boxes, do not suit the method."""
         top_down = self.needs_boxes
         if options.mixed:
             self._check_mixed()
         if boxes and not top_down:
-            raise ValueError(
-                "this model finds all people in the photo by itself and takes no boxes; leave them out or choose a top-down model"
-            )
+            raise ValueError("this model is bottom-up and takes no boxes; leave them out or choose a top-down model")
         if top_down and not (boxes or self.detector):
             raise ValueError(
-                "this model looks at one person at a time and needs their boxes: give them (--boxes FILE), or a detector (--detector NAME)"
+                "this model is top-down and needs boxes: give them (--boxes FILE), or a detector (--detector NAME)"
                 if self.skeleton.of_people
-                else f"this model finds the joints of {self.skeleton.name!r} in boxes, and the package's detectors find people alone: "
+                else f"this model finds the joints of {self.skeleton.name!r} in boxes, and the package's detectors find only people: "
                 "give the boxes (--boxes FILE), or a detector with its category, such as --detector fasterrcnn_resnet50_fpn_v2:dog"
             )
         if top_down and (options.scales != (1.0,) or options.size is not None or options.published or options.edge != "short"):
-            raise ValueError("scales, size, edge and published are for models that look at whole photos; this one looks at one person")
+            raise ValueError(
+                "scales, size, edge and published are for models that take whole photos; this one takes crops of single people"
+            )
 
 
 def load(
@@ -261,15 +258,15 @@ def load(
     runtime: RuntimeName = "auto",
     **overrides: Any,
 ) -> Model:
-    """A model ready to predict.
+    """A loaded model.
 
     Args:
-        name: a model's name, ``default`` or ``fast`` for two that come with the package, a ``.safetensors`` file, a graph that
-            ``manypose export`` wrote (``.onnx``), or None for the default.
-        weights: a file for a named model: ``.safetensors``, or a published ``.pth``.
-        device: ``auto`` (a GPU where PyTorch sees one), ``cpu``, ``cuda``, ``cuda:N``.
-        runtime: what runs the network: ``torch``, ``onnx``, or ``openvino`` (the model's own detector stays in ONNX Runtime). ``auto`` is
-            ONNX Runtime where the model's graph comes with the package and the device is the CPU, since it is faster there and needs no
+        name: a model's name, such as ``default`` or ``fast``, a ``.safetensors`` file, a graph from ``manypose export`` (``.onnx``), or
+            None for the default.
+        weights: a weights file for a named model: ``.safetensors``, or a published ``.pth``.
+        device: ``auto`` (a GPU if PyTorch sees one), ``cpu``, ``cuda``, ``cuda:N``.
+        runtime: the library that runs the network: ``torch``, ``onnx``, or ``openvino`` (the model's own detector stays in ONNX
+            Runtime). ``auto`` is ONNX Runtime if the model's graph is bundled and the device is the CPU, where it is faster and needs no
             PyTorch; else ``torch``.
         overrides: arguments of the model's factory, such as ``skeleton``.
 

@@ -1,4 +1,4 @@
-"""What is predicted, and what comes of it: `PhotoInput` and `Result`; photos are decoded once, a few ahead of the network, by threads.
+"""`PhotoInput` and `Result`: the input and output of prediction. Photos are decoded once, by threads that work ahead of the network.
 
 Needs no PyTorch.
 """
@@ -23,22 +23,22 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 AHEAD = 2
-"""Photos with boxes that wait for their people while the detector goes on."""
+"""Largest number of photos with boxes that wait for the pose network while the detector continues."""
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoInput:
-    """A photo to look at; once `decoded`, with its pixels or with the reason why there are none.
+    """A photo to predict; once `decoded`, with its pixels or an error.
 
     Args:
         photo: path, array, PIL image or tensor.
-        boxes: xyxy and score of the people to look at, for methods that look at one person at a time.
-        keep: the resulting `Poses` remember the photo (an array is then not freed before they are).
-        name: what errors call it, where it is no file.
+        boxes: xyxy and score of the people, for top-down methods.
+        keep: whether the resulting `Poses` keep a reference to the photo.
+        name: its name in errors, if it is not a file.
         pixels: RGB.
         error: why it cannot be read.
-        skipped: how many of the boxes were left out, by reason (`manypose.poses.boxes.usable`).
-        best_box: the highest score of the detector's boxes, also of those below its threshold; None where no detector looked.
+        skipped: number of boxes that were left out, by reason (`manypose.poses.boxes.usable`).
+        best_box: the highest score of the detector's boxes, including those below its threshold; None without a detector.
     """
 
     photo: Any
@@ -53,14 +53,14 @@ class PhotoInput:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came of a photo: people, or an error that names it.
+    """The result of a photo: people, or an error that names it.
 
     Args:
         item: the photo.
-        size: its height and width; None where it could not be read.
-        poses: the people in photo pixels; None where there was an error.
-        error: why there are none.
-        best: the highest score of a person, also below the threshold; 0 of a photo without people.
+        size: its height and width; None if it could not be read.
+        poses: the people in photo pixels; None after an error.
+        error: the error, if any.
+        best: the highest score of a person, including those below the threshold; 0 for a photo without people.
     """
 
     item: PhotoInput
@@ -71,12 +71,12 @@ class Result:
 
     @property
     def skipped(self) -> dict[str, int]:
-        """How many of the photo's boxes were left out, by reason."""
+        """Number of the photo's boxes that were left out, by reason."""
         return self.item.skipped
 
 
 def decoded(item: PhotoInput) -> PhotoInput:
-    """The photo with its pixels and without the boxes that cannot be used, or with the error that names it."""
+    """The photo with its pixels and without unusable boxes, or with an error that names it."""
     if item.pixels is not None or item.error is not None:
         return item
     try:
@@ -87,21 +87,21 @@ def decoded(item: PhotoInput) -> PhotoInput:
 
 
 def with_boxes(item: PhotoInput, boxes: Float[np.ndarray, "n 5"]) -> PhotoInput:
-    """A decoded photo with those of the boxes that can be used in it."""
+    """A decoded photo with the usable ones of the boxes."""
     assert item.pixels is not None
     sound, skipped = usable(boxes, (item.pixels.shape[0], item.pixels.shape[1]))
     return replace(item, boxes=boxes[sound], skipped=skipped)
 
 
 def read_ahead(items: Iterable[PhotoInput], depth: int) -> Iterator[PhotoInput]:
-    """The photos decoded, in order, by a few threads, at most `depth` of them ahead; see `ahead`."""
+    """The decoded photos, in order; a few threads decode at most `depth` of them ahead. See `ahead`."""
     return ahead(decoded, items, depth, min(4, os.cpu_count() or 1))
 
 
 def ahead(function: Callable[[S], T], items: Iterable[S], depth: int, threads: int) -> Iterator[T]:
-    """A function of each item, in order, computed by threads, at most `depth` of them ahead.
+    """The function of each item, in order; threads compute at most `depth` of them ahead.
 
-    Where `items` itself fails, the results of those that came before are given first.
+    If `items` itself raises, the results of the items before it come first.
     """
     futures: deque[Future[T]] = deque()
     failure: Exception | None = None
@@ -120,9 +120,9 @@ def ahead(function: Callable[[S], T], items: Iterable[S], depth: int, threads: i
 
 
 def by_a_thread(items: Iterable[T], depth: int) -> Iterator[T]:
-    """The same items, made by a thread of their own, at most `depth` of them ahead: the step that takes them runs at the same time.
+    """The same items, produced by a separate thread at most `depth` of them ahead, in parallel with their consumer.
 
-    Where `items` itself fails, those that came before are given first. With a depth of 0 no thread is used.
+    If `items` itself raises, the items before it come first. With a depth of 0 no thread is used.
     """
     if depth < 1:
         yield from items
@@ -140,7 +140,7 @@ def by_a_thread(items: Iterable[T], depth: int) -> Iterator[T]:
 
 
 class _End:
-    """What comes after the last item."""
+    """The mark after the last item."""
 
 
 _END = _End()

@@ -1,7 +1,7 @@
-"""From photos to people with any method, in two steps: `detect` finds boxes, `pose` finds people, in boxes or in whole photos.
+"""Prediction with any method, in two steps: `detect` finds boxes, `pose` finds people, in boxes or in whole photos.
 
-A photo is decoded once and carried along with its pixels. Views of equal size share a batch, results come in the order of the photos, and
-memory does not grow with their number: a step holds back at most `look_ahead` photos.
+A photo is decoded once and passed on with its pixels. Views of equal size share a batch, and results keep the order of the photos. Memory
+does not grow with their number: a step holds at most `look_ahead` photos.
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ from manypose.tracking.tracker import Tracker
 __all__ = ["Detector", "detect", "look_into_boxes", "pose", "tracked"]
 
 Detector = Callable[[Sequence[UInt8[np.ndarray, "_h _w 3"]]], Sequence[Any]]
-"""From RGB photos to the boxes of people in each, xyxy and perhaps a score: (n, 4) or (n, 5)."""
+"""A function from RGB photos to the boxes of people in each, xyxy and optionally a score: (n, 4) or (n, 5)."""
 
 What = Literal["people", "boxes"]
 
@@ -33,18 +33,18 @@ What = Literal["people", "boxes"]
 def detect(
     detector: AnyModel | Detector, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None, every: int = 1
 ) -> Iterator[PhotoInput]:
-    """The photos with the boxes of the people in them; one that cannot be read keeps its error.
+    """The photos with the boxes of the people in them; a photo that cannot be read keeps its error.
 
     Args:
-        detector: a method that sees whole photos (where it is a `PersonDetector`, its boxes are taken, else those of its people), or a
+        detector: a detector or bottom-up method (the boxes of a `PersonDetector`, or those around its people), or a
             function from photos to boxes.
         photos: in order.
         options: flip, batch size, precision and the detector's threshold.
         look_ahead: photos that are held back at most until batches are full; default 4 batches.
-        every: look at one photo of so many, from the first on; the others get no boxes (a tracker knows where their people are).
+        every: detect in every N-th photo, starting with the first; the others get no boxes (a tracker predicts them).
 
     Raises:
-        ValueError: a function gave no boxes, or not for each photo.
+        ValueError: the function returned no boxes, or not for each photo.
     """
     if every > 1:
         photos = (photo if i % every == 0 else replace(photo, boxes=np.zeros((0, 5), np.float32)) for i, photo in enumerate(photos))
@@ -60,15 +60,15 @@ def detect(
 
 
 def pose(model: AnyModel, photos: Iterable[PhotoInput], options: PredictOptions, look_ahead: int | None = None) -> Iterator[Result]:
-    """The people of each photo, in order.
+    """The people in each photo, in order.
 
-    A photo that cannot be read becomes a `Result` with an error and does not end the others. Where `photos` itself fails, the results of
-    what came before are given first.
+    A photo that cannot be read gives a `Result` with an error, and the others are still processed. If `photos` itself raises, the results
+    of the photos before it come first.
 
     Args:
-        model: any.
-        photos: for a top-down model with boxes.
-        options: how to predict.
+        model: a model of any kind.
+        photos: the photos, with boxes for a top-down model.
+        options: prediction options.
         look_ahead: photos that are held back at most until batches are full; default 4 batches.
     """
     driver = runner(model)
@@ -79,12 +79,12 @@ def pose(model: AnyModel, photos: Iterable[PhotoInput], options: PredictOptions,
         hw = (photo.pixels.shape[0], photo.pixels.shape[1])
         poses = people_in_photo(driver.skeleton, looks, photo.boxes, hw, replace(options, threshold=0.0), driver.nms_oks)
         best, sure = float(poses.scores.max(initial=0.0)), poses.scores >= options.threshold
-        poses = poses if sure.all() else poses[sure]  # masks of a large photo are not copied for nothing
+        poses = poses if sure.all() else poses[sure]  # avoids a copy of the masks of a large photo
         yield Result(photo, hw, replace(poses, photo=photo.photo if photo.keep else None), best=best)
 
 
 def look_into_boxes(model: AnyModel, frame: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Poses]:
-    """The person that a top-down model finds in each box, in the frame's pixels; none where there is none."""
+    """The person that a top-down model finds in each box, in the frame's pixels, or an empty `Poses`."""
     options, found, driver = PredictOptions(threshold=0.0), [], runner(model)
     rows = np.column_stack([boxes, np.ones(len(boxes))]).astype(np.float32)
     for photo, looks in _looked(driver, [PhotoInput(frame, rows, pixels=frame)], options, "people", None):
@@ -96,24 +96,24 @@ def look_into_boxes(model: AnyModel, frame: UInt8[np.ndarray, "H W 3"], boxes: F
 
 
 def tracked(results: Iterable[Result], tracker: Tracker, options: PredictOptions) -> Iterator[Result]:
-    """The results of a video's frames, in order, with ids; a result with an error is passed on as it is."""
+    """The results of a video's frames, in order, with track ids; a result with an error is passed on unchanged."""
     for result in results:
         if result.poses is None:
             yield result
             continue
         poses = tracker.update(result.poses, result.item.pixels if tracker.needs_frames else None)
-        sure = poses.scores >= options.threshold  # people who were found again have a score of their own
+        sure = poses.scores >= options.threshold  # redetected people have their own score
         yield replace(result, poses=poses if sure.all() else poses[sure])
 
 
 def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOptions) -> Iterator[PhotoInput]:
-    """The photos with the boxes that a function finds in them, a batch at a time."""
+    """The photos with the boxes that a function finds in them, in batches."""
     left = iter(photos)
     while group := [decoded(photo) for photo in islice(left, options.batch_size)]:
         readable = [photo.pixels for photo in group if photo.pixels is not None and photo.boxes is None]
         found = list(detector(readable)) if readable else []
         if len(found) != len(readable):
-            raise ValueError(f"the detector gave boxes for {len(found)} of {len(readable)} photos")
+            raise ValueError(f"the detector returned boxes for {len(found)} of {len(readable)} photos")
         rest = iter(found)
         for photo in group:
             if photo.pixels is not None and photo.boxes is None:
@@ -124,7 +124,7 @@ def _asked(detector: Detector, photos: Iterable[PhotoInput], options: PredictOpt
 
 
 def _boxed(photo: PhotoInput, boxes: Float[np.ndarray, "n 5"], options: PredictOptions) -> PhotoInput:
-    """The photo with those of a detector's boxes that reach the threshold."""
+    """The photo with the detector's boxes that reach the threshold."""
     found = with_boxes(photo, boxes[boxes[:, 4] >= options.detector_threshold])
     return replace(found, best_box=float(boxes[:, 4].max(initial=0.0)))
 
@@ -135,7 +135,7 @@ def _boxed(photo: PhotoInput, boxes: Float[np.ndarray, "n 5"], options: PredictO
 def _looked(
     driver: Runner, photos: Iterable[PhotoInput], options: PredictOptions, what: What, look_ahead: int | None
 ) -> Iterator[tuple[PhotoInput, list[Views]]]:
-    """Each photo with its views, in which the network has found what there is; a photo that cannot be read has none."""
+    """Each photo with its views and the network's results in them; a photo that cannot be read has no views."""
     most = 4 * options.batch_size if look_ahead is None else look_ahead
     waiting: deque[tuple[PhotoInput, list[Views]]] = deque()
     buckets: dict[tuple, list[Views]] = {}
@@ -153,7 +153,7 @@ def _looked(
                 buckets.setdefault(key, []).append(look)
                 if len(buckets[key]) == options.batch_size:
                     _decode(driver, buckets.pop(key), options, what)
-        # Rare sizes, and photos with few people, do not hold up the others for ever.
+        # Run incomplete batches too, so that rare sizes do not delay the others without limit.
         while buckets and (given is None or len(waiting) > most or sum(map(len, buckets.values())) > 4 * options.batch_size):
             first = next(look for _, looks in waiting for look in looks if look.found is None)
             _decode(driver, buckets.pop(tuple(w.size for w in first.warps)), options, what)
@@ -168,7 +168,7 @@ def _looked(
 
 
 def _prepared(driver: Runner, photo: PhotoInput, options: PredictOptions) -> tuple[PhotoInput, list[Views]]:
-    """A photo with its views, cut out of it."""
+    """A photo with its views."""
     photo = decoded(photo)
     if photo.pixels is None or (photo.boxes is not None and not driver.top_down):
         return photo, []
@@ -177,7 +177,7 @@ def _prepared(driver: Runner, photo: PhotoInput, options: PredictOptions) -> tup
         if not driver.top_down:
             warps = [photo_views(hw, driver.size, driver.stride, options)]
         elif photo.boxes is None:
-            raise ValueError("this model looks at one person at a time and needs their boxes")
+            raise ValueError("this model is top-down and needs boxes")
         else:
             warps = [(warp,) for warp in driver.people(photo.pixels, photo.boxes[:, :4])]
     except ValueError as e:
@@ -189,7 +189,7 @@ def _prepared(driver: Runner, photo: PhotoInput, options: PredictOptions) -> tup
 
 
 def _decode(driver: Runner, looks: list[Views], options: PredictOptions, what: What) -> None:
-    """Gives every look what is found in it, in the pixels of its base view."""
+    """Run a batch, and store the result of each view in the pixels of its base view."""
     pixels = [look.pixels() for look in looks]
     views = [np.stack([p[i] for p in pixels]) for i in range(len(looks[0].warps))]
     for look, found in zip(looks, driver.found(views, looks[0].warps, options, what), strict=True):

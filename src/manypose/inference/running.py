@@ -1,9 +1,9 @@
-"""`Runner`: a model as prediction drives it, whatever computes its network. Needs no PyTorch.
+"""`Runner`: the interface between prediction and a model of any runtime. Needs no PyTorch.
 
-Each has ``skeleton``, ``stride`` and ``size`` (of a whole photo's view), ``top_down`` (it looks at one person at a time), ``finds_boxes``
-(it is a person detector), ``nms_oks`` (of two people with a higher OKS the one with the lower score is left out; None: both stay), and
-``people(photo, boxes)``: a view for each box. ``found(views, warps, options, what)`` gives the people, or the detector's boxes, of each
-photo or crop of a batch in the pixels of its base view; `views` are the batch at each scale, and `warps` those of one of the batch.
+Each has ``skeleton``, ``stride`` and ``size`` (of a whole photo's view), ``top_down``, ``finds_boxes`` (it is a person detector),
+``nms_oks`` (the OKS above which the lower-scoring of two people is left out; None: never), and ``people(photo, boxes)``: a view for each
+box. ``found(views, warps, options, what)`` returns the people, or the detector's boxes, in each photo or crop of a batch, in the pixels of
+its base view; `views` is the batch at each scale, and `warps` are those of one element of the batch.
 """
 
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ else:
 __all__ = ["AnyModel", "Graphs", "Runner", "runner"]
 
 Graphs = (PersonGraph, DetectorGraph)
-"""The models whose networks are graphs: they are `Runner`s themselves."""
+"""The models with a graph, which are `Runner`s themselves."""
 
 AnyModel: TypeAlias = PersonGraph | DetectorGraph | Method
 
@@ -27,7 +27,7 @@ Runner: TypeAlias = PersonGraph | DetectorGraph | Eager
 
 
 def runner(model: AnyModel) -> Runner:
-    """What drives a model: a graph itself, or PyTorch for a `Method`."""
+    """The runner of a model: itself for a graph, `Eager` for a `Method`."""
     if isinstance(model, Graphs):
         return model
     from manypose.inference.eager import Eager

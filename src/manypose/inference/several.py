@@ -1,4 +1,4 @@
-"""One model or an ensemble, as the command line asks for them. Needs PyTorch for ensembles alone."""
+"""One model or an ensemble, as given on the command line. Needs PyTorch only for ensembles."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ __all__ = ["one_or_several"]
 def one_or_several(
     name: str | Path | None, others: Sequence[str], weights: Path | None = None, device: str = "auto", runtime: RuntimeName = "auto"
 ) -> Model:
-    """The model called `name` (see `load`), or where there are others all of them as one, on PyTorch.
+    """The model `name` (see `load`), or with `others` an ensemble of all, on PyTorch.
 
     Raises:
-        ValueError: the models do not fit one another, or another runtime was asked for.
+        ValueError: the models are incompatible, or another runtime was requested.
     """
     if not others:
         return load(name, weights=weights, device=device, runtime=runtime)

@@ -1,7 +1,7 @@
-"""Test-time augmentation, once for all methods: a photo at several scales and mirrored, its maps merged as the method's fields say.
+"""Test-time augmentation for all methods: a photo at several scales and mirrored, with outputs merged as its `Field`s specify.
 
-A *view* is the photo as the network sees it at one scale. Its `Warp` says where each map cell lies in the photo, so maps of
-different scales meet cell by cell although their padding differs.
+A *view* is the network's input for the photo at one scale. Its `Warp` maps output cells to the photo, so that outputs of different scales
+are aligned cell by cell although their padding differs.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from manypose.methods.method import Field, Maps, Method
 __all__ = ["align", "outputs"]
 
 Grid = Literal["base", "largest", "input"]
-"""Which cells merged maps have: those of the base view's maps, of the largest view's, or one a pixel of the base view."""
+"""The grid of merged maps: that of the base view, that of the largest view, or one cell for each pixel of the base view."""
 
 
 def outputs(
@@ -31,32 +31,34 @@ def outputs(
     grid: Grid = "base",
     mixed: bool = False,
 ) -> Maps:
-    """The method's merged maps of a batch, ready for `Method.decode` with the size of ``images[base]``.
+    """The method's merged outputs of a batch, ready for `Method.decode` with the size of ``images[base]``.
 
     Args:
-        method: on the images' device.
+        method: a method on the images' device.
         images: each view of the batch.
-        zooms: pixels of each view that span one pixel of the base view.
-        base: which view is the base; fields that take part at the base scale only come from it.
-        flip: the mirrored views take part too.
-        grid: which cells the result has.
-        mixed: half precision where PyTorch thinks it safe; for GPUs.
+        zooms: scale of each view relative to the base view.
+        base: index of the base view, the only source of fields that are not merged over scales.
+        flip: also use the mirrored views.
+        grid: grid of the result.
+        mixed: half precision where PyTorch considers it safe; for GPUs.
     """
     if len(images) == 1 and not flip and grid != "input":  # nothing to merge
         maps = _read(method, images[0], mixed)
         return {name: m[..., None] if method.fields[name].merge == "stack" else m for name, m in maps.items()}
-    first = max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base  # the one whose cells the others are read at
+    first = (
+        max(range(len(images)), key=lambda i: zooms[i]) if grid == "largest" else base
+    )  # the view whose grid the others are resampled to
     order = [first, *(i for i in range(len(images)) if i != first)]
     span = _hw(images[base], 1)
     cells = span if grid == "input" else None
     parts: dict[str, dict[int, Tensor]] = {name: {} for name in method.fields}
     for i in order:
-        # Views whose every output would be dropped are not computed.
+        # Views without any used output are not computed.
         wanted = {n: f for n, f in method.fields.items() if f.scales == "all" or i == base}
         if not wanted:
             continue
         maps = _read(method, images[i], mixed)
-        plane = next((n for n, f in wanted.items() if f.merge != "boxes"), None)  # a detector may give boxes alone
+        plane = next((n for n, f in wanted.items() if f.merge != "boxes"), None)  # a detector may output only boxes
         cells = cells or (span if plane is None else _hw(maps[plane], 2))
         view = _hw(images[i], 1)
         pair = [maps, _mirrored(_read(method, images[i].flip(2), mixed), method.fields, view[1])] if flip else [maps]
@@ -83,7 +85,7 @@ def _read(method: Method, images: UInt8[Tensor, "b _h _w 3"], mixed: bool) -> Ma
 
 
 def _mirrored(maps: Maps, fields: dict[str, Field], width: int) -> Maps:
-    """A view's maps of the mirrored picture, mirrored back: cells and, where a field says so, channels; boxes within `width`."""
+    """The outputs of a mirrored view, mirrored back: cells, channels if the field requires it, and boxes within `width`."""
     back = {
         name: _mirrored_boxes(m, width) if fields[name].merge == "boxes" else _shifted(m.flip(3), fields[name].shift)
         for name, m in maps.items()
@@ -104,7 +106,7 @@ def _zoomed(boxes: Float[Tensor, "b n 5"], factor: float) -> Float[Tensor, "b n 
 
 
 def _shifted(maps: Tensor, cells: float) -> Tensor:
-    """Moved to the right, parts of a cell by linear interpolation; beyond the first and the last column their values are repeated."""
+    """Maps shifted to the right, with linear interpolation for fractions of a cell; edge columns are repeated."""
     if cells == 0:
         return maps
     low = floor(cells)
@@ -114,7 +116,7 @@ def _shifted(maps: Tensor, cells: float) -> Tensor:
 
 
 def _join(parts: list[Tensor], field: Field, again: bool = False) -> Tensor:
-    """The mean of several maps, or all side by side in a new last dimension (`again`: in the one that there is); boxes in one row."""
+    """The mean of several maps, or their stack in a new last dimension (`again`: in the existing one); boxes are concatenated."""
     if field.merge == "boxes":
         return torch.cat(parts, 1)
     if len(parts) == 1:  # nothing is copied
@@ -132,18 +134,18 @@ def align(
     span: tuple[int, int],
     move: tuple[float, float] = (0.0, 0.0),
 ) -> Float[Tensor, "b c h2 w2"]:
-    """A view's maps, read bilinearly at the cells of another grid; beyond the last cell its value is repeated.
+    """A view's maps, resampled bilinearly at the cells of another grid; edge cells are repeated.
 
     Args:
         maps: maps of a view.
-        view: the view's size in pixels, all of which the maps cover.
-        zoom: the view's pixels a pixel of the base view.
-        cells: how many cells the result has.
-        span: the size in pixels of the base view, all of which the result covers.
-        move: x and y, pixels of the base view, by which the result is moved to the right and down.
+        view: size of the view in pixels, which the maps cover completely.
+        zoom: scale of the view relative to the base view.
+        cells: size of the result in cells.
+        span: size of the base view in pixels, which the result covers completely.
+        move: x and y shift of the result to the right and down, in pixels of the base view.
     """
     h, w = maps.shape[2:]
-    # Cells of `maps` a cell of the result; both grids begin at the same corner of the photo, so cell i lies at (i + 1/2) step - 1/2.
+    # Cells of `maps` per cell of the result; both grids start at the same corner of the photo, so cell i is at (i + 1/2) step - 1/2.
     step = [zoom * big / cell * small / side for big, cell, small, side in zip(span, cells, (h, w), view, strict=True)]
     if any(move):
         return _read_moved(maps, step, cells, [m * cell / big for m, cell, big in zip(reversed(move), cells, span, strict=True)])
@@ -160,7 +162,7 @@ def align(
 
 
 def _read_moved(maps: Float[Tensor, "b c h w"], step: list[float], cells: tuple[int, int], move: list[float]) -> Float[Tensor, "b c h2 w2"]:
-    """The maps at every `step`-th cell (y, x), moved by cells of the result."""
+    """The maps at every `step`-th cell (y, x), shifted by cells of the result."""
     axes = zip(cells, move, step, maps.shape[2:], strict=True)
     at = [(torch.arange(n, device=maps.device) - m + 0.5) * s / size * 2 - 1 for n, m, s, size in axes]
     grid = torch.stack(torch.meshgrid(at[1], at[0], indexing="xy"), -1).to(maps.dtype)

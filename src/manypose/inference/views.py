@@ -1,7 +1,7 @@
-"""The NumPy half of prediction: the views that a network looks at, and the people of all views of a photo put together.
+"""The NumPy part of prediction: the views of a photo for the network, and the merging of the people of all views.
 
-A *view* is what the network sees of a photo at one scale, or of one person in it. Its `Warp` says where each of its pixels lies in the
-photo. Needs no PyTorch, so that another runtime can stand in its place.
+A *view* is the network's input for a photo at one scale, or for one person in it. Its `Warp` maps its pixels to the photo. Needs no
+PyTorch, so that other runtimes can be used.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ __all__ = ["Views", "base_scale", "boxes_in_photo", "cut", "people_in_photo", "p
 
 @dataclass(eq=False)
 class Views:
-    """A whole photo at each scale, or one person of it.
+    """The views of a whole photo at each scale, or of one person in it.
 
     Args:
-        warps: one a scale.
-        images: what the network sees; those not yet cut out of the photo know the photo instead.
+        warps: one for each scale.
+        images: the network's inputs; None until they are cropped from `photo`.
         photo: its pixels.
-        found: what the network found in the base view, in its pixels: `Poses`, or the boxes of people and their scores.
+        found: the network's results in pixels of the base view: `Poses`, or the boxes of people and their scores.
     """
 
     warps: tuple[Warp, ...]
@@ -38,17 +38,17 @@ class Views:
     found: Poses | Float[np.ndarray, "n 5"] | None = None
 
     def pixels(self) -> list[UInt8[np.ndarray, "_h _w 3"]]:
-        """The images, cut out now if they were not before."""
+        """The images, cropped now if necessary."""
         return self.images if self.photo is None else [w.image(self.photo) for w in self.warps]
 
 
 def cut(photo: UInt8[np.ndarray, "H W 3"], warps: Sequence[tuple[Warp, ...]], ahead: int) -> list[Views]:
-    """The views of a photo. The first `ahead` are cut out, the others when it is their turn: thousands of people take no more memory."""
+    """The views of a photo. The first `ahead` are cropped now and the others later, which limits the memory for thousands of people."""
     return [Views(w, [v.image(photo) for v in w]) if i < ahead else Views(w, [], photo) for i, w in enumerate(warps)]
 
 
 def photo_views(photo: tuple[int, int], size: int, stride: int, options: PredictOptions) -> tuple[Warp, ...]:
-    """The views of a whole photo (h, w), one a scale; `size` is the model's own, where the options have none."""
+    """The views of a whole photo (h, w), one for each scale; `size` is the model's own, used if the options have none."""
     size = options.size or size
     if options.published:
         return published_views(photo, size, options.scales)
@@ -56,14 +56,14 @@ def photo_views(photo: tuple[int, int], size: int, stride: int, options: Predict
 
 
 def base_scale(scales: Sequence[float]) -> int:
-    """Which of the scales is the base, whose pixels people are decoded in: the one nearest to 1."""
+    """The index of the base scale, in whose pixels people are decoded: the one nearest to 1."""
     return min(range(len(scales)), key=lambda i: abs(np.log(scales[i])))
 
 
 def views(
     photo: tuple[int, int], size: int, stride: int, scales: Sequence[float] = (1.0,), edge: Literal["short", "long", "square"] = "short"
 ) -> tuple[Warp, ...]:
-    """One `Warp` a scale for a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
+    """One `Warp` for each scale of a whole photo (h, w): its short side becomes `size` × scale, padded to multiples of `stride`.
 
     For `edge` see `PredictOptions`.
 
@@ -81,10 +81,10 @@ def _long_edge(photo: tuple[int, int], size: float, stride: int, square: bool) -
 
 
 def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] = (1.0,)) -> tuple[Warp, ...]:
-    """As `views`, by the rule of HigherHRNet's and SWAHR's authors, for their figures.
+    """As `views`, by the rule of HigherHRNet's and SWAHR's authors, to reproduce their figures.
 
-    The photo's middle is put in the middle. At the smallest scale both sides become multiples of 64, and the other scales' sides are in
-    proportion to those: so a photo of 480 × 640 at 512 px is seen at 512 × 704 alone, but at 512 × 768 when 0.5 is among the scales.
+    The photo is centred in the view. At the smallest scale both sides become multiples of 64, and the sides at other scales are
+    proportional: a photo of 480 × 640 at 512 px gives 512 × 704 by itself, but 512 × 768 if 0.5 is among the scales.
     """
     h, w = photo
     smallest = min(1.0, *scales)
@@ -99,7 +99,7 @@ def published_views(photo: tuple[int, int], size: int, scales: Sequence[float] =
 
 
 def _centred(middle: Float[np.ndarray, "2"], factor: float, size: tuple[int, int]) -> Warp:
-    """Scale about a photo point that comes to lie at half the size (in index coordinates, as the authors' programs have it)."""
+    """Scaling about a photo point that is mapped to half the size (in index coordinates, as in the authors' programs)."""
     shift = np.array(size[::-1]) / 2 - factor * middle
     return Warp(np.column_stack([np.eye(2) * factor, shift]), size)
 
@@ -108,7 +108,7 @@ def _centred(middle: Float[np.ndarray, "2"], factor: float, size: tuple[int, int
 
 
 def boxes_in_photo(views: Views, scales: Sequence[float], photo: tuple[int, int], threshold: float) -> Float[np.ndarray, "n 5"]:
-    """The boxes of people that a detector found in its view of a whole photo, in photo pixels; finite and from a score on."""
+    """The finite boxes with a score of at least `threshold` that a detector found in a whole photo, in photo pixels."""
     warp, found = views.warps[base_scale(scales)], views.found
     assert found is not None
     if isinstance(found, Poses):
@@ -129,15 +129,15 @@ def people_in_photo(
     options: PredictOptions,
     nms_oks: float | None = None,
 ) -> Poses:
-    """The people of all views of a photo, in photo pixels, best first where one is left out for another.
+    """The people in all views of a photo, in photo pixels; ordered by score if duplicates were removed.
 
     Args:
-        skeleton: of the people.
-        looks: one for the whole photo, or one for each box.
-        boxes: whose scores people's are multiplied by; None where the whole photo was looked at.
-        photo: height and width.
+        skeleton: the skeleton of the people.
+        looks: the views of the whole photo, or one for each box.
+        boxes: boxes whose scores multiply those of the people; None for a whole photo.
+        photo: height and width of the photo.
         options: the thresholds.
-        nms_oks: of two people with a higher OKS the one with the lower score is left out; None: both stay.
+        nms_oks: OKS above which the lower-scoring of two people is left out; None: never.
     """
     base = base_scale(options.scales)
     parts = [look.warps[base].back(look.found, photo) for look in looks if isinstance(look.found, Poses)]
@@ -151,7 +151,7 @@ def people_in_photo(
         scores = poses.keypoint_scores
         poses = replace(poses, keypoint_scores=np.where(scores >= options.joint_threshold, scores, 0).astype(scores.dtype))
     keep = _sound(poses) & (poses.scores >= options.threshold)
-    return poses if keep.all() else poses[keep]  # masks of a large photo are not copied for nothing
+    return poses if keep.all() else poses[keep]  # avoids a copy of the masks of a large photo
 
 
 def _together(parts: Sequence[Poses], skeleton: Skeleton) -> Poses:
@@ -162,7 +162,7 @@ def _together(parts: Sequence[Poses], skeleton: Skeleton) -> Poses:
 
 
 def _sound(poses: Poses) -> Bool[np.ndarray, " n"]:
-    """People with at least one joint and finite numbers only."""
+    """The people with at least one joint and only finite numbers."""
     numbers = (poses.keypoints, poses.keypoint_scores, poses.scores, poses.boxes)
     finite = [np.isfinite(a).all(axis=tuple(range(1, a.ndim))) for a in numbers]
     return np.logical_and.reduce(finite) & (poses.keypoint_scores > 0).any(1)

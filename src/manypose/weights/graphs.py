@@ -1,6 +1,6 @@
 """Graphs (``.onnx``) and the JSON file beside each that describes it; and those that come with the package. Needs no PyTorch.
 
-A graph that comes with the package holds no weights: its tensors lie in the model's ``.safetensors`` file beside it (ONNX's external data).
+A bundled graph holds no weights: its tensors are in the model's ``.safetensors`` file beside it (ONNX's external data).
 """
 
 import json
@@ -13,7 +13,7 @@ __all__ = ["bundled_graph", "read_about"]
 
 
 def bundled_graph(line: str) -> Path | None:
-    """The graph of a line of the table of models; None where none comes with the package."""
+    """The graph of a line of the table of models; None if none is bundled."""
     path = BUNDLED / f"{line}.onnx"
     return path if path.is_file() else None
 
@@ -33,5 +33,5 @@ def read_about(path: str | Path) -> dict[str, Any]:
         if missing := {"kind", "input", "outputs", "skeleton", "outputs_of", "model"} - content.keys():
             raise KeyError(*missing)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: not the description that manypose export writes; export the model anew") from None
+        raise ValueError(f"{path}: not the description that manypose export writes; export the model again") from None
     return content

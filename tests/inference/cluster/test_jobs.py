@@ -170,7 +170,7 @@ def test_a_photo_that_kills_the_program_becomes_a_row(tmp_path, monkeypatch):
     found = jobs.rows(job)
     assert [r.uri for r in found] == [str(p) for p in paths]
     assert [r.error is not None for r in found] == [False] * 3 + [True] + [False] * 2
-    assert "died twice" in found[3].error
+    assert "died on it twice" in found[3].error
     assert lives == 5
     for row, people in zip(found, Model(Dots()).predict(paths), strict=True):
         if row.error is None:
@@ -249,6 +249,6 @@ def test_links_in_a_folder_are_photos(tmp_path):
 
 
 def test_cutting_makes_sense():
-    with pytest.raises(ValueError, match="overlap is no longer than a piece"):
+    with pytest.raises(ValueError, match="overlap must not exceed chunk frames"):
         Cutting(chunk_frames=10, overlap=11)
     assert replace(Cutting(), overlap=0).overlap == 0

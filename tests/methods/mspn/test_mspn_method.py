@@ -167,7 +167,7 @@ def test_odd_boxes_are_looked_at():
 
 
 def test_no_boxes_is_an_error_that_says_what_to_give():
-    with pytest.raises(ValueError, match="needs their boxes"):
+    with pytest.raises(ValueError, match="is top-down and needs boxes"):
         Model(light(1)).predict(np.zeros((64, 64, 3), np.uint8))  # pyright: ignore[reportArgumentType]
 
 

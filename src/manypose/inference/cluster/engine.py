@@ -1,7 +1,7 @@
-"""Ray Data deals a job's blocks out to actors, each with one model. Photos never pass through Ray: an actor reads them where they lie.
+"""Distribution of a job's blocks by Ray Data to actors with one model each. Photos do not pass through Ray: the actors read them directly.
 
-What passes through Ray is a block's place in the plan and, back, its counts. So the driver's memory does not grow with the job, and the
-look-ahead of each actor (`items`) is the back-pressure: it fetches no faster than its network works.
+Only the number of a block, and its counts on the way back, pass through Ray, so that the driver's memory does not grow with the job. Each
+actor reads only a few photos ahead of its network (`items`).
 """
 
 import json
@@ -22,13 +22,13 @@ from manypose.io.storage import Folder
 __all__ = ["Actors", "Work", "do"]
 
 Work = Callable[[Block, "frozenset[int]", "Callable[[int], None] | None"], tuple[bytes, Counts]]
-"""From a block to its shard. Places in the block that are refused are an error unseen; the function is told each place that is begun."""
+"""A function from a block, the refused indices in it, and a callback for each index that is started, to the shard and its counts."""
 
 MOST_TASKS = 20_000
-"""Tasks that the driver deals out; a task of a longer job holds several blocks. A task that is repeated does only what has no shard."""
+"""Largest number of tasks; in a longer job a task holds several blocks. A repeated task skips blocks that have a shard."""
 
 CAREFUL = 3
-"""The attempt from which a block is done photo by photo, to find out which one kills the worker."""
+"""The attempt from which a block is processed photo by photo, to identify the one that kills the worker."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Actors:
     """The workers.
 
     Args:
-        workers: how many at most; by default as many as the cluster has room for.
-        cpus: processors of each, which its network uses.
-        gpus: graphics cards of each; a part, such as 0.25, shares one.
-        address: of a Ray cluster, such as ``auto`` or ``ray://head:10001``; by default ``RAY_ADDRESS``, else this machine alone.
+        workers: largest number of workers; by default as many as the cluster can run.
+        cpus: CPU cores of each worker.
+        gpus: GPUs of each worker; a fraction, such as 0.25, shares one.
+        address: address of a Ray cluster, such as ``auto`` or ``ray://head:10001``; by default ``RAY_ADDRESS``, else only this machine.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
     """
 
     workers: int | None = None
@@ -52,28 +52,28 @@ class Actors:
 
     def __post_init__(self) -> None:
         if (self.workers is not None and self.workers < 1) or self.cpus < 0 or self.gpus < 0 or not (self.cpus or self.gpus):
-            raise ValueError(f"workers from 1 on and cpus or gpus above 0 are needed, got {self.workers}, {self.cpus:g} and {self.gpus:g}")
+            raise ValueError(f"workers must be at least 1, and cpus or gpus above 0; got {self.workers}, {self.cpus:g} and {self.gpus:g}")
 
 
 class BlockActor:
-    """What Ray runs: one model, and blocks until there are no more."""
+    """The Ray actor: one model that processes blocks until there are no more."""
 
     def __init__(self, job: Folder, suffix: str, make: Callable[[], Work], folders: Sequence[str], threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # graphs take so many
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # the number of threads of graphs
         self.job, self.suffix, self.work, self.folders = job, suffix, make(), folders
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The counts of some blocks, whose shards are written."""
+        """Write the shards of some blocks, and return their counts."""
         done = [self._one(int(number)) for number in batch["item"]]
         return {"number": batch["item"], **{name: [getattr(c, name) for c in done] for name in ("rows", "errors", "people")}}
 
     def _one(self, number: int) -> Counts:
         block = read_block(self.job, number)
         shard = f"{self.folders[bool(block.get('track'))]}/{number:08d}{self.suffix}"
-        if self.job.has(shard):  # of a task that is repeated
+        if self.job.has(shard):  # a repeated task
             return Counts()
         refused, tell = self._attempt(f"attempts/{number:08d}.json")
         content, counts = self.work(block, refused, tell)
@@ -82,7 +82,7 @@ class BlockActor:
         return counts
 
     def _attempt(self, file: str) -> tuple[frozenset[int], Callable[[int], None] | None]:
-        """The places that killed the worker twice, and what tells where it is, where it died before."""
+        """The indices that killed the worker twice, and a callback that records progress if the block killed a worker before."""
         state = json.loads(self.job.read(file)) if self.job.has(file) else {"tries": 0, "deaths": [], "at": None}
         state = {"tries": state["tries"] + 1, "deaths": state["deaths"] + [state["at"]] * (state["at"] is not None), "at": None}
         self.job.write(file, json.dumps(state).encode())
@@ -93,17 +93,17 @@ class BlockActor:
 
 
 def do(job: Job, make: Callable[[], Work], actors: Actors, quiet: bool = False) -> Counts:
-    """Do all blocks that have no shard yet; what was found in them.
+    """Process all blocks without a shard, and return their counts.
 
     Args:
-        job: what to do.
-        make: makes the worker of an actor; it is sent to other machines.
-        actors: how many, and where.
+        job: the job.
+        make: creates the worker of an actor; it is sent to other machines.
+        actors: the number and resources of the actors.
         quiet: no progress bar.
 
     Raises:
         ImportError: Ray is not installed.
-        RuntimeError: the cluster cannot be reached, or a worker fails in a way that no other worker would mend.
+        RuntimeError: the cluster cannot be reached, or a worker fails in a way that a retry would not cure.
     """
     finished = {*job.finished(), *job.finished("chunks")}
     todo = [n for n in range(len(job)) if n not in finished]
@@ -131,32 +131,32 @@ def do(job: Job, make: Callable[[], Work], actors: Actors, quiet: bool = False) 
                 bar.set_postfix(rows=total.rows, errors=total.errors)
                 bar.update()
         except ray.exceptions.RayError as e:
-            raise RuntimeError(f"{job.folder.uri}: a worker failed; what is finished stays: {_reason(e)}") from e
+            raise RuntimeError(f"{job.folder.uri}: a worker failed; finished blocks are kept: {_reason(e)}") from e
     return total
 
 
 def _room(there: Mapping[str, float], actors: Actors) -> int:
-    """Actors that a cluster has room for."""
+    """Number of actors that a cluster can run."""
     by_cpu = there.get("CPU", 1) / actors.cpus if actors.cpus else float("inf")
     by_gpu = there.get("GPU", 0) / actors.gpus if actors.gpus else float("inf")
     return max(1, int(min(by_cpu, by_gpu)))
 
 
 def _reason(error: BaseException) -> str:
-    """The last line that says something."""
+    """The last informative line of an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager
 def _cluster(actors: Actors) -> Iterator[Any]:
-    """Ray, connected: to the cluster of the address, or to one on this machine that ends with the block."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports nothing to anybody unless asked to
+    """A context with a connection to the cluster of the address, or to a temporary one on this machine."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports unless the user enables them
     try:
         import ray
         import ray.data
     except ImportError:
-        raise ImportError("many machines need Ray: pip install 'manypose[cluster]'") from None
+        raise ImportError("manypose cluster needs Ray: pip install 'manypose[cluster]'") from None
     own = not ray.is_initialized()
     address = actors.address or os.environ.get("RAY_ADDRESS")
     if own:
@@ -167,7 +167,7 @@ def _cluster(actors: Actors) -> Iterator[Any]:
         }  # fmt: skip
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **more)
-        except Exception as e:  # Ray says by a plain `Exception` that a machine was too busy to start in time
+        except Exception as e:  # Ray raises a plain `Exception` if a busy machine does not start in time
             raise RuntimeError(f"no Ray cluster at {address or 'this machine'}: {_reason(e)}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

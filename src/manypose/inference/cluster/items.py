@@ -1,4 +1,4 @@
-"""The photos of a block, each with its address; they are fetched and decoded by threads, a few ahead of the network."""
+"""The photos of a block with their addresses, fetched and decoded by threads that work ahead of the network."""
 
 import tarfile
 from collections.abc import Container, Iterator
@@ -18,7 +18,7 @@ from manypose.io.storage import is_local, located, read_file
 __all__ = ["Item", "items"]
 
 FETCHERS = 16
-"""Threads that fetch and decode; remote files take time and no processor."""
+"""Number of threads that fetch and decode; remote files mostly wait."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Item:
 
     Args:
         uri: its address.
-        photo: what is predicted; decoded, or with an error.
-        frame, time: of a video's frame.
+        photo: the decoded photo, or an error.
+        frame, time: number and time of a video frame.
     """
 
     uri: str
@@ -38,15 +38,15 @@ class Item:
 
 
 def items(block: Block, depth: int, refused: Container[int] = ()) -> Iterator[Item]:
-    """The photos of a block, decoded, at most `depth` of them ahead.
+    """The decoded photos of a block; at most `depth` of them are read ahead.
 
     Args:
-        block: of a plan.
-        depth: of the look-ahead.
-        refused: places in the block that are an error unseen.
+        block: a block of a plan.
+        depth: largest number of photos that are read ahead.
+        refused: indices in the block that give an error without being read.
 
     Raises:
-        Exception: the tar, Parquet or video file itself is missing or breaks off; what came before is given first.
+        Exception: the tar, Parquet or video file itself is missing or truncated; the photos before the fault come first.
     """
     kinds = {"files": _files, "rows": _rows, "tar": _members, "frames": _frames}
     found = (_refused(item) if i in refused else item for i, item in enumerate(kinds[block["kind"]](block)))
@@ -54,12 +54,12 @@ def items(block: Block, depth: int, refused: Container[int] = ()) -> Iterator[It
 
 
 def _refused(item: Item) -> Item:
-    error = ValueError(f"{item.uri}: the program died twice on it; it is left out")
+    error = ValueError(f"{item.uri}: skipped, because a worker died on it twice")
     return replace(item, photo=replace(item.photo, photo=None, pixels=None, error=error))
 
 
 def _ready(item: Item) -> Item:
-    """With pixels, or an error."""
+    """The item with pixels, or with an error."""
     photo = item.photo
     if isinstance(photo.photo, str) and photo.error is None:
         try:
@@ -92,7 +92,7 @@ def _rows(block: Block) -> Iterator[Item]:
 
 
 def _row(uri: str, value: Any, table: str) -> Item:
-    """A row of a Parquet file: bytes, a struct with bytes and path, or an address, which is then the row's own."""
+    """The item of a row of a Parquet file: bytes, a struct with bytes and path, or an address."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str) and value:
@@ -102,7 +102,7 @@ def _row(uri: str, value: Any, table: str) -> Item:
 
 
 def _members(block: Block) -> Iterator[Item]:
-    """The photos of a tar file, read once from its beginning to its end, as WebDataset does."""
+    """The photos of a tar file, read sequentially, as in WebDataset."""
     fs, path = located(block["uri"])
     with fs.open(path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
         for member in archive:

@@ -1,9 +1,9 @@
 """A job: a folder with the plan of its blocks and a shard of results for each block that is finished.
 
-``job.json`` holds the settings, ``plan.jsonl`` a line for each block of inputs, ``shards/00000017.parquet`` the rows of block 17. A shard
-appears whole, so its name says that the block is finished: there is no second list that could say something else. Whatever is killed
-(a worker, the driver, a machine), the same command does the blocks that have no shard, and no others. The plan is made once; photos that
-come into a folder later belong to another job.
+``job.json`` holds the settings, ``plan.jsonl`` a line for each block of inputs, ``shards/00000017.parquet`` the rows of block 17. Shards
+are written atomically, so the existence of a shard alone marks a block as finished. After the death of a worker, the driver or a machine,
+the same command processes exactly the blocks without a shard. The plan is made once; photos that are added to a folder later belong to
+another job.
 """
 
 import json
@@ -18,18 +18,18 @@ from manypose.io.storage import Folder
 __all__ = ["Block", "Job", "begin", "check_block_size", "opened", "read_block"]
 
 Block = dict[str, Any]
-"""Inputs that one worker does in one go, as JSON values; see `manypose.inference.cluster.sources`."""
+"""The inputs of one unit of work, as JSON values; see `manypose.inference.cluster.sources`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A job that was planned.
+    """A planned job.
 
     Args:
-        folder: where it lies.
-        settings: what the results depend on, as JSON values.
-        suffix: of the shards.
-        places: where each block's line begins in the plan, and where the last one ends.
+        folder: its folder.
+        settings: everything that the results depend on, as JSON values.
+        suffix: suffix of the shards.
+        places: offsets of the blocks' lines in the plan, and the end of the last one.
     """
 
     folder: Folder
@@ -41,7 +41,7 @@ class Job:
         return len(self.places) - 1
 
     def shard(self, number: int, folder: str = "shards") -> str:
-        """The name of a block's results."""
+        """The name of a block's shard."""
         return f"{folder}/{number:08d}{self.suffix}"
 
     def block(self, number: int) -> Block:
@@ -62,29 +62,29 @@ class Job:
 
 
 def read_block(folder: Folder, number: int) -> Block:
-    """A block of the plan; nothing else of the plan is read."""
+    """A block of the plan, without reading the rest of the plan."""
     start, stop = np.frombuffer(folder.read("plan.places", 8 * number, 8 * number + 16), np.int64)
     return json.loads(folder.read("plan.jsonl", int(start), int(stop)))
 
 
 def check_block_size(photos: int) -> None:
-    """Raises `ValueError` where a block would have no photo."""
+    """Raise `ValueError` if a block would have no photo."""
     if photos < 1:
-        raise ValueError(f"a block has at least one photo, got block size {photos}")
+        raise ValueError(f"block size must be at least 1, got {photos}")
 
 
 def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iterable[Block], overwrite: bool = False) -> Job:
-    """Plan a job, or go on with the one that lies in the folder.
+    """Plan a job, or resume the one in the folder.
 
     Args:
-        folder: of the job.
-        settings: what the results depend on.
-        suffix: of the shards.
-        blocks: the inputs; they are only asked for where the job is new.
-        overwrite: begin anew.
+        folder: folder of the job.
+        settings: everything that the results depend on.
+        suffix: suffix of the shards.
+        blocks: the inputs; only used if the job is new.
+        overwrite: start again.
 
     Raises:
-        ValueError: a job with other settings lies there.
+        ValueError: the folder holds a job with other settings.
     """
     said = json.loads(json.dumps({**settings, "suffix": suffix}))
     if not overwrite and folder.has("job.json"):
@@ -96,7 +96,7 @@ def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iter
                 "or --overwrite"
             )
         for name in folder.names("shards"):
-            if name.startswith("."):  # what a kill left half-written
+            if name.startswith("."):  # a half-written file left by a kill
                 folder.remove(f"shards/{name}")
         return job
     for name in ("job.json", "plan.jsonl", "shards", "chunks", "attempts"):
@@ -108,7 +108,7 @@ def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iter
             file.write(line)
             places.append(places[-1] + len(line))
     folder.write("plan.places", np.array(places, np.int64).tobytes())
-    folder.write("job.json", json.dumps(said, indent=1, ensure_ascii=False).encode())  # last: it says that the plan is whole
+    folder.write("job.json", json.dumps(said, indent=1, ensure_ascii=False).encode())  # last: it marks the plan as complete
     return opened(folder)
 
 
@@ -116,13 +116,13 @@ def opened(folder: Folder) -> Job:
     """The job in a folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no job.
         ValueError: its files are damaged.
     """
     if not folder.has("job.json"):
-        raise FileNotFoundError(f"{folder.uri}: no job here (job.json is absent); 'manypose cluster predict' makes one")
+        raise FileNotFoundError(f"{folder.uri}: no job here (job.json is missing); 'manypose cluster predict' creates one")
     try:
         settings = json.loads(folder.read("job.json"))
         return Job(folder, settings, settings["suffix"], np.frombuffer(folder.read("plan.places"), np.int64))
     except (ValueError, KeyError, TypeError, FileNotFoundError) as e:
-        raise ValueError(f"{folder.uri}: job.json or plan.places is damaged ({e}); begin anew with --overwrite") from None
+        raise ValueError(f"{folder.uri}: job.json or plan.places is damaged ({e}); start again with --overwrite") from None

@@ -19,12 +19,12 @@ __all__ = ["Done", "predict_job"]
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a job.
+    """The outcome of a job.
 
     Args:
-        counts: of all its rows.
-        blocks: how many there are.
-        resumed: of them, how many were finished before.
+        counts: counts of all its rows.
+        blocks: number of blocks.
+        resumed: number of blocks that were finished before.
     """
 
     counts: Counts
@@ -44,32 +44,32 @@ def predict_job(
     retry_errors: bool = False,
     quiet: bool = False,
 ) -> Done:
-    """Predict sources into the folder of a job, or go on with it.
+    """Predict sources into the folder of a job, or resume it.
 
     Args:
         sources: see `manypose.inference.cluster.sources.blocks`.
-        out: the folder, a path or an address that all machines reach.
-        recipe: how.
-        cutting: into blocks.
-        actors: where.
-        known: what tells weights files of one name apart, for the settings.
-        overwrite: begin anew.
-        retry_errors: do the blocks that have rows with errors once more.
+        out: the folder, a path or an address that all machines can reach.
+        recipe: the model and its options.
+        cutting: division into blocks.
+        actors: the number and resources of the workers.
+        known: further settings, such as hashes that distinguish weights files of the same name.
+        overwrite: start again.
+        retry_errors: process blocks with errors again.
         quiet: no progress bar.
 
     Raises:
-        FileNotFoundError, ValueError: a source, model or option makes no sense, or a job with other settings lies there.
+        FileNotFoundError, ValueError: a source, model or option is invalid, or the folder holds a job with other settings.
         ImportError: the extra ``cluster`` is not installed.
     """
     if not sources:
-        raise ValueError("give photos, videos, folders, patterns, lists or tar files to look at")
+        raise ValueError("give photos, videos, folders, patterns, lists or tar files")
     tracking = recipe.tracking
     if tracking is not None and cutting.overlap <= tracking.max_missing_frames:
         raise ValueError(
             f"pieces of a video overlap by {cutting.overlap} frames, and a lost person is kept for {tracking.max_missing_frames}: ids can "
             "only be joined where the overlap is longer; raise --overlap or lower --max-missing-frames"
         )
-    recipe.loaded()  # what is wrong with it is said here, once, and not by a thousand workers
+    recipe.loaded()  # errors are raised here once, not in each of a thousand workers
     folder = Folder(out)
     settings = {"sources": list(sources), "known": known, "recipe": asdict(recipe), "cutting": asdict(cutting)}
     job = begin(folder, settings, recipe.suffix, blocks(sources, cutting, 0 if tracking is None else tracking.detect_every), overwrite)

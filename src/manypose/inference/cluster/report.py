@@ -1,4 +1,4 @@
-"""What a job has done so far, and its shards as the result files that plain prediction writes."""
+"""The progress of a job, and its shards merged into the result files of plain prediction."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from manypose.poses.formats.result_files import ResultFiles
 __all__ = ["Status", "failures", "merge", "rows_of", "status", "totals"]
 
 READERS = 16
-"""Shards whose footers are read at once."""
+"""Number of shards whose footers are read in parallel."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a job has done.
+    """The progress of a job.
 
     Args:
-        blocks: how many there are.
-        finished: how many have their shard.
-        size: of the shards in bytes.
-        counts: of the rows in them.
-        dying: blocks that have killed a worker and are not finished.
+        blocks: number of blocks.
+        finished: number of blocks with a shard.
+        size: total size of the shards in bytes.
+        counts: counts of their rows.
+        dying: number of unfinished blocks that were started before.
     """
 
     blocks: int
@@ -37,14 +37,14 @@ class Status:
     dying: int
 
     def __str__(self) -> str:
-        done = "finished" if self.finished == self.blocks else f"{self.blocks - self.finished} to do: the same command goes on"
+        done = "finished" if self.finished == self.blocks else f"{self.blocks - self.finished} to do: the same command resumes the job"
         rows = f"{self.counts.rows} rows, {self.counts.errors} of them errors, {self.counts.people} people, {self.size / 1e6:.1f} MB"
-        dying = f"\n{self.dying} unfinished blocks were begun before" if self.dying else ""
+        dying = f"\n{self.dying} unfinished blocks were started before" if self.dying else ""
         return f"{self.finished} of {self.blocks} blocks ({done})\n{rows}{dying}"
 
 
 def status(job: Job) -> Status:
-    """What a job has done; it may be running."""
+    """The progress of a job, which may be running."""
     sizes = job.finished()
     return Status(len(job), len(sizes), sum(sizes.values()), totals(job), len(job.folder.names("attempts")))
 
@@ -81,10 +81,10 @@ def rows_of(job: Job) -> Iterator[Row]:
 def merge(job: Job, out: Path, formats: Sequence[str] = ("coco",)) -> tuple[list[Path], Counts]:
     """Write the rows of a job as result files, such as one ``coco.json``, and the photos with an error to ``errors.txt``.
 
-    Names begin below the folder that all inputs have in common, and photos named by a number have it as image id, as in plain prediction.
+    Names are relative to the common folder of all inputs, and photos named by a number have it as image id, as in plain prediction.
 
     Args:
-        job: the job; rows with errors have no people and are left out.
+        job: the job; rows with errors are left out.
         out: the folder.
         formats: coco, csv, jsonl.
 
@@ -94,7 +94,7 @@ def merge(job: Job, out: Path, formats: Sequence[str] = ("coco",)) -> tuple[list
     """
     left = len(job) - len(job.finished())
     if left:
-        raise ValueError(f"{job.folder.uri}: {left} of {len(job)} blocks are not finished; the command that began the job goes on with it")
+        raise ValueError(f"{job.folder.uri}: {left} of {len(job)} blocks are not finished; the command that started the job resumes it")
     common, numbers, counts = _names(job)
     ids = (n for n in count(1) if n not in numbers)
     errors: list[str] = []
@@ -119,7 +119,7 @@ def merge(job: Job, out: Path, formats: Sequence[str] = ("coco",)) -> tuple[list
 
 
 def _names(job: Job) -> tuple[str, Counter[int | None], Counts]:
-    """What all addresses begin with, how often each number names a photo, and how many rows there are."""
+    """The common prefix of all addresses, how often each number is a photo's name, and the number of rows."""
     common: str | None = None
     numbers: Counter[int | None] = Counter()
     counts = Counts()

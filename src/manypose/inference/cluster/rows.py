@@ -1,4 +1,4 @@
-"""A shard of results: one row a photo or video frame, as Parquet (exact float32) or JSON Lines (coordinates to 0.001 px)."""
+"""A shard of results: one row for each photo or video frame, as Parquet (exact float32) or JSON Lines (rounded to 0.001 px)."""
 
 import io
 import json
@@ -20,14 +20,14 @@ SUFFIXES = {"parquet": ".parquet", "jsonl": ".jsonl"}
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What came of a photo or of a video's frame.
+    """The result of a photo or video frame.
 
     Args:
-        uri: where it is: a path, an address, ``tar://member::shard.tar``, ``file.parquet#row``.
-        size: height and width; None where it could not be read.
-        people: None where there was an error.
-        error: why there are none.
-        frame, time: of a video's frame, its place and its seconds since the first.
+        uri: its path or address, ``tar://member::shard.tar``, or ``file.parquet#row``.
+        size: height and width; None if it could not be read.
+        people: the people; None after an error.
+        error: the error message, if any.
+        frame, time: number of a video frame, and its time in seconds after the first.
     """
 
     uri: str
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass
 class Counts:
-    """How many rows, rows with an error and people there are; the sum of two by ``+=``."""
+    """The numbers of rows, of rows with an error, and of people; ``+=`` adds two."""
 
     rows: int = 0
     errors: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Counts":
-        """Of these rows."""
+        """The counts of some rows."""
         return cls(len(rows), sum(r.error is not None for r in rows), sum(len(r.people) for r in rows if r.people is not None))
 
 
@@ -87,7 +87,7 @@ def read_rows(content: bytes, suffix: str) -> Iterator[Row]:
 
 
 def read_counts(file: Any, suffix: str) -> Counts:
-    """The counts of an open shard; of a Parquet file only its footer is read.
+    """The counts of an open shard; only the footer of a Parquet file is read.
 
     Raises:
         ValueError: not such a shard.

@@ -1,7 +1,7 @@
-"""What to predict, as blocks: lists of photos, row groups of Parquet files, tar files, and pieces of videos.
+"""The inputs of a job as blocks: lists of photos, row groups of Parquet files, tar files, and chunks of videos.
 
-A block names its inputs and does not hold them. A folder or a list of addresses is written out in the plan; a Parquet file or a tar file
-takes one line a row group or file, so that a plan of 10⁹ photos stays small.
+A block names its inputs and does not contain them. The plan lists each photo of a folder or a list of addresses, but a Parquet or tar file
+takes only one line for each row group or file, so that a plan of 10⁹ photos stays small.
 """
 
 import csv
@@ -24,23 +24,23 @@ __all__ = ["Cutting", "blocks", "local_copy", "resolved"]
 LISTS, TABLES, ARCHIVES = (".txt", ".csv"), (".parquet",), (".tar", ".tar.gz", ".tgz")
 
 COLUMNS = ("uri", "url", "path", "file", "file_name", "filename", "image")
-"""Columns that hold paths or addresses, where none is named."""
+"""Default names of the column with paths or addresses."""
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How inputs are cut into blocks.
+    """The division of inputs into blocks.
 
     Args:
-        block_size: photos of a block, which one worker does in one go and which is repeated where the worker dies. Raising it saves
-            files; lowering it loses less.
-        chunk_frames: frames of a piece of a video.
-        overlap: frames before a piece that are predicted too, where people are tracked, so that ids can be joined; it must be
-            longer than the tracker keeps a lost person. Raising it joins more surely and repeats more work.
-        column: of a CSV or Parquet list, what holds the addresses or the photos' bytes; by default the first that does.
+        block_size: number of photos in a block, the unit that is repeated after the death of a worker. Raising it gives fewer files;
+            lowering it repeats less work.
+        chunk_frames: number of frames in a chunk of a video.
+        overlap: number of extra frames predicted before a chunk, for joining the track ids; it must exceed the frames for which the
+            tracker keeps a lost person. Raising it joins ids more reliably and repeats more work.
+        column: the column of a CSV or Parquet list with the addresses or the photos' bytes; by default the first such column.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
     """
 
     block_size: int = 256
@@ -51,20 +51,20 @@ class Cutting:
     def __post_init__(self) -> None:
         check_block_size(self.block_size)
         if self.chunk_frames < 1 or not 0 <= self.overlap <= self.chunk_frames:
-            raise ValueError(f"an overlap is no longer than a piece of video, got chunk frames {self.chunk_frames}, overlap {self.overlap}")
+            raise ValueError(f"overlap must not exceed chunk frames, got chunk frames {self.chunk_frames}, overlap {self.overlap}")
 
 
 def blocks(sources: Sequence[str], cutting: Cutting, track: int) -> Iterator[Block]:
-    """The blocks of all sources; each source counts once, however often it is named.
+    """The blocks of all sources; a source that is named several times counts once.
 
     Args:
         sources: photos, videos, folders, patterns, lists (``.txt``, ``.csv``, ``.parquet``), ``.parquet`` with photos and ``.tar`` files
             of WebDataset, each a path or an address.
-        cutting: how they are cut.
-        track: 0, or pieces of videos overlap and begin where the tracker looks for new people: in one frame of so many.
+        cutting: the division into blocks.
+        track: 0, or the interval in frames at which the tracker detects new people; chunks then overlap and start at such frames.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: a source does not exist.
         ValueError: a list has no such column, or a file system is unknown.
     """
     waiting: list[str] = []
@@ -90,14 +90,14 @@ def blocks(sources: Sequence[str], cutting: Cutting, track: int) -> Iterator[Blo
 
 
 def resolved(name: str, where: str) -> str:
-    """A path or address of a list; a relative path begins at the list's folder."""
+    """A path or address of a list; relative paths refer to the list's folder."""
     if "://" in name or PurePosixPath(name).is_absolute():
         return name
     return f"{where.rpartition('/')[0]}/{name}"
 
 
 def _files(source: str) -> Iterator[str]:
-    """The files that a source means; local ones as absolute paths, since workers stand elsewhere."""
+    """The files of a source; local ones as absolute paths, since workers have other working folders."""
     fs, path = located(source)
     if "::" in source or source.startswith(("http://", "https://")):
         found: Iterable[str] = [source]
@@ -142,7 +142,7 @@ def _column(uri: str, wanted: str | None, there: Sequence[str]) -> str:
 
 
 def _table(uri: str, cutting: Cutting) -> Iterator[Block]:
-    """A block for each row group with photos; rows with addresses are cut to the blocks' size."""
+    """A block for each row group with photos; rows with addresses are divided by the block size."""
     from pyarrow import ArrowException, parquet, types
 
     fs, path = located(uri)
@@ -164,7 +164,7 @@ def _table(uri: str, cutting: Cutting) -> Iterator[Block]:
 
 
 def _holds_bytes(kind: Any, types: Any) -> bool:
-    """Whether a column holds photos: bytes, or a struct with bytes, as data sets of Hugging Face have it."""
+    """Whether a column holds photos: bytes, or a struct with bytes, as in Hugging Face data sets."""
     if types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
     return types.is_binary(kind) or types.is_large_binary(kind)
@@ -174,12 +174,12 @@ def _holds_bytes(kind: Any, types: Any) -> bool:
 
 
 def _video(uri: str, cutting: Cutting, track: int) -> Iterator[Block]:
-    """Pieces of a video; the whole one where its frames cannot be counted without decoding, or where it cannot be read."""
+    """Chunks of a video, or the whole video if it cannot be read or its frames cannot be counted without decoding."""
     try:
         with local_copy(uri) as path:
             ticks = videos.places(path)
     except (FileNotFoundError, ValueError):
-        ticks = []  # the worker's row says what is wrong
+        ticks = []  # the worker writes a row with the error
     size = cutting.chunk_frames
     for first in range(0, len(ticks) - size // 2, size) if len(ticks) > size else (0,):
         lead = max(0, first - cutting.overlap) // track * track if track else first
@@ -190,7 +190,7 @@ def _video(uri: str, cutting: Cutting, track: int) -> Iterator[Block]:
 
 @contextmanager
 def local_copy(uri: str) -> Iterator[Path]:
-    """A file as a local path; a remote one is fetched for as long as the block lasts."""
+    """A context with the local path of a file; a remote file is downloaded temporarily."""
     fs, path = located(uri)
     if is_local(fs):
         yield Path(path)

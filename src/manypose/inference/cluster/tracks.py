@@ -1,8 +1,8 @@
-"""Track ids of a whole video from those of its pieces, which were tracked one by one.
+"""Track ids of a whole video from those of its chunks, which were tracked separately.
 
-A piece begins some frames before its own first one. In these frames both pieces have found the same people, each under ids of its own:
-the pairs of ids that agree most often are the same track. What a piece has and no piece before it had is a new track, and ids count on,
-as they do where the video is tracked in one go.
+A chunk overlaps the one before it by some frames. In these frames both have found the same people under their own ids; the pairs of ids
+that agree most often are the same track. An id without a partner is a new track, and new ids count up, as in a video that is tracked
+without chunks.
 """
 
 from collections import Counter
@@ -21,11 +21,11 @@ from manypose.tracking.association import pairs
 __all__ = ["join_videos", "joined"]
 
 SAME = 0.5
-"""Least OKS of one person in two pieces."""
+"""Smallest OKS of the same person in two chunks."""
 
 
 def join_videos(job: Job) -> None:
-    """Write the shards of tracked videos from their pieces; a shard that is there already stays."""
+    """Write the shards of tracked videos from their chunks; existing shards are kept."""
     if not job.settings.get("recipe", {}).get("tracking"):
         return
     finished = job.finished()
@@ -43,10 +43,10 @@ def join_videos(job: Job) -> None:
 
 
 def joined(pieces: Iterable[tuple[Block, Sequence[Row]]]) -> Iterator[list[Row]]:
-    """The rows of each piece of a video without those before its first frame, with ids of the whole video.
+    """The rows of each chunk of a video without the overlap, with ids of the whole video.
 
     Args:
-        pieces: in order, each with its rows; ``first`` of a block is its first own frame.
+        pieces: the chunks in order, each with its rows; ``first`` of a block is its first own frame.
     """
     before: Mapping[int | None, Row] = {}
     following = 1
@@ -66,7 +66,7 @@ def _renamed(people: Poses, ids: Mapping[int, int]) -> Poses:
 
 
 def _same(before: Mapping[int | None, Row], rows: Sequence[Row]) -> dict[int, int]:
-    """The ids of the piece before by those of this one."""
+    """The ids of the previous chunk by those of this one."""
     votes: Counter[tuple[int, int]] = Counter()
     for row in rows:
         old = before.get(row.frame)

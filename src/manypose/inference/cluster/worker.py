@@ -1,4 +1,4 @@
-"""What a worker does with a block: it finds the people of its photos, in batches across photos, as plain prediction does."""
+"""The work on a block: prediction of its photos, in batches across photos, as in plain prediction."""
 
 import tarfile
 from collections.abc import Callable, Container, Iterator
@@ -21,14 +21,14 @@ __all__ = ["PredictBlocks", "Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a worker needs to know; names and files, so that it can be sent to other machines.
+    """The setup of a worker, as names and files, so that it can be sent to other machines.
 
     Args:
-        model, weights, detector, detector_weights: as `manypose.inference.model.load` and `find_detector` take them.
-        options: how to predict.
-        tracking: how to track the people of videos; None: not at all.
-        redetector, redetector_weights: a top-down model that looks for missed people again.
-        suffix: of the shards.
+        model, weights, detector, detector_weights: see `manypose.inference.model.load` and `find_detector`.
+        options: prediction options.
+        tracking: tracking options for videos; None: no tracking.
+        redetector, redetector_weights: a top-down model that searches for lost people.
+        suffix: suffix of the shards.
         device: auto, cpu, cuda.
     """
 
@@ -44,10 +44,10 @@ class Recipe:
     device: str = "auto"
 
     def loaded(self, boxes: bool = False) -> Model:
-        """The model, checked; `boxes` says that those of people will be given.
+        """The model, checked against the options; `boxes`: whether boxes will be given.
 
         Raises:
-            FileNotFoundError, ValueError: there is none, or options do not suit it.
+            FileNotFoundError, ValueError: there is no such model, or the options do not suit it.
         """
         model = load(self.model, weights=self.weights, device=self.device)
         model.check(self.options, boxes or self.detector is not None)
@@ -58,9 +58,9 @@ class PredictBlocks:
     """A worker with its model: from a block to a shard of rows.
 
     Args:
-        recipe: what to predict with.
-        model: where it is loaded already.
-        boxes: those of people are given with the photos.
+        recipe: the setup.
+        model: the model, if it is already loaded.
+        boxes: whether boxes are given with the photos.
     """
 
     def __init__(self, recipe: Recipe, model: Model | None = None, boxes: bool = False) -> None:
@@ -80,12 +80,12 @@ class PredictBlocks:
         return to_shard(rows, self.model.skeleton, self.recipe.suffix), Counts.of(rows)
 
     def rows(self, block: Block, refused: Container[int] = (), tell: Callable[[int], None] | None = None) -> Iterator[Row]:
-        """A row for each photo or frame of a block, in order; what cannot be read is a row with an error.
+        """A row for each photo or frame of a block, in order; an unreadable photo gives a row with an error.
 
         Args:
-            block: of a plan.
-            refused: places in the block that are an error unseen.
-            tell: called with the place of each photo before it is touched, and when it is finished the next one's: photo by photo, slowly.
+            block: a block of a plan.
+            refused: indices in the block that give an error without being read.
+            tell: called with the index of each photo before it is processed; photos are then processed one by one, which is slow.
         """
         options = self.recipe.options if tell is None else replace(self.recipe.options, batch_size=1)
         depth = 2 * options.batch_size if tell is None else 0
@@ -110,7 +110,7 @@ class PredictBlocks:
         method, finder = self.model.method, self.finder
         if tell is None:
             results = find_people(method, finder, photos(), options, options.batch_size if video else None, every)
-        else:  # each photo is finished before the next one is touched
+        else:  # each photo is finished before the next one is read
             results = chain.from_iterable(find_people(method, finder, [photo], options, 0) for photo in photos())
         if tracking is not None:
             results = tracked(results, self.model.tracker(tracking, self.second), options)

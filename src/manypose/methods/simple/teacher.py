@@ -34,7 +34,7 @@ class Teacher:
 
     def __init__(self, method: Method, skeleton: Skeleton, tap: str = "", half: bool = False) -> None:
         if not isinstance(method, TopDownMethod):
-            raise ValueError(f"a teacher looks at one person at a time, as mspn and hrnet models do; {type(method).__name__} does not")
+            raise ValueError(f"a teacher must be top-down, as mspn and hrnet models are; {type(method).__name__} is not")
         if method.skeleton.joints != skeleton.joints:
             raise ValueError(f"the teacher's skeleton {method.skeleton.name!r} has other joints than the student's {skeleton.name!r}")
         self.method, self.half, self.tapped = method, half, bool(tap)
