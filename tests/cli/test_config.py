@@ -120,7 +120,7 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("entry", [pytest.param(e, marks=() if e == "python -m manypose" else pytest.mark.slow) for e in ENTRIES])
 def test_modules_in_the_working_folder_are_not_imported(entry: str, tmp_path: Path):
     """Neither what a config names nor what manypose itself imports later."""
     if shutil.which(ENTRIES[entry][0]) is None:

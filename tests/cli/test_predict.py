@@ -349,7 +349,7 @@ def test_naming_takes_time_in_proportion_to_the_number(paths):
         assert len({f.stem for f in found}) == len({f.image_id for f in found}) == n
         return (process_time() - start) / n
 
-    assert min(seconds(20_000) for _ in range(2)) < 2.5 * min(seconds(1_000) for _ in range(5))
+    assert min(seconds(4_000) for _ in range(2)) < 2.5 * min(seconds(400) for _ in range(4))
 
 
 # ── parts of videos, frames as a video ──

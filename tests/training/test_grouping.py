@@ -64,6 +64,7 @@ def test_one_command_trains_from_the_config(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
     people = archive(tmp_path / "people.npz", [scene(i) for i in range(3)])
     (tmp_path / "c.yaml").write_text(

@@ -43,6 +43,7 @@ def followed(frames, options, first):
     return [Row("clip.mp4", (9, 9), tracker.update(p), None, first + i, 0.0) for i, p in enumerate(frames)]
 
 
+@pytest.mark.slow
 def test_pieces_of_3000_frames_give_the_ids_of_the_whole(untyped):
     frames, options = crowd(3000, 5, 0), TrackOptions(flow="none")
     whole = followed(frames, options, 0)
