@@ -34,6 +34,6 @@ def test_steps_add_up(tmp_path: Path, capsys: pytest.CaptureFixture):
 
 def test_wrong_numbers_and_models_are_one_error(capsys: pytest.CaptureFixture):
     assert main(["bench", "pipeline", "--repeats", "0"]) == 1
-    assert "from 1 on" in capsys.readouterr().err
+    assert "of at least 1" in capsys.readouterr().err
     assert main(["bench", "pipeline", "--model", "nanodet"]) == 1
     assert "a top-down model with a detector" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_everything_is_written(photos, tmp_path, recwarn):
         "coco.json", "poses.csv", "poses.jsonl",
     ]  # fmt: skip
     assert (outcome.photos, outcome.people, outcome.failed) == (3, 3, [])
-    assert "skipped 1 file" in str(recwarn.pop(UserWarning).message)
+    assert "neither photo nor video: 1 file" in str(recwarn.pop(UserWarning).message)
     rows = json.loads((out / "coco.json").read_text())
     assert {r["file_name"]: r["image_id"] for r in rows} == {"000000000785.png": 785, "b.jpg": 1, "b.png": 2}
     found = formats.from_coco(rows, FLY)
@@ -103,7 +103,7 @@ def test_boxes(photos, tmp_path):
     assert (outcome.photos, outcome.people) == (3, 1)
     with pytest.raises(ValueError, match="takes no boxes"):
         predict_to([photos], Model(Dots()), tmp_path / "out2", boxes=file)
-    with pytest.raises(ValueError, match="none of its photos"):
+    with pytest.raises(ValueError, match="none of the given photos"):
         predict_to([photos / "b.jpg"], Model(BoxDots()), tmp_path / "out3", boxes=file)
     assert names(tmp_path / "out2") == []
 
@@ -368,7 +368,7 @@ def test_part_of_a_video_and_its_times(tmp_path):
     assert len(list(videos.frames(tmp_path / "out" / "clip_poses.mp4"))) == 3
     with pytest.raises(ValueError, match="every must"):
         Part(every=0)
-    with pytest.raises(ValueError, match="end after it"):
+    with pytest.raises(ValueError, match="end must be later"):
         Part(start=2, end=1)
 
 

@@ -16,27 +16,31 @@ pytestmark = pytest.mark.usefixtures("untyped")
 BOXES = np.array([[80, 20, 400, 500], [150, 100, 350, 420]], np.float32)
 
 
-def test_people_are_equal_to_half_a_pixel(tmp_path: Path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    """A model and its graph, which takes some seconds to write."""
     model = load("mspn-small", device="cpu")
+    return model, export(model.method, tmp_path_factory.mktemp("graph") / "graph.onnx")
+
+
+def test_people_are_equal_to_half_a_pixel(exported: tuple[Model, Path]):
+    model, path = exported
     expected = model.predict(example_photo(), boxes=BOXES, threshold=0.0, flip=True)
-    method = with_graph(model.method, export(model.method, tmp_path / "graph.onnx"))
-    found = Model(method).predict(example_photo(), boxes=BOXES, threshold=0.0, flip=True)
+    found = Model(with_graph(model.method, path)).predict(example_photo(), boxes=BOXES, threshold=0.0, flip=True)
     assert len(found) == len(expected) > 0
     sure = expected.keypoint_scores > 0.1
     assert np.abs(found.keypoints - expected.keypoints)[sure].max() < 0.5
     assert np.abs(found.scores - expected.scores).max() < 1e-3
 
 
-def test_the_graph_of_another_model_is_refused(tmp_path: Path):
-    small = load("mspn-small", device="cpu").method
-    path = export(small, tmp_path / "graph.onnx")
+def test_the_graph_of_another_model_is_refused(exported: tuple[Model, Path]):
     with pytest.raises(ValueError, match="another model"):
-        with_graph(build("swahr-w18-small"), path)
+        with_graph(build("swahr-w18-small"), exported[1])
 
 
-def test_a_damaged_graph_is_one_error(tmp_path: Path):
-    small = load("mspn-small", device="cpu").method
-    path = export(small, tmp_path / "graph.onnx")
-    path.write_bytes(path.read_bytes()[:1000])
+def test_a_damaged_graph_is_one_error(exported: tuple[Model, Path], tmp_path: Path):
+    model, path = exported
+    (tmp_path / "graph.json").write_bytes(path.with_suffix(".json").read_bytes())
+    (tmp_path / "graph.onnx").write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"graph\.onnx: ONNX Runtime cannot load it"):
-        with_graph(small, path)
+        with_graph(model.method, tmp_path / "graph.onnx")

@@ -367,7 +367,7 @@ def _paths(sources: Sequence[str | Path | Moving | Exception], fail: Callable[[E
     for error in errors:
         fail(error)
     if skipped:
-        warnings.warn(f"skipped {counted(skipped, 'file')} that are neither photos nor videos", stacklevel=3)
+        warnings.warn(f"skipped, because neither photo nor video: {counted(skipped, 'file')}", stacklevel=3)
     return list(paths)
 
 
