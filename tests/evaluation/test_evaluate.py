@@ -173,7 +173,7 @@ def test_images_with_people_only(flies: Path) -> None:
 def test_photos_that_are_missing(flies: Path, tmp_path: Path) -> None:
     for name in ("000.png", "001.png", "004.png"):
         (tmp_path / name).write_bytes((flies / name).read_bytes())
-    with pytest.raises(FileNotFoundError, match=r"10 of the 13 photos of .*people\.json are missing, the first is 012\.png; fetch them"):
+    with pytest.raises(FileNotFoundError, match=r"10 of the 13 photos of .*people\.json are missing, the first is 012\.png; download them"):
         run(flies, images=tmp_path)
     part = run(flies, images=tmp_path, photos="present")
     assert "3 images (3 with labelled people, 0 without), those in the folder only (10 others are missing)" in part.protocol
@@ -458,7 +458,7 @@ def test_masks_are_measured_only_where_there_are_some(flies: Path, tmp_path: Pat
     content["annotations"][0]["segmentation"] = [[0, 0, 50, 0, 50, 50]]
     (tmp_path / "people.json").write_text(json.dumps(content))
     (tmp_path / "flies.yaml").write_text(f"images: {flies}\nannotations: people.json\n")
-    with pytest.raises(ValueError, match="gives no masks"):
+    with pytest.raises(ValueError, match="predicts no masks"):
         run(tmp_path, Dots(), mask_iou=True)
     with pytest.raises(ValueError, match="mask_iou is for models"):
         evaluate(annotations=tmp_path / "people.json", results=flies / "people.json", mask_iou=True, quiet=True, images=flies)

@@ -93,11 +93,11 @@ def test_folders_that_cannot_be_read(found: dict[int, Poses], tmp_path: Path) ->
     with pytest.raises(ValueError, match="no result files of OpenPose"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "x.txt").write_text("")
-    with pytest.raises(ValueError, match="none of its 1 files of YOLO has the name of a photo"):
+    with pytest.raises(ValueError, match="none of its 1 YOLO files has the name of a photo"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "001.txt").write_text("0 1 2 3")  # two photos have this name
     with pytest.raises(ValueError, match="none of its 2 files"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "b.c.txt").write_text("0 1 2 3")
-    with pytest.raises(ValueError, match=r"b\.c\.txt: not a file of YOLO's results .*4 numbers in a line; 17 joints have 56"):
+    with pytest.raises(ValueError, match=r"b\.c\.txt: not a result file of YOLO .*4 numbers in a line; 17 joints need 56"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)

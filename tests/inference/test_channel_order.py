@@ -74,7 +74,7 @@ def test_where_nobody_is_found_the_other_order_is_tried_once():
     red = np.zeros((512, 512, 3), np.uint8)
     red[..., 0] = 200
     method = Finds(red_alone=True)
-    with pytest.warns(UserWarning, match="changed places"):
+    with pytest.warns(UserWarning, match="seem to be BGR"):
         assert len(Model(method).predict(red[..., ::-1].copy())) == 0
     assert len(method.seen) == 2
     with warnings.catch_warnings():
