@@ -47,8 +47,8 @@ def test_12_vocs_person_pixels_are_counted_without_void(voc):
     assert "PASCAL VOC val; 2 photos" in done.protocol
     for wrong_way, message in (
         ({"mask_iou": False}, "--mask-iou"),
-        ({"mask_iou": True, "box_ap": True}, "masks alone"),
-        ({"mask_iou": True, "results_out": voc / "x.json"}, "takes no"),
+        ({"mask_iou": True, "box_ap": True}, "only masks"),
+        ({"mask_iou": True, "results_out": voc / "x.json"}, "no result format"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(model=Model(Masked()), **given, **wrong_way)
