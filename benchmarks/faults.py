@@ -17,7 +17,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,26 +97,33 @@ def write_inputs(good: Path, n: int) -> None:
 
 def run(line: str, disk: int | None = None, kill_after: float | None = None) -> tuple[int, str, float]:
     """A command line in a forked process: its exit code (-9 after a kill), what it wrote on stderr, and how long it took (s)."""
-    with tempfile.TemporaryFile("w+") as err:
-        began = time.monotonic()
-        child = os.fork()
-        if not child:
+    reading, writing = os.pipe()  # not a file, which could not grow on a full disk either
+    began = time.monotonic()
+    child = os.fork()
+    if not child:
+        code = 99
+        try:
             with open(os.devnull, "w") as out:
                 os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
+            os.dup2(writing, 2)
             if disk is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (disk, resource.RLIM_INFINITY))
             code = cli.main(line.split())
             sys.stderr.flush()
-            os._exit(code)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        err.seek(0)
-        said = [part for part in err.read().replace("\r", "\n").splitlines() if part.startswith(("manypose: error", "Traceback"))]
-        return os.waitstatus_to_exitcode(status), "\n".join(said), time.monotonic() - began
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)  # the parent's folders are not this process's to remove
+    os.close(writing)
+    killer = threading.Timer(kill_after or 0.0, os.kill, (child, signal.SIGKILL))
+    if kill_after is not None:
+        killer.start()
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    killer.cancel()
+    _, status = os.waitpid(child, 0)
+    said = [part for part in text.replace("\r", "\n").splitlines() if part.startswith(("manypose: error", "Traceback"))]
+    return os.waitstatus_to_exitcode(status), "\n".join(said), time.monotonic() - began
 
 
 def digests(at: Path, outputs: str) -> dict[str, str]:

@@ -127,7 +127,7 @@ HEAVY = ("torch", "torchvision", "timm", "scipy", "matplotlib", "onnx")
 """Packages that the light installation lacks."""
 
 NEEDS_TORCH = (
-    "inference.eager", "inference.ensemble", "inference.test_time_augmentation", "inference.graph_method", "weights.files", "io.matlab",
+    "inference.eager", "inference.ensemble", "inference.test_time_augmentation", "inference.graph_method", "weights.files",
 )  # fmt: skip
 
 LIGHT = [

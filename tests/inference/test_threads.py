@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import manypose
 from manypose.inference.model import Model
 from manypose.io import photos
 from manypose.io.sources import example_photo
+from manypose.methods.method import module_of
 from manypose.poses.poses import Poses
 
 
@@ -105,3 +107,23 @@ def test_a_device_that_is_not_there_leaves_the_model_as_it_was(fast: Model, pict
     with pytest.raises(ValueError, match="gpu"):
         fast.to("gpu")
     assert_same(fast.to("cpu").predict(pictures[1]), expected)
+
+
+def test_a_model_without_weights_is_refused():
+    """Of which PyTorch's device ``meta`` keeps the shapes alone."""
+    dots: Any = Dots()
+    module_of(dots).to("meta")
+    with pytest.raises(ValueError, match=r"'meta'.*load the model again"):
+        Model(dots).predict(np.zeros((120, 160, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["fast", "simple-pose-mobile", "multiposenet-mobile", "swahr-mobile", "simple-mobile"])
+def test_all_of_a_network_moves_with_it(name: str):
+    """A tensor that stayed behind would meet those of the other device: ``meta`` stands for a GPU, whose arithmetic it checks alone."""
+    method: Any = manypose.load(name, device="cpu", runtime="torch").method
+    module_of(method).to("meta")
+    with torch.inference_mode():
+        images = method.prepare(torch.zeros(1, 256, 192, 3, dtype=torch.uint8, device="meta"))
+        found = method.network(images)
+    tensors = [value for value in (found.values() if isinstance(found, dict) else [found]) if isinstance(value, torch.Tensor)]
+    assert all(value.device.type == "meta" for value in (images, *tensors))

@@ -251,7 +251,7 @@ def places() -> list[Case]:
 
 DISKS: dict[str, tuple[str, int]] = {
     "predict": ("--format coco csv jsonl openpose", 600), "evaluate": ("", 100), "label": ("", 100), "convert": ("", 5000), "export": ("", 3000), "train": ("--log csv", 2000),
-    "prn train": ("", 1500), "prn detect": ("", 500), "prn join": ("", 5000), "grouping train": ("", 3000), "models": ("", 500), "bench decode": ("", 100),
+    "train, TensorBoard": ("--log tensorboard", 10), "train, TensorBoard later": ("--log tensorboard", 300), "prn train": ("", 1500), "prn detect": ("", 500), "prn join": ("", 5000), "grouping train": ("", 3000), "models": ("", 500), "bench decode": ("", 100),
     "evaluate, report": ("--analyze --report {at}/r.html", 2000),
 }  # fmt: skip
 

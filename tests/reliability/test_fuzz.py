@@ -1,7 +1,8 @@
 """Every reader of files from strangers raises its documented errors and nothing else, whatever is in the file.
 
 ``make fuzz`` searches for five minutes a reader (``MANYPOSE_FUZZ_SECONDS``); otherwise each is tried with a few examples. What was found
-once lies in ``found/READER/`` and is tried in every run.
+once lies in ``found/READER/`` and is tried in every run. What fell now lies in ``build/fuzz``: ``failing.*``, or ``spoiled.*`` where the
+program itself ended.
 """
 
 import io

@@ -233,6 +233,8 @@ class Model:
     def check(self, options: PredictOptions, boxes: bool) -> None:
         """Raise `ValueError` if the options, or the presence or absence of boxes, do not suit the method."""
         top_down = self.needs_boxes
+        if str(self.device) == "meta":
+            raise ValueError("the model's weights are on the device 'meta', which holds none: load the model again")
         if options.mixed:
             self._check_mixed()
         if boxes and not top_down:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -102,7 +103,10 @@ def check_unpacked(path: str | Path) -> None:
     """
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (NotImplementedError, ValueError, struct.error) as e:  # a version to come, names that are no text, cut-off fields
+        raise zipfile.BadZipFile(str(e)) from None
     if size > max(MOST_UNPACKED * os.path.getsize(path), 64 * 2**20):
         raise ValueError(f"{path}: unpacks to {size / 1e6:,.0f} MB, more than {MOST_UNPACKED} times its size; not read")

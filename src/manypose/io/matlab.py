@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
+
+from manypose.io.mat_variables import read_variables, simplified
 
 __all__ = ["cells", "is_mat", "load_cells", "load_h5", "load_mat"]
 
@@ -25,8 +26,8 @@ def load_mat(path: str | Path, *names: str) -> Any:
         FileNotFoundError: no such file.
         ValueError: cannot be read, or a variable is missing; the message names the file and says what there is.
     """
-    given = _load(path, names, simplify_cells=True)
-    return given[names[0]] if len(names) == 1 else tuple(given[n] for n in names)
+    given = [simplified(value) for value in _load(path, names)]
+    return given[0] if len(names) == 1 else tuple(given)
 
 
 def load_cells(path: str | Path, name: str) -> list:
@@ -35,7 +36,7 @@ def load_cells(path: str | Path, name: str) -> list:
     Raises:
         FileNotFoundError, ValueError: as `load_mat`.
     """
-    nested = _nested(_load(path, (name,))[name])
+    nested = _nested(_load(path, (name,))[0])
     return nested if isinstance(nested, list) else [nested]
 
 
@@ -45,19 +46,19 @@ def _nested(value: Any) -> Any:
     return np.asarray(value).ravel()
 
 
-def _load(path: str | Path, names: tuple[str, ...], **kwargs: Any) -> dict[str, Any]:
+def _load(path: str | Path, names: tuple[str, ...]) -> list[Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
-        given = loadmat(str(path), **kwargs)
+        given = dict(read_variables(Path(path).read_bytes()))
     except NotImplementedError:
         raise ValueError(f"{path}: a .mat file of version 7.3; save it with version 7 (save -v7)") from None
-    except Exception as e:  # scipy raises errors of many kinds on damaged files
-        raise ValueError(f"{path}: not a .mat file ({type(e).__name__}: {str(e)[:100]}); download it again") from None
-    if missing := [n for n in names if n not in given]:
-        there = ", ".join(n for n in given if not n.startswith("__")) or "nothing"
+    except (ValueError, OSError) as e:
+        raise ValueError(f"{path}: not a .mat file of versions 5 to 7 ({e}); download it again, or save it anew (save -v7)") from None
+    if missing := [n for n in names if given.get(n) is None]:
+        there = ", ".join(n for n, value in given.items() if value is not None) or "nothing that can be read"
         raise ValueError(f"{path}: has no variable {missing[0]!r}, it has {there}")
-    return given
+    return [given[n] for n in names]
 
 
 def load_h5(path: str | Path, *names: str) -> tuple[np.ndarray, ...]:

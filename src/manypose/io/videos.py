@@ -103,9 +103,9 @@ def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
     except (av.error.FFmpegError, OSError, ValueError) as e:
         raise ValueError(f"{path}: not a video that can be read ({_line(e)})") from None
     stream = container.streams.best("video")
-    if stream is None:
+    if stream is None or stream.codec_context is None:
         container.close()
-        raise ValueError(f"{path}: has no pictures, only sound or data")
+        raise ValueError(f"{path}: has no pictures{', only sound or data' if stream is None else ' of a known kind'}")
     try:
         check_size(path, stream.codec_context.width, stream.codec_context.height, limit)
     except ValueError:

@@ -49,8 +49,11 @@ def read_checkpoint(path: str | Path, wrappers: tuple[str, ...]) -> dict[str, Te
 def _read(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
-    with suppress(OSError, zipfile.BadZipFile):  # said below
-        check_unpacked(path)
+    try:
+        with suppress(OSError):  # said below
+            check_unpacked(path)
+    except zipfile.BadZipFile:
+        raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
             warnings.simplefilter("ignore")  # what torch says about odd files is said better below

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-__all__ = ["CURE", "CURVES", "Log", "Tracker", "check_tracker", "plot"]
+__all__ = ["CURE", "CURVES", "Log", "Tracker", "check_tracker", "plot", "writers_hushed"]
 
 CURE = "Lower the learning rate, clip gradients (clip_norm), or give precision bf16 or no"
 
@@ -47,7 +47,8 @@ class Log:
         main = accelerator.is_main_process
         if tracker not in ("csv", "none"):
             options = {"tensorboard": {"purge_step": step + 1}} if tracker == "tensorboard" else {}
-            accelerator.init_trackers("tensorboard" if tracker == "tensorboard" else "manypose", init_kwargs=options)
+            with self._written():
+                accelerator.init_trackers("tensorboard" if tracker == "tensorboard" else "manypose", init_kwargs=options)
         self.file = _begun(out / CURVES, step) if main and tracker != "none" else None
         self.bar = tqdm(total=total, initial=step, unit="step", disable=not main, dynamic_ncols=True)
         self.names: list[str] = []
@@ -69,16 +70,12 @@ class Log:
     @contextmanager
     def _written(self) -> Iterator[None]:
         """The system's errors of curves (a full disk) as one that names their folder; TensorBoard's half-written files are removed."""
-        before = threading.excepthook
-        threading.excepthook = lambda failed: None if isinstance(failed.exc_value, OSError) else before(failed)  # its thread's own report
         try:
             yield
         except OSError as e:
             for half in (self.out / "tensorboard").glob(f"events.*.{os.getpid()}.*"):
                 half.unlink(missing_ok=True)
             raise OSError(e.errno, f"curves cannot be written: {e.strerror or e}; give --log none to do without", str(self.out)) from None
-        finally:
-            threading.excepthook = before
 
     def add(self, step: int, losses: Mapping[str, Tensor], images: int) -> None:
         """The named losses of one batch."""
@@ -136,6 +133,22 @@ class Log:
         """A line above the progress bar."""
         if self.accelerator.is_main_process:
             self.bar.write(line)
+
+
+@contextmanager
+def writers_hushed() -> Iterator[None]:
+    """TensorBoard's thread raises an error of the system again in the thread that writes next: its own traceback is not printed too."""
+    before = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not (isinstance(failed.exc_value, OSError) and type(failed.thread).__module__.startswith("tensorboard")):
+            before(failed)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def plot(curves: Path, picture: Path) -> Path | None:

@@ -30,7 +30,7 @@ try:
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration
 
-    from manypose.training.log import CURE, CURVES, Log, Tracker, check_tracker, plot
+    from manypose.training.log import CURE, CURVES, Log, Tracker, check_tracker, plot, writers_hushed
 except ImportError as e:
     raise ImportError(f"training needs the extra 'train': pip install 'manypose[train]' ({e.name} is missing)") from None
 
@@ -180,7 +180,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
 
     stream = job.stream(step * job.accumulate, acc.process_index, acc.num_processes)
     stream = chain([next(stream)] if step < job.steps else [], stream)  # data that cannot be used are found before any file is opened
-    with Log(acc, out, step, job.steps, job.tracker) as log, _stop_signal() as signalled:
+    with writers_hushed(), Log(acc, out, step, job.steps, job.tracker) as log, _stop_signal() as signalled:
         while step < job.steps and not progress.exhausted(job.validation):
             share = job.rate(step) * (1.0 if job.plateau is None else job.plateau.share(level))
             for group, rate in zip(job.optimizer.param_groups, full, strict=True):
