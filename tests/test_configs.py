@@ -31,6 +31,7 @@ from manypose.data.datasets.posetrack_results import JOINTS
 from manypose.methods.catalog import MODELS, build
 from manypose.poses.skeleton import BUILT_IN, named
 from manypose.training.checkpoints import Checkpoints
+from manypose.training.loop import Job
 from manypose.training.train import Step, train
 
 ALL = sorted((REPOSITORY / "configs").rglob("*.yaml"))
@@ -193,17 +194,31 @@ def test_19_every_row_of_a_header_is_a_command(path, row, data):
     assert not unknown
 
 
+def one_step(acc: Any, job: Job, out: Path) -> Path:
+    """A step without the checkpoints, curves and files that `test_every_config_takes_two_steps` writes: most of a large model's time."""
+    loss = torch.stack(list(job.network.train()(next(job.stream(0, 0, 1)).to(acc.device)).values())).sum()
+    loss.backward()
+    if job.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(job.network.parameters(), job.clip_norm)
+    learning = [p for p in job.network.parameters() if p.grad is not None]
+    before = [p.detach().clone() for p in learning]
+    job.optimizer.step()
+    assert loss.isfinite()
+    assert all(p.isfinite().all() for p in learning)
+    assert any(not torch.equal(p, old) for p, old in zip(learning, before, strict=True))
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.rows
 @pytest.mark.parametrize(("path", "row"), [p for p in HEADER_ROWS if "--init" not in p.values[1]])
-def test_19_every_row_of_a_header_trains(path, row, data, tmp_path):
+def test_19_every_row_of_a_header_trains(path, row, data, tmp_path, monkeypatch):
     """One step of the row, small: finite weights are left. Rows that start from another recipe's weights are parsed alone."""
-    out = tmp_path / "run"
+    monkeypatch.setattr("manypose.training.train.run", one_step)
     names = set(row[::2])
-    less = [word for pair in zip(*[iter(small(path, out))] * 2, strict=True) if pair[0] not in names - TINY for word in pair]
-    assert manypose(["train", "--config", str(path), *row, *less, "--data.length", "2", "--data.batch_size", "2"]) == 0
-    (weights,) = [path for path in out.glob("*.safetensors") if path.name != "best.safetensors"]
-    assert all(t.isfinite().all() for t in steps_of(weights).values() if t.is_floating_point())
+    less = [word for pair in zip(*[iter(small(path, tmp_path / "run"))] * 2, strict=True) if pair[0] not in names - TINY for word in pair]
+    tiny = ["--data.length", "2", "--data.batch_size", "2", "--log", "none"]
+    assert manypose(["train", "--config", str(path), *row, *less, *tiny]) == 0
 
 
 TINY = {"--data.augment.size", "--data.length", "--data.batch_size", "--model_args.pretrained"}

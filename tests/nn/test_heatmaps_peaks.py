@@ -128,6 +128,39 @@ def test_quarter_offset_goes_to_the_higher_neighbour_and_down_on_a_tie():
     assert quarter_offset(heat, cells)[0, 0].tolist() == [[2.25, 1.75], [-0.25, -0.25], [3.75, 3.75]]
 
 
+def test_18_quarter_offset_is_its_definition_at_every_cell():
+    """A neighbour beyond the edge is the edge cell itself."""
+    heat = torch.rand(1, 2, 4, 5, generator=torch.Generator().manual_seed(8))
+    cells = torch.stack(torch.meshgrid(torch.arange(5), torch.arange(4), indexing="xy"), -1).reshape(1, 1, -1, 2).expand(1, 2, -1, 2)
+    padded = torch.nn.functional.pad(heat, (1, 1, 1, 1), "replicate")
+    x, y = padded[..., 1:-1, 2:] > padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] > padded[..., :-2, 1:-1]
+    wanted = cells + torch.stack([x, y], -1).flatten(2, 3) * 0.5 - 0.25
+    assert torch.equal(quarter_offset(heat, cells), wanted)
+
+
+def test_18_subpixel_takes_small_values_for_a_thousandth_of_the_peak():
+    heat = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(9)) * 0.1 - 0.05
+    heat[..., 4, 4] = 1
+    cells = torch.tensor([[[[4, 4]]]])
+    found, same, more = (subpixel(h, cells) for h in (heat, heat.clamp(min=1e-3), heat.clamp(min=2e-3)))
+    assert torch.equal(found, same)
+    assert not torch.allclose(found, more, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 3), (3, 7)])
+def test_18_subpixel_is_right_on_maps_of_three_cells(size):
+    heat = one_gaussian(1.2, 0.9, 1.0, size)
+    assert (subpixel(heat, torch.tensor([[[[1, 1]]]]))[0, 0, 0] - torch.tensor([1.2, 0.9])).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0])
+def test_18_every_cell_above_zero_may_be_a_peak(threshold):
+    heat = torch.zeros(1, 1, 9, 9)
+    heat[..., 4, 4] = 0.004
+    for find in (peaks, lambda h, window=5, threshold=0.1, top=30: heatmaps._peaks_pooled(h, window, max(threshold, 0.0), top)):
+        assert find(heat, threshold=threshold)[0].count_nonzero() == 1
+
+
 def test_gather_reads_maps_and_tags():
     values = torch.rand(2, 3, 4, 5, 2, generator=torch.Generator().manual_seed(6))
     cells = torch.tensor([[4, 3], [0, 1]]).expand(2, 3, 2, 2)

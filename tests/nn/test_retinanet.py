@@ -69,6 +69,24 @@ def test_everybody_has_an_anchor_and_each_anchor_its_nearest(rows, padding):
     assert (most[(owner[0] < 0) & ~between[0]] < 0.4).all()
 
 
+def test_18_half_an_overlap_is_a_match_and_two_fifths_are_no_background():
+    iou = torch.tensor([[[0.9, 0.5, 0.49, 0.4, 0.39, 0.0]]])
+    owner, between = assign_anchors(iou, torch.ones(1, 1, dtype=torch.bool))
+    assert owner[0].tolist() == [0, 0, -1, -1, -1, -1]
+    assert between[0].tolist() == [False, False, True, True, False, False]
+    none, _ = assign_anchors(torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool))
+    assert none[0].tolist() == [-1] * 3  # an anchor that does not overlap is not forced
+
+
+def test_18_a_shift_is_a_tenth_of_the_side_and_a_fifth_of_its_logarithm():
+    at = torch.tensor([[10.0, 20, 30, 60]])
+    wanted = [20 + 2, 40 - 4, 20 * np.exp(0.2), 40 * np.exp(-0.2)]
+    x0, y0, x1, y1 = from_shifts(torch.tensor([[1.0, -1, 1, -1]]), at)[0].tolist()
+    assert [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0] == pytest.approx(wanted, rel=1e-5)
+    huge = from_shifts(torch.tensor([[0.0, 0, 1e6, 0]]), at)[0]
+    assert float(huge[2] - huge[0]) == pytest.approx(20 * 1000 / 16, rel=1e-5)
+
+
 def one_person(box, size=(64, 96), mask=None):
     x0, y0, x1, y1 = box
     people = batch_of([np.array([[[x0, y0, 2], [x1, y1, 2]]], np.float32)], size, mask)

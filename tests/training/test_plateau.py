@@ -29,6 +29,15 @@ def test_12_the_rate_falls_after_so_many_epochs_without_a_better_loss():
     assert levels([5, 5, 5, 5, 5], Plateau(0.1, 2, lowest=0.05)) == pytest.approx([1, 1, 0.1, 0.1, 0.05])
 
 
+def test_18_defaults_of_the_rule():
+    """Five epochs without a thousandth less make a plateau; the rate then falls tenfold, and without a limit."""
+    assert levels([5] * 6, Plateau()) == pytest.approx([1] * 5 + [0.1])
+    assert levels([5, 4.996] + [4.996] * 4, Plateau()) == pytest.approx([1] * 5 + [0.1])
+    assert levels([5, 4.994] + [4.994] * 4, Plateau()) == pytest.approx([1] * 6)
+    assert Plateau().share(Level(falls=9)) == pytest.approx(1e-9)
+    assert Level().plus(3, 1).plus(5, 3).ended(Plateau()).best == 2  # (3 + 5) / 4 steps
+
+
 def test_12_a_training_falls_and_goes_on_where_it_stood(tmp_path):
     schedule = Schedule(6.0, decay="plateau", patience=1, factor=0.5)
     for name in ("whole", "parts"):

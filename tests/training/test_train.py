@@ -320,6 +320,13 @@ def test_the_rate_follows_its_schedule():
     cosine = Schedule(10, decay="cosine", final=0.2)
     assert [cosine.at(e) for e in (0, 5, 10)] == pytest.approx([1, 0.6, 0.2])
     assert Schedule(10, warmup=1, decay="constant").at(7) == 1
+    assert Schedule(10, warmup=2).at(0) == pytest.approx(0.1)
+    assert [Schedule(10, warmup=2, decay="cosine").at(e) for e in (2, 6, 10, 11)] == pytest.approx([1, 0.5, 0, 0])
+    assert Schedule(6, warmup_steps=3).in_epochs(6).warmup == 0.5
+    rule = Schedule(6, decay="plateau", factor=0.2, patience=3, final=0.01).plateau
+    assert rule is not None
+    assert (rule.factor, rule.patience, rule.lowest) == (0.2, 3, 0.01)
+    assert Schedule(6).plateau is None
 
 
 @pytest.mark.parametrize(

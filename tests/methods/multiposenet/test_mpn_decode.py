@@ -158,6 +158,37 @@ def test_masks_are_the_person_map_in_each_box():
     assert decode(painted(people), scored(boxes), COCO, SIZE, masks=False)[0].masks is None
 
 
+def test_18_masks_end_at_their_boxes_pixels():
+    """All that is person within a box, to the pixel that its edge lies in, and nothing beyond."""
+    people, boxes = apart(2)
+    heat = painted(people)
+    heat[0, -1] = 1
+    for mask, box in zip(*(lambda f: (f.masks, f.boxes))(decode(heat, scored(boxes), COCO, SIZE)[0]), strict=True):
+        x0, y0, x1, y1 = np.round(box).astype(int)
+        wanted = np.zeros(SIZE, bool)
+        wanted[y0 : y1 + 1, x0 : x1 + 1] = True
+        assert np.array_equal(mask, wanted)
+    heat[0, -1] = 0.49
+    assert not decode(heat, scored(boxes), COCO, SIZE)[0].masks.any()
+
+
+def test_18_boxes_count_from_a_twentieth_and_joints_from_a_tenth():
+    people, boxes = apart(2)
+    heat = painted(people, heights=0.8)
+    assert [len(decode(heat, scored(boxes, (0.9, s)), COCO, SIZE)[0]) for s in (0.06, 0.04)] == [2, 1]
+    for height, found in ((0.12, True), (0.09, False)):
+        one = decode(painted(people, heights=height), scored(boxes), COCO, SIZE, refill=False)[0]
+        assert bool((one.keypoint_scores > 0).any()) == found
+
+
+def test_18_boxes_that_overlap_by_more_than_three_tenths_are_one():
+    """Equal boxes of 20 × 100 pixels, moved by 10 and by 11: IoU 10/30 and 9/31."""
+    rows = [torch.tensor([[[0, 0, 20, 100, 0.9], [by, 0, 20 + by, 100, 0.8]]], dtype=torch.float32) for by in (10, 11)]
+    assert [len(people_boxes(r, 0.05, 0.3)[0]) for r in rows] == [1, 2]
+    heat = torch.ones(1, 18, 32, 48)
+    assert [len(decode(heat, r, COCO, SIZE, same=1.0)[0]) for r in rows] == [1, 2]
+
+
 def test_an_ensemble_keeps_each_person_once():
     rng = np.random.default_rng(0)
     first = Poses(COCO, rng.uniform(0, 100, (2, 17, 2)).astype(np.float32), np.ones((2, 17), np.float32), np.float32([0.5, 0.9]))

@@ -149,6 +149,16 @@ def test_the_person_mask_is_a_target_where_it_is_known():
     assert made["mask"][:, :-1].min() == 1
 
 
+def test_18_the_person_mask_is_the_part_of_what_is_known():
+    people, plane = a_batch(size=(64, 64)), torch.zeros(2, 64, 64, dtype=torch.uint8)
+    plane[0, :4, :2], plane[0, :4, 2], plane[0, :4, 4:6] = 1, 255, 255  # of 16 pixels: 8 person, 4 unknown; beside it 8 unknown
+    made = keypoint_targets(Batch(**{**vars(people), "segmentation": plane}), (64, 64))
+    assert float(made["heat"][0, -1, 0, 0]) == pytest.approx(8 / 12)
+    assert made["mask"][0, -1, 0, :3].tolist() == [1, 0, 1]  # half of a cell is not enough
+    maps = torch.rand(1, 3, 4, 5)
+    assert torch.equal(masked_l2(maps, 1 - maps, maps), masked_l2(maps, 1 - maps, maps, 1.0))
+
+
 @given(st.integers(0, 1000))
 def test_equation_4(seed):
     random = torch.Generator().manual_seed(seed)

@@ -114,9 +114,20 @@ def test_no_people_at_all():
 def test_published_joints_are_cut_to_cells():
     person = np.zeros((1, 17, 3), np.float32)
     person[0, 0], person[0, 1], person[0, 2] = (43.9, 23.9, 1), (-3.9, 8, 1), (96, 8, 1)  # the second lies in column int(-0.975) = 0
+    person[0, 3], person[0, 4], person[0, 5] = (95.9, 63.9, 1), (8, 64, 1), (8, -3.9, 1)
     heat = targets(batch_of([person], SIZE), SIZE, published=True)["heat4"][0]
-    assert torch.nonzero(heat[0] == 1).tolist() == [[5, 10]]
+    assert [torch.nonzero(heat[i] == 1).tolist() for i in (0, 1, 3, 5)] == [[[5, 10]], [[2, 0]], [[15, 23]], [[0, 2]]]
     assert not heat[2].any()
+    assert not heat[4].any()
+
+
+def test_18_a_joint_counts_to_the_edge_of_the_outermost_pixels():
+    person = np.zeros((1, 17, 3), np.float32)
+    person[0, :4] = (-0.5, 30, 2), (30, -0.5, 2), (95.49, 30, 2), (30, 63.49, 2)
+    person[0, 4:8] = (-0.51, 30, 2), (30, -0.51, 2), (95.5, 30, 2), (30, 63.5, 2)
+    out = targets(batch_of([person], SIZE), SIZE)
+    assert out["tagged"][0, 0].tolist() == [True] * 4 + [False] * 13
+    assert [bool(plane.any()) for plane in out["heat2"][0]] == [True] * 4 + [False] * 13
 
 
 def test_a_cell_counts_where_most_of_it_is_trusted():
@@ -144,6 +155,16 @@ def test_naive_scale_is_the_owners():
     first, second = (gaussians(cells[:, i : i + 1], drawn[:, i : i + 1], tuple(s.shape))[0, 0] for i in (0, 1))
     assert set(s[first > second].tolist()) == {0.25}
     assert set(s[second > first].tolist()) == {0.125}
+
+
+def test_18_no_box_is_narrower_than_a_hundredth_of_the_naive_scale():
+    person = np.zeros((1, 17, 3), np.float32)
+    person[0, 0] = (24, 32, 2)
+    factors = []
+    for width in (0.5, 2.56, 5.12):
+        batch = replace(batch_of([person], SIZE), boxes=torch.tensor([[[20.0, 0, 20 + width, 64]]]))
+        factors.append(float(targets(batch, SIZE, naive_scale=256)["s4"].max()))
+    assert factors == pytest.approx([0.01, 0.01, 0.02], rel=1e-5)
 
 
 def test_time_of_rendering():

@@ -81,15 +81,13 @@ def points_of(boxes: Float[Tensor, "*n 4"]) -> dict[str, Float[Tensor, "*n 2"]]:
 
 
 def bump_radius(sides: Float[Tensor, "*n 2"], iou: float = 0.7) -> Float[Tensor, "*n"]:
-    """CornerNet's radius: how far both corners may err, outwards, inwards or both alike, before a box of these sides overlaps by less.
+    """CornerNet's radius: how far both corners may err before a box of these sides overlaps by less.
 
-    As in its authors' program, the roots of the three quadratics are halved instead of divided by twice the leading coefficient.
+    As in its authors' program, the roots of the quadratics for errors outwards, inwards and both alike are halved instead of divided by
+    twice the leading coefficient. The first root, at most a quarter of the sides' sum, is then always the smallest; it alone is computed.
     """
     area, around = sides.prod(-1), sides.sum(-1)
-    shifted = around + (around**2 - 4 * area * (1 - iou) / (1 + iou)).clamp(min=0).sqrt()
-    inside = 2 * around + (4 * around**2 - 16 * (1 - iou) * area).clamp(min=0).sqrt()
-    outside = -2 * iou * around + (4 * iou**2 * around**2 + 16 * iou * (1 - iou) * area).sqrt()
-    return torch.stack([shifted, inside, outside]).amin(0) / 2
+    return (-2 * iou * around + (4 * iou**2 * around**2 + 16 * iou * (1 - iou) * area).sqrt()) / 2
 
 
 def bumps(
