@@ -195,7 +195,7 @@ def test_19_every_row_of_a_header_is_a_command(path, row, data):
 
 
 def one_step(acc: Any, job: Job, out: Path) -> Path:
-    """A step without the checkpoints, curves and files that `test_every_config_takes_two_steps` writes: most of a large model's time."""
+    """A step without curves and files, which `test_every_config_takes_two_steps` writes: most of a large model's time."""
     loss = torch.stack(list(job.network.train()(next(job.stream(0, 0, 1)).to(acc.device)).values())).sum()
     loss.backward()
     if job.clip_norm is not None:

@@ -173,3 +173,21 @@ def test_the_example_of_the_tool() -> None:
     truth = read_truth(folder / "annotations__example_crowdpose_val.json", CROWDPOSE, area="box")
     figures, _ = crowdpose_ap(truth, read_results(folder / "annotations__example_crowdpose_preds.json", truth))
     assert 0.5 < figures["AP"] <= 1
+
+
+def test_18_the_crowd_index_by_hand():
+    """The mean over people of (others' labelled joints in the box) / (own labelled joints): (1 / 4 + 2 / 2 + 0 / 1) / 3."""
+    places = [[(10, 10), (20, 10), (10, 20), (20, 20)], [(20, 15), (40, 15)], [(90, 90)]]
+    boxes = [[5, 5, 20, 20], [15, 5, 30, 20], [80, 80, 30, 30]]
+    people = []
+    for i, (joints, box) in enumerate(zip(places, boxes, strict=True)):
+        flat = np.zeros((14, 3))
+        flat[: len(joints)] = [(*xy, 2) for xy in joints]
+        people.append({"id": i + 1, "image_id": 1, "category_id": 1, "bbox": box, "keypoints": flat.ravel().tolist()})
+    crowd = {"id": 9, "image_id": 1, "category_id": 1, "bbox": [0, 0, 99, 99], "keypoints": [15, 15, 2] * 14, "iscrowd": 1}
+    truth = read_truth({"images": [{"id": 1}, {"id": 2}], "annotations": [*people, crowd]}, CROWDPOSE, area="box")
+    assert crowd_index(truth).tolist() == pytest.approx([1.25 / 3, 0])
+    with pytest.raises(ValueError, match="rise from 0"):
+        crowding(truth, (0.5, 0.5))
+    with pytest.raises(ValueError, match="rise from 0"):
+        crowding(truth, (0.0, 0.5))
