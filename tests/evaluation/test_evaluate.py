@@ -129,6 +129,7 @@ def test_the_batch_size_does_not_matter(flies: Path, tmp_path: Path, batch_size:
     assert a.protocol == b.protocol
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same(flies: Path, tmp_path: Path) -> None:
     """`torchrun` with two processes: the same figures, results and protocol, said once."""
     script = tmp_path / "run.py"

@@ -90,6 +90,7 @@ def test_a_damaged_video_fails_in_one_line(client: httpx.Client, video: Path):
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_killed_while_a_video_runs_it_begins_again_and_says_so(tmp_path: Path):
     long = clip(tmp_path / "long.mp4", frames=300)
     with running(tmp_path, "--model", "fast") as (client, process):

@@ -53,6 +53,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_killed_trainings_go_on_bit_for_bit(tmp_path):
     """`kill -9` in the middle, then SIGTERM, then the rest: 12 steps equal to 12 undisturbed ones."""
     run(tmp_path / "whole", **SETTINGS)
@@ -131,6 +132,7 @@ def torchrun(out: Path, *settings: dict) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_the_double_batch(tmp_path):
     """Gradients are averaged: SGD without batch statistics or dropout gives the same weights, also after a stop in between."""
     plain = {

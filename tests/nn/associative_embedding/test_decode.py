@@ -63,7 +63,7 @@ def nearest(found: np.ndarray, person: np.ndarray, there: np.ndarray) -> int:
     return int(np.median(np.abs(found - person)[:, there], (1, 2)).argmin())
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 6))
 def test_decoding_targets_gives_the_people(seed, n):
     people = crowd(seed, n)
