@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from manypose.data.sample import Batch
 from manypose.inference.model import Model
 from manypose.methods.method import Field, Maps, Method, TopDownMethod, module_of
 from manypose.methods.multiposenet.ensemble import ensemble
@@ -51,6 +50,20 @@ def _outputs(members: nn.ModuleList, channels_first: Tensor) -> list[Maps]:
     return [m.readout(m.network(m.prepare(images).contiguous(memory_format=torch.channels_last))) for m in methods]
 
 
+def _pixels(self: Any, images: UInt8[Tensor, "b H W 3"]) -> UInt8[Tensor, "b 3 H W"]:
+    """The unchanged pixels: each model prepares them."""
+    return images.permute(0, 3, 1, 2)
+
+
+def _readout(self: Any, outputs: Maps) -> Maps:
+    """The unchanged outputs, which decoding reads."""
+    return outputs
+
+
+def _untrained(self: Any, *_: Any, **__: Any) -> Any:
+    raise NotImplementedError("an ensemble is not trained; train its models")
+
+
 class ViewEnsemble(nn.Module):
     """Top-down models whose heat maps are averaged. See `together`.
 
@@ -59,6 +72,7 @@ class ViewEnsemble(nn.Module):
     """
 
     training_only: tuple[str, ...] = ()
+    prepare, readout, targets, loss = _pixels, _readout, _untrained, _untrained
 
     def __init__(self, methods: Sequence[TopDownMethod]) -> None:
         super().__init__()
@@ -67,20 +81,12 @@ class ViewEnsemble(nn.Module):
         self.skeleton, self.stride, self.size, self.fields = first.skeleton, first.stride, first.size, first.fields
         self.input_size, self.person_nms_oks = first.input_size, first.person_nms_oks
 
-    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> UInt8[Tensor, "b 3 H W"]:
-        """The pixels as they are: each model prepares them."""
-        return images.permute(0, 3, 1, 2)
-
     def network(self, images: UInt8[Tensor, "b 3 H W"]) -> Maps:
         """The mean of the models' maps."""
         every = _outputs(self.members, images)
         if any({n: m.shape for n, m in maps.items()} != {n: m.shape for n, m in every[0].items()} for maps in every):
             raise ValueError("an ensemble of top-down models needs maps of one size")
         return {name: torch.stack([maps[name] for maps in every]).mean(0) for name in self.fields}
-
-    def readout(self, outputs: Maps) -> Maps:
-        """They are what decoding reads."""
-        return outputs
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """As the first model does."""
@@ -92,14 +98,6 @@ class ViewEnsemble(nn.Module):
         first: Any = self.members[0]
         return first.people(photo, boxes)
 
-    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
-        """An ensemble is not trained."""
-        raise NotImplementedError("an ensemble is not trained; train its models")
-
-    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
-        """An ensemble is not trained."""
-        raise NotImplementedError("an ensemble is not trained; train its models")
-
 
 class PeopleEnsemble(nn.Module):
     """Bottom-up models whose people are merged. See `together`.
@@ -110,6 +108,7 @@ class PeopleEnsemble(nn.Module):
     """
 
     training_only: tuple[str, ...] = ()
+    prepare, readout, targets, loss = _pixels, _readout, _untrained, _untrained
 
     def __init__(self, methods: Sequence[Method], same: float = 0.7) -> None:
         super().__init__()
@@ -117,10 +116,6 @@ class PeopleEnsemble(nn.Module):
         self.same = same
         self.skeleton, self.size, self.stride = methods[0].skeleton, methods[0].size, max(m.stride for m in methods)
         self.fields: dict[str, Field] = {f"{i}.{name}": field for i, m in enumerate(methods) for name, field in m.fields.items()}
-
-    def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> UInt8[Tensor, "b 3 H W"]:
-        """The pixels as they are: each model prepares them."""
-        return images.permute(0, 3, 1, 2)
 
     def network(self, images: UInt8[Tensor, "b 3 H W"]) -> Maps:
         """The outputs of all models, with the model's index in their names."""
@@ -130,10 +125,6 @@ class PeopleEnsemble(nn.Module):
             raise ValueError(f"an ensemble needs models whose maps have one size, got {' and '.join(map(str, sorted(planes)))}")
         return found
 
-    def readout(self, outputs: Maps) -> Maps:
-        """They are what decoding reads."""
-        return outputs
-
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """The people found by all models, without duplicates."""
         every = []
@@ -141,11 +132,3 @@ class PeopleEnsemble(nn.Module):
             one: Any = member
             every.append(one.decode({name: outputs[f"{i}.{name}"] for name in one.fields}, size))
         return [ensemble(people, self.same) for people in zip(*every, strict=True)]
-
-    def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
-        """An ensemble is not trained."""
-        raise NotImplementedError("an ensemble is not trained; train its models")
-
-    def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
-        """An ensemble is not trained."""
-        raise NotImplementedError("an ensemble is not trained; train its models")

@@ -34,24 +34,24 @@ Look: TypeAlias = Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """How to track.
+    """Tracking options.
 
     Args:
-        flow: optical flow that moves people into the next frame, ``dis`` or ``farneback`` (`manypose.tracking.optical_flow`); or ``none``.
-        matching: pairs of people and tracks are those with the largest sum of similarities (``hungarian``), or the most similar pair
-            first (``greedy``, as the paper has it).
-        min_similarity: least OKS of a person and a track that are paired. Raising it gives more new ids and fewer exchanged ones.
-        max_missing_frames: for how many frames a track without a detection is kept. Raising it bridges longer gaps, and lets a new
-            person take an old id more often.
-        min_new_score: least score of a person that starts a track; fainter ones that fit no track are left out. Raising it leaves fewer
-            short false tracks, and finds new people later.
-        nms: largest OKS of two people of one frame; of two that are more similar the one with the lower score is left out.
-        detect_every: look for new people in one frame of so many; between them a top-down model follows those whom it knows. Raising it
-            takes less time, and finds new people later.
-        box_margin: by which part of its size a track's box is enlarged on each side to look into it.
+        flow: optical flow that moves people to the next frame: ``dis`` or ``farneback`` (`manypose.tracking.optical_flow`), or ``none``.
+        matching: matching of people to tracks: the largest total similarity (``hungarian``), or the most similar pair first (``greedy``,
+            as in the paper).
+        min_similarity: smallest OKS between a person and a matched track. Raising it gives more new ids and fewer identity switches.
+        max_missing_frames: number of frames for which a track without a detection is kept. Raising it bridges longer gaps, but a new
+            person gets an old id more often.
+        min_new_score: smallest score of a person that starts a track; unmatched people with a lower score are left out. Raising it gives
+            fewer short false tracks, and finds new people later.
+        nms: OKS above which the lower-scoring of two people in a frame is left out.
+        detect_every: detect new people in every N-th frame; in the other frames a top-down model follows the tracked people. Raising it
+            saves time, and finds new people later.
+        box_margin: fraction of its size by which a track's box is enlarged on each side for redetection.
 
     Raises:
-        ValueError: a number makes no sense.
+        ValueError: a number is out of range.
     """
 
     flow: Literal["dis", "farneback", "none"] = "dis"

@@ -45,26 +45,26 @@ def train(
     device: str = "auto",
     seed: int = 0,
 ) -> Path:
-    """Train the grouping CNN on rendered pose maps, or go on with a training that was stopped; gives the file of its weights.
+    """Train the grouping CNN on rendered heat maps, or resume an interrupted training; returns the weights file.
 
     Args:
-        annotations: archive of annotated people (``.npz``; see `manypose.data.datasets.coco.annotated_people`).
+        annotations: an archive of annotated people (``.npz``; see `manypose.data.datasets.coco.annotated_people`).
         out: folder for checkpoints, curves and the weights.
-        steps: of AdamW, with a linear warm-up and a cosine decay to 2 %.
-        rois: people a step (a few more, as whole photos are taken).
-        lr: full rate.
-        warmup: steps.
-        weight_decay: of AdamW.
-        ema: decay of the running average of the weights, which is what is saved.
-        network: gives the sizes of what is trained (its weights are not used: see `init`); default as published here.
-        rendering: how maps are drawn.
+        steps: number of AdamW steps, with a linear warm-up and a cosine decay to 2 %.
+        rois: number of people in a step (slightly more, since whole photos are used).
+        lr: full learning rate.
+        warmup: number of warm-up steps.
+        weight_decay: weight decay of AdamW.
+        ema: decay of the moving average of the weights, which is saved.
+        network: the network to train (its weights are not used: see `init`); by default that of the bundled weights.
+        rendering: settings of the rendered heat maps.
         init: weights to start from.
-        precision: of the network; the loss is single precision always. ``auto``: bfloat16 where the device is faster with it.
-        save_every: steps between checkpoints.
-        max_minutes: stop with a checkpoint after this time; the same command then goes on.
-        log: who draws the curves.
+        precision: precision of the network; the loss is always in single precision. ``auto``: bfloat16 if it is faster on the device.
+        save_every: number of steps between checkpoints.
+        max_minutes: stop with a checkpoint after this time; the same command resumes.
+        log: the logger.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``xpu``, ``mps``.
-        seed: of everything random.
+        seed: seed of all random numbers.
 
     Raises:
         FileNotFoundError, ValueError: no annotations, or a checkpoint of another training.

@@ -47,11 +47,11 @@ class Saving:
     """Settings of checkpoints and the weights file.
 
     Args:
-        every: steps between checkpoints.
-        keep: number of checkpoints that stay; the oldest is removed first.
-        look: steps between looks at the losses; a loss that is not finite is found then at the latest.
-        dtype: of the weights file: single precision, or half (half as large).
-        note: for the weights file: on what the model was trained, under which licence.
+        every: number of steps between checkpoints.
+        keep: number of checkpoints to keep; the oldest is removed first.
+        look: number of steps between checks of the losses, which find a loss that is not finite.
+        dtype: precision of the weights file: single, or half (half as large).
+        note: a note for the weights file: training data and licence.
     """
 
     every: int = 1000

@@ -26,20 +26,20 @@ SAME_OKS, SAME_IOU = 0.3, 0.4
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """What a teacher adds to an annotation file, and how it predicts.
+    """Rules for the annotations that a teacher adds, and its prediction options.
 
     Args:
-        min_score: score from which a detected person is annotated; raising it adds fewer people.
-        ignore_score: score from which a detected person below `min_score`, or with too few joints, becomes a region without a loss;
-            raising it leaves more of the photo to be learnt as background.
+        min_score: smallest score of a person that is annotated. Raising it adds fewer people.
+        ignore_score: smallest score of a person below `min_score`, or with too few joints, that becomes a region without loss. Raising
+            it makes more of the photo background.
         joint_threshold: joints with a lower score are left out.
-        joints: number of joints that a person needs to be annotated.
-        flip: predict on the mirrored photo too and average.
-        mixed: half precision on the network.
-        batch_size: views that go through the network at once.
+        joints: smallest number of joints of a person that is annotated.
+        flip: also run the network on the mirrored photo and average both.
+        mixed: half precision in the network.
+        batch_size: number of views in one forward pass.
 
     Raises:
-        ValueError: thresholds make no sense.
+        ValueError: thresholds are inconsistent.
     """
 
     min_score: float = 0.15

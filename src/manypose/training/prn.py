@@ -51,41 +51,41 @@ def train(
     log: Tracker = "csv",
     seed: int = 0,
 ) -> Path:
-    """Train a Pose Residual Network on annotations alone, on one CPU thread, or go on with a training that was stopped.
+    """Train a Pose Residual Network on annotations alone, on one CPU thread, or resume an interrupted training.
 
     Args:
         data: annotated persons: an archive of COCO's annotations (.npz).
         out: folder for the weights (prn.safetensors), checkpoints and curves.
-        network: the paper's perceptron at the candidates alone, or dense: on maps; attention among candidates and among boxes; or ucr:
-            no network, but the prior of Eq. 2, which takes no training.
+        network: the paper's perceptron, evaluated only at the candidates (perceptron) or on whole maps (dense); attention among candidates
+            and among boxes; or ucr: the prior of Eq. 2, without a network and without training.
         size: height and width of a region in cells; the paper's 56 36.
-        nodes: of a hidden layer (perceptron) or width of a token (attention).
-        layers: hidden layers, or layers of attention.
-        dropout: after each hidden layer.
-        residual: whether the input is added to the output (Eq. 1); the perceptron alone can do without (Eq. 3).
-        margin: how far outside a box candidates are seen, as a part of its sides.
-        extend: how far outside a box the region reaches.
-        epochs: passes over the persons; more than a finished training had go on from its end.
-        batch_size: persons in a step.
-        lr: Adam's full rate.
-        jitter: deviation by which edges of boxes are moved, as a part of the box's sides.
+        nodes: width of a hidden layer (perceptron) or of a token (attention).
+        layers: number of hidden layers, or of attention layers.
+        dropout: dropout after each hidden layer.
+        residual: whether the input is added to the output (Eq. 1); only the perceptron works without (Eq. 3).
+        margin: distance outside a box up to which candidates are used, as a fraction of its sides.
+        extend: distance outside a box that the region covers, as a fraction of its sides.
+        epochs: passes over the persons; a higher number resumes a finished training.
+        batch_size: number of persons in a step.
+        lr: full learning rate of Adam.
+        jitter: standard deviation of the noise on box edges, as a fraction of the box's sides.
         lost: probability that a candidate is missing, in every second image.
         curriculum: sorted: easy persons first in every epoch; none: shuffled.
-        least: labelled joints that a person must have.
-        skip: so many first images of the data are kept for measuring.
-        dtype: of the weights file.
-        note: for the weights file: on what it was trained, under which licence.
-        save_every: steps between checkpoints.
-        max_minutes: stop then, and go on when the same command is run again.
-        log: who draws the curves.
-        seed: of everything.
+        least: smallest number of labelled joints of a person.
+        skip: number of images at the start of the data that are held out for evaluation.
+        dtype: precision of the weights file.
+        note: a note for the weights file: training data and licence.
+        save_every: number of steps between checkpoints.
+        max_minutes: stop after this time; the same command resumes.
+        log: the logger.
+        seed: seed of all random numbers.
 
     Returns:
         the weights file.
 
     Raises:
         FileNotFoundError: no such data.
-        ValueError: the data or a number make no sense, or checkpoints in `out` belong to another training.
+        ValueError: the data or a number is invalid, or checkpoints in `out` belong to another training.
     """
     if size is not None and (len(size) != 2 or min(size) < 2):
         raise ValueError(f"size is height and width of a region, at least 2 cells each; got {size}")

@@ -11,20 +11,20 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up, then decay.
+    """The schedule of the learning rate: warm-up, then decay.
 
     Args:
         epochs: length of the training; may be a fraction.
         warmup: epochs of linear warm-up.
-        warmup_from: share of the full rate at its first step.
-        decay: from the end of the warm-up to the end of the training: ``linear`` or ``cosine`` down to `final`,
+        warmup_from: fraction of the full rate at the first step.
+        decay: decay from the end of the warm-up to the end of the training: ``linear`` or ``cosine`` down to `final`,
             ``steps``: times `factor` at every one of the `milestones`, ``plateau``: times `factor` whenever the mean loss of `patience`
             epochs has not fallen, down to `final`; or ``constant``.
-        final: share of the full rate at the end of ``linear`` and ``cosine``.
-        milestones: epochs.
+        final: fraction of the full rate at the end of ``linear`` and ``cosine``.
+        milestones: epochs of the ``steps`` decay.
         factor: see `decay`.
-        patience: epochs that ``plateau`` waits; more waits longer.
-        warmup_steps: length of the warm-up in optimiser steps, in place of `warmup`; longer is gentler on fresh layers.
+        patience: number of epochs that ``plateau`` waits.
+        warmup_steps: length of the warm-up in optimiser steps instead of `warmup`; a longer one is gentler on new layers.
 
     Raises:
         ValueError: lengths are not positive, or the warm-up is longer than the training.

@@ -68,24 +68,24 @@ def label(
     device: str = "auto",
     quiet: bool = False,
 ) -> None:
-    """Annotate the people whom an annotation file leaves out with a model, to train on them (self-training).
+    """Annotate people that an annotation file misses, with a model, to train on them (self-training).
 
-    Photos marked as fully annotated stay as they are. New people have ``"labelled_by": model`` and their score.
+    Photos marked as fully annotated are unchanged. New people have ``"labelled_by": model`` and their score.
 
     Args:
         images: folder of the photos.
-        annotations: a file of COCO's format.
-        out: the new file; must be another.
-        model: the teacher: a model's name or a .safetensors file; by default the one that comes with the package.
-        weights: a file for a named model.
-        detector: the person detector of a top-down teacher; by default the one that belongs to it.
-        photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
-        rules: what is added, and how the teacher predicts.
+        annotations: an annotation file in COCO's format.
+        out: the new annotation file, different from `annotations`.
+        model: the teacher: a model's name or a .safetensors file; by default the bundled default.
+        weights: a weights file for a named model.
+        detector: the person detector of a top-down teacher; by default the model's own.
+        photos: all annotated photos, or those present in the folder; the new file then lacks the others.
+        rules: rules for new annotations, and prediction options.
         device: auto, cpu, cuda or cuda:N.
-        quiet: no progress bar, and nothing printed.
+        quiet: no progress bar and no output.
 
     Raises:
-        FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
+        FileNotFoundError, ValueError: files are missing or broken, or thresholds are inconsistent.
     """
     given = asked(annotations, images, out, photos)
     teacher = load(model, weights=weights, device=device)

@@ -42,26 +42,26 @@ def label(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Annotate the people whom an annotation file leaves out with a model, on many machines (Ray), to train on them.
+    """Annotate people that an annotation file misses, with a model on many machines (Ray), to train on them.
 
     Args:
-        job: the folder of the job, a path or an address that all machines reach; the same command goes on where it was stopped.
-        images: folder of the photos, at a path that all machines have.
-        annotations: a file of COCO's format; only the machine that gives the command needs it.
-        out: the new file; must be another.
-        model: the teacher: a model's name or a .safetensors file; by default the one that comes with the package.
-        weights: a file for a named model.
-        detector: the person detector of a top-down teacher; by default the one that belongs to it.
-        photos: all that the annotations list; or those present in the folder, the others being left out of the new file.
-        rules: what is added, and how the teacher predicts.
-        block_size: photos of a block, which is repeated where a worker dies.
+        job: the folder of the job, a path or an address that all machines can reach; the same command resumes an interrupted job.
+        images: folder of the photos, at a path that exists on all machines.
+        annotations: an annotation file in COCO's format; only the machine that runs the command needs it.
+        out: the new annotation file, different from `annotations`.
+        model: the teacher: a model's name or a .safetensors file; by default the bundled default.
+        weights: a weights file for a named model.
+        detector: the person detector of a top-down teacher; by default the model's own.
+        photos: all annotated photos, or those present in the folder; the new file then lacks the others.
+        rules: rules for new annotations, and prediction options.
+        block_size: number of photos in a block, the unit that is repeated after the death of a worker.
         actors: the workers.
         device: auto, cpu or cuda.
-        overwrite: begin anew where the folder holds a job.
-        quiet: no progress bar, and nothing printed.
+        overwrite: start again if the folder holds a job.
+        quiet: no progress bar and no output.
 
     Raises:
-        FileNotFoundError, ValueError: files are missing or broken, or thresholds make no sense.
+        FileNotFoundError, ValueError: files are missing or broken, or thresholds are inconsistent.
         ImportError: the extra ``cluster`` is not installed.
     """
     check_block_size(block_size)

@@ -29,12 +29,12 @@ __all__ = ["ParameterGroup", "Saving", "train"]
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters with settings of their own.
+    """Parameters with their own learning rate or weight decay.
 
     Args:
-        match: pattern of their names in the method, such as ``trunk.*`` or ``*.bias``; a parameter belongs to the first group that matches.
-        lr_factor: their rate is the full rate times this; a lower one changes pretrained parts more slowly.
-        weight_decay: theirs; by default the optimiser's.
+        match: pattern of parameter names, such as ``trunk.*`` or ``*.bias``; a parameter belongs to the first group that matches.
+        lr_factor: factor of the learning rate; a lower one changes pretrained parts more slowly.
+        weight_decay: their weight decay; by default the optimiser's.
     """
 
     match: str
@@ -67,37 +67,37 @@ def train(
     device: str = "auto",
     seed: int = 0,
 ) -> Path:
-    """Train a model, or go on with a training that was stopped; gives the file of its weights.
+    """Train a model, or resume an interrupted training; returns the weights file.
 
     Args:
-        model: a line of the table of models, or ``default`` or ``fast``.
-        data: batches of samples; each process takes its share of them, so the whole batch is that of `data` × processes × `accumulate`. On
-            the command line also the YAML file of a data set of your own: the other options then have defaults that suit it and the model.
-        optimizer: a class of `torch.optim` with its arguments; its ``lr`` is the full rate.
-        schedule: the rate over the epochs.
+        model: a model's name, such as ``fast``; `manypose models` lists them.
+        data: batches of samples, which the processes share: the total batch size is that of `data` × processes × `accumulate`. On the
+            command line also the YAML file of your own data set; the other options then have suitable defaults.
+        optimizer: a class of `torch.optim` with its arguments; its ``lr`` is the full learning rate.
+        schedule: the learning rate over the epochs.
         out: folder for checkpoints, curves and the weights.
-        model_args: arguments of the model that replace those of its line.
-        skeleton: ``coco``, ``crowdpose``, ``mpii``, ``posetrack``, a skeleton YAML, or what such a file says.
-        init: weights to start from (fine-tuning), a file or a model that comes with the package, such as ``fast``: tensors that do not fit,
-            such as those of other joints, stay as they are.
-        precision: of the network; losses and weights are float32 always. ``auto``: bfloat16 where the device is faster with it.
-        accumulate: batches whose gradients make one step; 1 unless `global_batch` decides.
-        global_batch: samples in one step over all processes, as the recipe has them; `accumulate` follows from it.
-        clip_norm: longest gradient (2-norm).
-        ema: decay of the running average of the weights, which is then what is saved; faster at the start: (1 + step) / (10 + step).
-        channels_last: memory layout; faster on GPUs with half precision.
+        model_args: arguments of the model that override its defaults.
+        skeleton: ``coco``, ``crowdpose``, ``mpii``, ``posetrack``, a skeleton YAML, or its content.
+        init: weights to start from (fine-tuning): a file, or a bundled model such as ``fast``. Tensors that do not fit, such as those of
+            other joints, keep their initial values.
+        precision: precision of the network; losses and weights are always float32. ``auto``: bfloat16 if it is faster on the device.
+        accumulate: number of batches in one optimiser step; by default 1, or as `global_batch` requires.
+        global_batch: number of samples in one optimiser step over all processes; it determines `accumulate`.
+        clip_norm: largest 2-norm of the gradient.
+        ema: decay of the moving average of the weights, which is saved instead of them; at the start (1 + step) / (10 + step) at most.
+        channels_last: use the channels-last memory layout, which is faster on GPUs with half precision.
         sync_batchnorm: normalise over the batches of all GPUs.
-        parameter_groups: parameters with a rate or weight decay of their own.
-        saving: checkpoints and the weights file.
-        max_minutes: stop cleanly with a checkpoint after this time; the same command then goes on.
-        validation: measures the weights every so many epochs, keeps the best in ``best.safetensors``, and may end the training early.
-        log: who draws the curves; all but ``none`` also write ``curves.csv`` and, at the end, ``curves.png``.
+        parameter_groups: parameters with their own learning rate or weight decay.
+        saving: settings of checkpoints and the weights file.
+        max_minutes: stop with a checkpoint after this time; the same command resumes.
+        validation: evaluation of the weights during training; keeps the best in ``best.safetensors``, and can stop the training early.
+        log: the logger; all except ``none`` also write ``curves.csv`` and, at the end, ``curves.png``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``xpu``, ``mps``.
-        seed: of the first weights; the data have their own.
+        seed: seed of the initial weights; the data have their own.
 
     Raises:
-        ValueError: arguments that do not fit one another, or checkpoints in `out` that belong to another training.
-        FloatingPointError: a loss that is not finite; the last checkpoint stays.
+        ValueError: incompatible arguments, or checkpoints in `out` that belong to another training.
+        FloatingPointError: a loss is not finite; the last checkpoint is kept.
         OSError: a file cannot be written.
     """
     if ema is not None and not 0 <= ema < 1:

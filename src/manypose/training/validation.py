@@ -13,13 +13,13 @@ __all__ = ["Progress", "Validation", "validated"]
 
 @dataclass(frozen=True)
 class Validation:
-    """When a training is measured, and by what.
+    """Evaluation during training.
 
     Args:
-        measure: gives named figures of a method; a class of a config, such as `manypose.evaluation.validation.OnDataset`.
-        every: epochs between measurements; the last step is measured too.
-        figure: the one that decides which weights are the best; more is better. By default the first of them.
-        patience: measurements without a better figure after which the training ends; more finds later gains and takes longer.
+        measure: a function from a method to named figures, such as `manypose.evaluation.validation.OnDataset`.
+        every: epochs between evaluations; the last step is always evaluated.
+        figure: the figure that selects the best weights (higher is better); by default the first one.
+        patience: stop after this many evaluations without improvement. Raising it finds later gains and takes longer.
 
     Raises:
         ValueError: `every` or `patience` is not positive.
