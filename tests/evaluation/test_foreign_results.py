@@ -96,7 +96,7 @@ def test_folders_that_cannot_be_read(found: dict[int, Poses], tmp_path: Path) ->
     with pytest.raises(ValueError, match="none of its 1 YOLO files has the name of a photo"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "001.txt").write_text("0 1 2 3")  # two photos have this name
-    with pytest.raises(ValueError, match="none of its 2 files"):
+    with pytest.raises(ValueError, match="none of its 2 YOLO files"):
         evaluate(annotations=tmp_path / "a.json", results=out, quiet=True)
     (out / "b.c.txt").write_text("0 1 2 3")
     with pytest.raises(ValueError, match=r"b\.c\.txt: not a result file of YOLO .*4 numbers in a line; 17 joints need 56"):

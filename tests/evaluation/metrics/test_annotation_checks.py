@@ -155,7 +155,7 @@ def test_images_without_use() -> None:
 
 
 def test_the_skeleton_must_fit() -> None:
-    with pytest.raises(ValueError, match="its people have 17 joints, skeleton 'crowdpose' has 14"):
+    with pytest.raises(ValueError, match="its people have 17 joints, but skeleton 'crowdpose' has 14"):
         read_truth(CONTENT, CROWDPOSE)
     unknown = {**CONTENT, "categories": [{"id": 1, "name": "person", "keypoints": ["nose", "tail"]}]}
     with pytest.raises(ValueError, match="no built-in skeleton and no sigmas are given"):

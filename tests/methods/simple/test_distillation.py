@@ -234,7 +234,7 @@ def test_teachers_are_read_from_weights_files(tmp_path):
 
 def test_wrong_teachers_and_arguments_are_refused(untyped):
     teacher = build("mspn-1", **TEACHER["teacher_args"])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="one person at a time"):
+    with pytest.raises(ValueError, match="must be top-down"):
         Teacher(build("swahr-w18-small"), COCO)
     with pytest.raises(ValueError, match="has other joints than the student's 'crowdpose'"):
         Teacher(teacher, CROWDPOSE)
