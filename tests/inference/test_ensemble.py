@@ -68,7 +68,7 @@ def test_10_12_models_that_do_not_fit_are_one_clear_error():
     other = BoxDots()
     other.skeleton = Skeleton.build("other", ["a", "b", "c"], [], [0.05] * 3)
     for models, message in (
-        ([Model(Dots()), Model(BoxDots())], "not of both"),
+        ([Model(Dots()), Model(BoxDots())], "not both"),
         ([Model(BoxDots()), Model(other)], "one skeleton"),
         ([mspn(0), Model(build("mspn-1", **{**SMALL, "input_size": [256, 192]}))], "one input size"),
     ):
