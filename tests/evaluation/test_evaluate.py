@@ -436,14 +436,20 @@ class Painted(Dots):
         return [replace(p, masks=m) for p, m in zip(found, masks, strict=True)]
 
 
-def test_mask_iou_is_over_the_pixels_of_all_photos(flies: Path, tmp_path: Path) -> None:
+def outlined(flies: Path, tmp_path: Path) -> Path:
+    """The flies as a data set whose people have outlines: the left quarter of their photos."""
     content = json.loads((flies / "people.json").read_text())
     sizes = {i["id"]: (i["width"], i["height"]) for i in content["images"]}
     for person in content["annotations"]:
         w, h = sizes[person["image_id"]]
-        person["segmentation"] = [[0, 0, w / 4, 0, w / 4, h, 0, h]]  # the left quarter
+        person["segmentation"] = [[0, 0, w / 4, 0, w / 4, h, 0, h]]
     (tmp_path / "people.json").write_text(json.dumps(content))
     (tmp_path / "flies.yaml").write_text(f"images: {flies}\nannotations: people.json\n")
+    return tmp_path / "flies.yaml"
+
+
+def test_mask_iou_is_over_the_pixels_of_all_photos(flies: Path, tmp_path: Path) -> None:
+    outlined(flies, tmp_path)
     done = run(tmp_path, Painted(), mask_iou=True)
     # Half is found where a quarter is right; the photos without people are all background and found so.
     assert done.figures["mask IoU"] == pytest.approx(0.5, abs=0.03)
@@ -477,20 +483,21 @@ def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
     from manypose.inference.options import EVALUATION
     from manypose.io.storage import Folder
 
-    model = Model(Blurred() if boxes is None else BoxDots())
-    yaml = str(flies / "flies.yaml")
-    one = evaluate(model=model, dataset=yaml, boxes=boxes, quiet=True)
-    chosen = find_benchmark(BenchmarkSpec(yaml, None, None, one_by_one=model.needs_boxes))
-    setup = prepared(model, model, chosen, EVALUATION, boxes, None, "none")
+    model, asked = Model(Painted() if boxes is None else BoxDots()), {"box_ap": boxes is not None, "mask_iou": boxes is None}
+    yaml = str(outlined(flies, tmp_path))
+    one = evaluate(model=model, dataset=yaml, boxes=boxes, quiet=True, **asked)
+    spec = BenchmarkSpec(yaml, None, None, boxes=asked["box_ap"], masks=asked["mask_iou"], one_by_one=model.needs_boxes)
+    setup = prepared(model, model, find_benchmark(spec), EVALUATION, boxes, None, "none")
     job = begin(Folder(str(tmp_path / "job")), {}, ".parquet", blocks_of(setup, 4))
     assert len(job) == 4
-    worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None))
+    worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None), spec)
     actor = BlockActor(job.folder, job.suffix, lambda: worker, ("shards", "chunks"), 1)
     for n in range(4):
         actor({"item": [n]})
-    many = finished(setup, found_in(job), False, None, None, None, True)
+    many = finished(setup, found_in(job), asked["mask_iou"], None, None, None, True)
     assert many.to_json() == one.to_json()
     assert 0.1 < many.figures["AP"] < 1.1
+    assert any(name.startswith("mask" if boxes is None else "box") for name in many.figures)
 
 
 class Wanderer(Dots):

@@ -40,6 +40,8 @@ def evaluate(
     detector: str | None = None,
     detector_weights: str | None = None,
     options: PredictOptions = EVALUATION,
+    box_ap: bool = False,
+    mask_iou: bool = False,
     analyze: bool = False,
     report: Path | None = None,
     json: Path | None = None,
@@ -63,13 +65,15 @@ def evaluate(
         model: a model's name, such as default or fast, or a .safetensors file.
         weights: a weights file for a named model.
         dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
-        annotations: the data set's annotation file; only the machine that runs the command needs it.
+        annotations: the data set's annotation file; only the machine that runs the command needs it, with mask_iou all machines.
         images: folder of the photos, at a path that exists on all machines.
         photos: all annotated photos, those with labelled people, or those present in the folder.
         boxes: for top-down models: a boxes file, or "annotated".
         detector: the person detector of a top-down model, by name; by default the model's own.
         detector_weights: a weights file for the detector; by default the bundled or published weights.
         options: prediction options; the defaults are evaluation's preset.
+        box_ap: measure box AP too.
+        mask_iou: measure the IoU of person masks too; the annotations must be at the same path on all machines.
         analyze: analyse which errors reduce the AP: a table, an entry of the JSON, and an HTML report.
         report: file of the HTML report.
         json: file to write the figures to.
@@ -95,13 +99,16 @@ def evaluate(
     check_block_size(block_size)
     recipe = Recipe(model, weights, detector, detector_weights, options, device=device)
     one = recipe.loaded(boxes is not None)
-    spec = BenchmarkSpec(dataset, images, annotations, photos, False, analyze, heads, one.needs_boxes, False, category, area)
-    setup = prepared(one, model, find_benchmark(spec), options, boxes, detector, None if no_track else flow, matching)
+    spec = BenchmarkSpec(dataset, images, annotations, photos, box_ap, analyze, heads, one.needs_boxes, mask_iou, category, area)
+    chosen = find_benchmark(spec)
+    if mask_iou and chosen.pixels is None:
+        raise ValueError("mask_iou is for data sets with outlines: coco, crowdpose, voc or a data set YAML")
+    setup = prepared(one, model, chosen, options, boxes, detector, None if no_track else flow, matching)
     settings = {"recipe": asdict(recipe), "benchmark": {k: str(v) for k, v in asdict(spec).items()}, "boxes": boxes, "blocks": block_size}
     settings["tracking"] = setup.tracking and asdict(setup.tracking)
     job = begin(Folder(out), settings, recipe.suffix, blocks_of(setup, block_size), overwrite)
-    do(job, partial(_worker, recipe, boxes is not None), actors, quiet)
-    return finished(setup, found_in(job), False, results_out, json, report, quiet)
+    do(job, partial(_worker, recipe, boxes is not None, spec), actors, quiet)
+    return finished(setup, found_in(job), mask_iou, results_out, json, report, quiet)
 
 
 class EvaluateBlocks:
@@ -109,10 +116,12 @@ class EvaluateBlocks:
 
     Args:
         worker: the model and its person detector.
+        spec: the benchmark, which is read only for masks.
     """
 
-    def __init__(self, worker: PredictBlocks) -> None:
-        self.worker = worker
+    def __init__(self, worker: PredictBlocks, spec: BenchmarkSpec) -> None:
+        self.worker, self.boxes = worker, spec.boxes
+        self.pixels = find_benchmark(spec).pixels if spec.masks else None
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
         """The shard of a block; ``uri`` is the image's id. A photo that cannot be read is a row with an error."""
@@ -122,13 +131,20 @@ class EvaluateBlocks:
         images = [EvalImage(i, Path(path), size and (size[0], size[1]), none, video) for i, path, size, video in block["images"]]
         model, recipe = self.worker.model, self.worker.recipe
         tracking = TrackOptions(**block["tracking"]) if block["tracking"] else None
-        found = predicted(model, images, recipe.options, boxes=given, detector=self.worker.finder, tracking=tracking, quiet=True)
-        rows = [Row(str(i.id), i.size, found.people.get(i.id), found.failed.get(i.id)) for i in images]
+        found = predicted(
+            model, images, recipe.options, boxes=given, detector=self.worker.finder, tracking=tracking, box_ap=self.boxes, quiet=True,
+            pixels=self.pixels,
+        )  # fmt: skip
+        sizes = {image.id: image.size for image in images}
+        rows = [
+            Row(str(i), size, found.people.get(i), found.failed.get(i), detected=found.detected.get(i), pixels=found.pixels.get(i))
+            for i, size in sizes.items()
+        ]
         return to_shard(rows, model.skeleton, recipe.suffix), Counts.of(rows)
 
 
-def _worker(recipe: Recipe, boxes: bool) -> EvaluateBlocks:
-    return EvaluateBlocks(PredictBlocks(recipe, boxes=boxes))
+def _worker(recipe: Recipe, boxes: bool, spec: BenchmarkSpec) -> EvaluateBlocks:
+    return EvaluateBlocks(PredictBlocks(recipe, boxes=boxes), spec)
 
 
 def blocks_of(setup: Setup, size: int) -> Iterator[Block]:
@@ -156,4 +172,7 @@ def found_in(job: Job) -> Predicted:
             found.failed[int(row.uri)] = row.error or "no result"
         else:
             found.people[int(row.uri)] = row.people
+        for of_all, own in ((found.detected, row.detected), (found.pixels, row.pixels)):
+            if own is not None:
+                of_all[int(row.uri)] = own
     return found

@@ -28,6 +28,8 @@ class Row:
         people: the people; None after an error.
         error: the error message, if any.
         frame, time: number of a video frame, and its time in seconds after the first.
+        detected: the person detector's boxes and scores (n, 5), for box AP.
+        pixels: counts of mask pixels, for the IoU of masks.
     """
 
     uri: str
@@ -36,6 +38,8 @@ class Row:
     error: str | None = None
     frame: int | None = None
     time: float | None = None
+    detected: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
 
 @dataclass
@@ -65,7 +69,10 @@ def to_shard(rows: Sequence[Row], skeleton: Skeleton, suffix: str) -> bytes:
 
     about = {"manypose": json.dumps({"skeleton": skeleton.to_mapping(), **vars(Counts.of(rows))})}
     out = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([_record(r) for r in rows], _schema(about)), out, compression="zstd")
+    schema = _schema(about)
+    if any(row.detected is not None or row.pixels is not None for row in rows):
+        schema = schema.append(pa.field("detected", pa.list_(pa.float32()))).append(pa.field("pixels", pa.list_(pa.int64())))
+    parquet.write_table(pa.Table.from_pylist([_record(r) for r in rows], schema), out, compression="zstd")
     return out.getvalue()
 
 
@@ -119,6 +126,7 @@ def _schema(about: dict[str, str]) -> Any:
 def _record(row: Row) -> dict[str, Any]:
     h, w = row.size or (None, None)
     found = {"uri": row.uri, "frame": row.frame, "time": row.time, "height": h, "width": w, "error": row.error, "people": None}
+    found["detected"], found["pixels"] = (None if v is None else np.asarray(v).ravel().tolist() for v in (row.detected, row.pixels))
     p = row.people
     if p is None:
         return found
@@ -141,7 +149,11 @@ def _from_record(record: dict[str, Any], skeleton: Skeleton) -> Row:
             ids=None if column["id"] is None else np.array(column["id"], np.int64),
             detections=None if column["detection"] is None else np.array(column["detection"], np.float32).reshape(-1, 4),
         )  # fmt: skip
-    return Row(record["uri"], size, people, record["error"], record["frame"], record["time"])
+    detected, pixels = record.get("detected"), record.get("pixels")
+    return Row(
+        record["uri"], size, people, record["error"], record["frame"], record["time"],
+        None if detected is None else np.array(detected, np.float32).reshape(-1, 5), None if pixels is None else np.array(pixels, np.int64),
+    )  # fmt: skip
 
 
 # ── JSON Lines ──
