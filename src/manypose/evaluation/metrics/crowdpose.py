@@ -1,4 +1,4 @@
-"""CrowdPose's AP, over all images and by how crowded they are.
+"""CrowdPose's AP, over all images and by crowding.
 
 Source: Li et al., "CrowdPose: Efficient Crowded Scenes Pose Estimation and A New Benchmark", CVPR 2019, and its evaluation tool:
 COCO's keypoint AP with 14 sigmas, a person's area 0.53 · width · height of the box, and three levels of the images' crowd index.
@@ -16,7 +16,7 @@ from manypose.evaluation.metrics.oks_ap import oks_ap
 __all__ = ["PAPER_LEVELS", "TOOL_LEVELS", "Crowding", "crowd_index", "crowding", "crowdpose_ap", "subset"]
 
 TOOL_LEVELS = (0.2, 0.8)
-"""Easy is below the first, hard from the second on: the official tool's borders, by which published tables are made."""
+"""Easy is below the first, hard at least the second: the borders of the official tool, which published tables use."""
 
 PAPER_LEVELS = (0.1, 0.8)
 """The borders in the paper's text."""
@@ -26,12 +26,12 @@ LEVELS = ("easy", "medium", "hard")
 
 @dataclass(frozen=True)
 class Crowding:
-    """How crowded the evaluated images are.
+    """The crowd index of the evaluated images.
 
     Args:
-        index: one crowd index an image.
-        given: the file says it; otherwise it was computed with `crowd_index`.
-        borders: easy is below the first, hard from the second on.
+        index: the crowd index of each image.
+        given: whether it comes from the file; otherwise it was computed with `crowd_index`.
+        borders: easy is below the first, hard at least the second.
     """
 
     index: Float[np.ndarray, " i"]
@@ -39,7 +39,7 @@ class Crowding:
     borders: tuple[float, float]
 
     def level(self, name: str) -> Bool[np.ndarray, " i"]:
-        """Which images are ``easy``, ``medium`` or ``hard``."""
+        """Mask of the images that are ``easy``, ``medium`` or ``hard``."""
         return np.digitize(self.index, self.borders) == LEVELS.index(name)
 
     def __str__(self) -> str:
@@ -52,10 +52,10 @@ class Crowding:
 
 
 def crowd_index(truth: Truth) -> Float[np.ndarray, " i"]:
-    """How crowded each image is (the paper's Section 4.1): the mean over people of (others' joints in the box) / (own joints).
+    """The crowd index of each image (the paper's Section 4.1): the mean over people of (others' joints in the box) / (own joints).
 
     Labelled joints of people who count in AP; 0 for images without people. On CrowdPose's val annotations four of five images get
-    the published two decimals, the mean difference is 0.035: so it stands in where a file has no ``crowdIndex``, and is announced.
+    the published two decimals, and the mean difference is 0.035; it is used, with a note, if a file has no ``crowdIndex``.
     """
     out = np.zeros(len(truth.image_ids))
     counts = np.flatnonzero(~truth.ignored)
@@ -69,7 +69,7 @@ def crowd_index(truth: Truth) -> Float[np.ndarray, " i"]:
 
 
 def crowding(truth: Truth, borders: tuple[float, float] = TOOL_LEVELS) -> Crowding:
-    """Each image's crowd index: the file's, or `crowd_index` where it has none."""
+    """The crowd index of each image: the file's, or `crowd_index` if it has none."""
     if not 0 < borders[0] < borders[1]:
         raise ValueError(f"crowd index borders must rise from 0, got {borders}")
     given = np.isfinite(truth.crowd_index)

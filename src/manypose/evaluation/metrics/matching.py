@@ -1,6 +1,6 @@
 """COCO's matching of results to people by OKS, for all images and thresholds at once in NumPy.
 
-The error analysis evaluates a result many times, each time with one kind of error corrected; this makes it affordable. Tested equal to
+This makes the error analysis affordable, which evaluates a result once for each corrected type of error. Tested equal to
 pycocotools.
 """
 
@@ -17,17 +17,17 @@ __all__ = ["RECALLS", "THRESHOLDS", "Pairs", "curve", "match", "pair_up", "preci
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 CHUNK = 100_000
-"""Pairs worked on at once: bounds the memory."""
+"""Number of pairs processed at once, which limits the memory."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every result beside every annotated person of its image.
+    """All pairs of a result and an annotated person in the same image.
 
     Args:
-        found: p places of results in `Results`, rising.
-        person: p places of people in `Truth`.
-        oks: their similarity.
+        found: p indices of results in `Results`, ascending.
+        person: p indices of people in `Truth`.
+        oks: their OKS.
     """
 
     found: Int[np.ndarray, " p"]
@@ -36,7 +36,7 @@ class Pairs:
 
 
 def ranks(truth: Truth, results: Results, most: int = 20, removed: Bool[np.ndarray, " m"] | None = None) -> Int[np.ndarray, " m"]:
-    """The place of each result among its image's by falling score (ties in file order); -1 beyond `most` and for those `removed`."""
+    """The rank of each result in its image by descending score (ties in file order); -1 beyond `most` and for those `removed`."""
     scores = results.scores if removed is None else np.where(removed, -np.inf, results.scores)
     order = np.lexsort((-scores, results.image))
     first = np.searchsorted(results.image[order], np.arange(len(truth.image_ids)))
@@ -83,16 +83,16 @@ def match(
     thresholds: Float[np.ndarray, " t"],
     ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> Int[np.ndarray, "t m"]:
-    """For each threshold and result the person it is matched to, or -1: by falling score, each takes the most similar person left.
+    """For each threshold and result the matched person, or -1: in order of score, each result takes the most similar free person.
 
-    A person is matched once, a crowd any number of times; people who are `ignored` are matched only where no other person can be.
+    A person is matched once, a crowd any number of times; `ignored` people are matched only if no other person can be.
 
     Args:
         truth: annotated people.
         image: the results' images.
         pairs: from `pair_up`.
         rank: from `ranks`.
-        thresholds: least OKS of a match.
+        thresholds: smallest OKS of a match.
         ignored: which people are ignored; by default as `truth` says.
     """
     ignored = truth.ignored if ignored is None else ignored
@@ -142,9 +142,9 @@ def curve(
     rank: Int[np.ndarray, " m"],
     ignored: Bool[np.ndarray, " n"] | None = None,
 ) -> Float[np.ndarray, "t 101"]:
-    """Interpolated precision at the 101 recalls of `RECALLS`, for each threshold; NaN where no person counts.
+    """Interpolated precision at the 101 recalls of `RECALLS`, for each threshold; NaN if no person counts.
 
-    Results matched to ignored people count neither for nor against.
+    Results matched to ignored people are neither true nor false positives.
     """
     ignored = truth.ignored if ignored is None else ignored
     total = int((~ignored).sum())
@@ -175,11 +175,11 @@ def precision_curves(
 
     Args:
         truth: annotated people.
-        results: people found.
-        pairs: from `pair_up`, if at hand.
+        results: predicted people.
+        pairs: from `pair_up`, if already computed.
         ignored: which people are ignored; by default as `truth` says.
         removed: results that are left out.
-        most: results of an image that count.
+        most: largest number of results per image.
     """
     pairs, rank = pairs or pair_up(truth, results), ranks(truth, results, most, removed)
     return curve(truth, results, match(truth, results.image, pairs, rank, THRESHOLDS, ignored), rank, ignored)

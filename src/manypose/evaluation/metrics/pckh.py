@@ -1,8 +1,8 @@
-"""PCKh of single people and keypoint AP of many, with distances in head sizes: the measures of MPII.
+"""MPII's metrics, with distances in head sizes: PCKh for single people, and keypoint AP for several.
 
-PCKh: Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014. A joint is right when it lies
-within a part (0.5) of the head's size, 0.6 of the head box's diagonal, of the annotated joint. Keypoint AP: Pishchulin et al., DeepCut,
-CVPR 2016; PoseTrack uses it too. All numbers are percent.
+PCKh: Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014. A joint is correct if it lies
+within a fraction (0.5) of the head size (0.6 of the head box's diagonal) of the annotated joint. Keypoint AP: Pishchulin et al., DeepCut,
+CVPR 2016; PoseTrack uses it too. All figures are percentages.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ __all__ = ["PCKh", "PartAP", "average_precision", "distances", "keypoint_ap", "m
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 HEAD = ("nose", "head_top", "upper_neck", "head_bottom")
 NOT_EVALUATED = ("pelvis", "thorax")
-"""Annotated in MPII, but no part of its evaluation."""
+"""Joints that MPII annotates but does not evaluate."""
 
 
 def parts(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
@@ -55,15 +55,15 @@ def _pooled(rates: Float[np.ndarray, " k"], skeleton: Skeleton) -> dict[str, flo
 
 @dataclass(frozen=True)
 class PCKh:
-    """Percentage of right joints; NaN where nothing is annotated.
+    """Percentage of correct joints; NaN if nothing is annotated.
 
     Args:
         threshold: in head sizes.
-        joints: of every joint, by name. ``head_top`` is what HRNet's tables call Head.
+        joints: PCKh of each joint, by name. ``head_top`` is Head in HRNet's tables.
         parts: head, shoulder, elbow, wrist, hip, knee, ankle: the mean of their joints' rates, as MPII's evaluation pools them.
-        mean: right joints of all annotated ones but pelvis and thorax (MPII's Total; the Mean of HRNet's tables).
+        mean: correct fraction of all annotated joints except pelvis and thorax (MPII's Total; the Mean of HRNet's tables).
         mean_of_parts: the mean of the seven parts (the Mean of some papers' tables).
-        count: annotated joints that were counted in `mean`.
+        count: number of annotated joints in `mean`.
     """
 
     threshold: float
@@ -82,9 +82,9 @@ def pckh(
     skeleton: Skeleton = MPII,
     threshold: float = 0.5,
 ) -> PCKh:
-    """PCKh of n people, one prediction each, in the same order; a predicted joint that is NaN is wrong.
+    """PCKh of n people with one prediction each, in the same order; a predicted joint that is NaN is wrong.
 
-    Every annotated joint counts, visible or hidden (MPII's rule). The threshold itself is still right.
+    Every annotated joint counts, visible or hidden (MPII's rule). A distance equal to the threshold is correct.
 
     Args:
         keypoints: predicted, pixels.
@@ -95,7 +95,7 @@ def pckh(
         threshold: in head sizes; papers give 0.5 and 0.1.
 
     Raises:
-        ValueError: a head size is not positive (its person's number is told), or shapes differ.
+        ValueError: a head size is not positive (the message names the person), or shapes differ.
 
     >>> truth = np.zeros((1, 16, 2)); found = truth + 3.0
     >>> result = pckh(found, truth, np.ones((1, 16), bool), np.array([10.0]))
@@ -125,7 +125,7 @@ def _summary(right: Int[np.ndarray, " k"], total: Int[np.ndarray, " k"], skeleto
 
 
 def pckh_of(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold: float = 0.5) -> PCKh:
-    """PCKh of people who were found one for one: photo by photo the same number of people in the same order. See `pckh`."""
+    """PCKh for photos with one prediction for each annotated person, in the same order. See `pckh`."""
     for p, t in zip(poses, truths, strict=True):
         if len(p) != len(t):
             raise ValueError(f"image {t.image_id}: PCKh needs one prediction for each of the {len(t)} people, in order; got {len(p)}")
@@ -143,11 +143,11 @@ def pckh_of(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold
 
 @dataclass(frozen=True)
 class PartAP:
-    """Keypoint AP, precision and recall; NaN where nothing is annotated.
+    """Keypoint AP, precision and recall; NaN if nothing is annotated.
 
     Args:
-        joints: AP of every joint, by name.
-        parts: AP of the seven parts, the mean of their joints'.
+        joints: AP of each joint, by name.
+        parts: AP of the seven parts: the mean over their joints.
         mean: mAP, the mean over the joints (not pelvis and thorax).
         precision: of all predictions, the mean over the joints.
         recall: of all annotated joints, the mean over the joints.
@@ -161,7 +161,7 @@ class PartAP:
 
 
 def distances(poses: Poses, truth: HeadScaledTruth) -> Float[np.ndarray, "n m k"]:
-    """Of every joint of every found person to that of every true person, in the true person's head sizes; infinite where either lacks it.
+    """Distances of the joints of predicted to annotated people, in the latter's head sizes; infinite if either lacks the joint.
 
     Raises:
         ValueError: the skeletons differ, or a person has no head size.
@@ -223,7 +223,7 @@ def keypoint_ap(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], thres
     Joints in ignored regions count on neither side.
 
     Args:
-        poses: what was found in each image; joint scores rank.
+        poses: the predictions of each image; joint scores rank.
         truths: the annotated people, image by image.
         threshold: in head sizes.
 

@@ -1,8 +1,8 @@
-"""PoseTrack's measures: keypoint AP of every frame, and CLEAR MOT (MOTA, MOTP, precision, recall) of every joint's tracks.
+"""PoseTrack's metrics: keypoint AP over frames, and CLEAR MOT (MOTA, MOTP, precision, recall) of each joint's tracks.
 
 Tracking: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance: The CLEAR MOT Metrics, 2008. Each joint is an
-object of its own, distances are in head sizes and pairs above 0.5 are no pairs (Andriluka et al., PoseTrack, CVPR 2018). All numbers are
-percent, as PoseTrack's tables; MOTP is 100 · (1 - mean distance), so higher is better.
+separate object, distances are in head sizes, and pairs above 0.5 are not matched (Andriluka et al., PoseTrack, CVPR 2018). All figures are
+percentages, as in PoseTrack's tables; MOTP is 100 · (1 - mean distance), so higher is better.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,15 +35,15 @@ def posetrack_ap(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth]) -> P
 
 @dataclass
 class Counts:
-    """What happened to the true objects of one kind, summed over frames.
+    """CLEAR MOT counts of one type of object, summed over frames.
 
     Args:
-        objects: true ones, each frame anew.
-        detections: found ones that are paired with a true one.
-        misses: true ones that are paired with none.
-        false_positives: found ones that are paired with none.
-        switches: pairs whose true object was last paired with another id.
-        distance: the sum over pairs.
+        objects: annotated objects, counted in each frame.
+        detections: predicted objects that are matched.
+        misses: annotated objects that are not matched.
+        false_positives: predicted objects that are not matched.
+        switches: matches whose annotated object was last matched with another id.
+        distance: sum of the distances of the matches.
     """
 
     objects: int = 0
@@ -58,30 +58,30 @@ class Counts:
 
     @property
     def mota(self) -> float:
-        """100 · (1 - errors / objects); below 0 where there are more errors than objects, NaN without objects."""
+        """100 · (1 - errors / objects); negative with more errors than objects, NaN without objects."""
         errors = self.misses + self.switches + self.false_positives
         return 100 * (1 - errors / self.objects) if self.objects else float("nan")
 
     @property
     def motp(self) -> float:
-        """100 · (1 - mean distance of the pairs); 0 without pairs (as PoseTrack's evaluation has it)."""
+        """100 · (1 - mean distance of the matches); 0 without matches (as in PoseTrack's evaluation)."""
         return 100 * (1 - self.distance / self.detections) if self.detections else 0.0
 
     @property
     def precision(self) -> float:
-        """Paired ones of all found ones; NaN where nothing was found."""
+        """Percentage of predicted objects that are matched; NaN without predictions."""
         found = self.detections + self.false_positives
         return 100 * self.detections / found if found else float("nan")
 
     @property
     def recall(self) -> float:
-        """Paired ones of all true ones; NaN without objects."""
+        """Percentage of annotated objects that are matched; NaN without objects."""
         return 100 * self.detections / self.objects if self.objects else float("nan")
 
 
 @dataclass
 class Tracks:
-    """Pairs of true and found ids through a sequence, and what they count to.
+    """The matching of annotated and predicted ids through a sequence, with its counts.
 
     >>> tracks = Tracks()
     >>> tracks.frame([1, 2], [7, 8], np.array([[0.1, np.nan], [np.nan, 0.2]]))
@@ -96,12 +96,12 @@ class Tracks:
     def frame(self, true: Sequence[int], found: Sequence[int], distance: Float[np.ndarray, "t f"]) -> None:
         """Count one frame.
 
-        Earlier pairs are kept where they are still possible; of the others as many as possible are paired, with the least total distance.
+        Earlier matches are kept if they are still possible; of the others as many as possible are matched, with the least total distance.
 
         Args:
-            true: ids of the true objects, each once.
-            found: ids of the found ones, each once.
-            distance: NaN where a pair is not possible.
+            true: ids of the annotated objects, each once.
+            found: ids of the predicted objects, each once.
+            distance: distances; NaN if a match is not possible.
         """
         paired = self._kept(true, found, distance)
         for t, f in _assigned(np.where(_free(distance, paired), distance, np.nan)):
@@ -134,7 +134,7 @@ def _free(distance: Float[np.ndarray, "t f"], paired: list[tuple[int, int]]) -> 
 
 
 def _assigned(distance: Float[np.ndarray, "t f"]) -> list[tuple[int, int]]:
-    """As many possible pairs as there can be, of the least total distance."""
+    """The largest matching, with the least total distance."""
     possible = np.isfinite(distance)
     if not possible.any():
         return []
@@ -147,13 +147,13 @@ class Tracking:
     """Results of tracking.
 
     Args:
-        joints: counts of every joint, by name; their properties are the measures.
+        joints: counts of each joint, by name; their properties are the metrics.
         mota_of_parts: head, shoulder, elbow, wrist, hip, knee, ankle: the mean of their joints' MOTA.
-        mota: the mean over the joints that have a value, as are all that follow.
+        mota: the mean over the joints that have a value, as for the metrics that follow.
         motp: see `Counts.motp`.
-        precision: of the joints found.
-        recall: of the annotated joints.
-        switches: of identity, summed over joints.
+        precision: precision of the predicted joints.
+        recall: recall of the annotated joints.
+        switches: identity switches, summed over joints.
     """
 
     joints: dict[str, Counts]
@@ -166,18 +166,18 @@ class Tracking:
 
 
 def posetrack_mot(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold: float = 0.5, as_poseval: bool = True) -> Tracking:
-    """MOTA, MOTP, precision and recall of people's tracks, joint by joint.
+    """MOTA, MOTP, precision and recall of people's tracks, for each joint.
 
-    Frames without annotated people are left out, joints in ignored regions do not count. PoseTrack's evaluation tool has two habits of
-    its own, and published numbers have them too, so they are the default: it leaves out the last annotated frame of a sequence, and in a
-    frame where nothing was found (or all annotated joints are ignored) it counts one miss and one false positive for every joint, whatever
-    the number of people. `as_poseval` = False counts every frame and every joint as it is.
+    Frames without annotated people are left out, joints in ignored regions do not count. PoseTrack's evaluation tool has two peculiarities,
+    which published figures include, so they are the default: it leaves out the last annotated frame of a sequence, and in a frame without
+    predictions (or whose annotated joints are all ignored) it counts one miss and one false positive for each joint, whatever the number of
+    people. `as_poseval` = False counts all frames and joints normally.
 
     Args:
-        poses: what was found, frame by frame, with track ids.
-        truths: the annotated people, with track ids, in the frames' order; a sequence's frames follow one another.
+        poses: the predictions of each frame, with track ids.
+        truths: the annotated people, with track ids, in the order of the frames; the frames of a sequence are consecutive.
         threshold: largest distance of a pair, in head sizes.
-        as_poseval: keep the two habits. A sequence with one frame alone keeps that frame (the tool cannot evaluate it).
+        as_poseval: reproduce the two peculiarities. A sequence with a single frame keeps it (the tool cannot evaluate it).
 
     Raises:
         ValueError: track ids are missing or used twice in a frame, skeletons differ, or no frame has an annotated person.
