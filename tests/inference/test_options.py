@@ -77,6 +77,7 @@ def test_evaluation_has_one_named_preset():
     [
         ({"threshold": 2}, "threshold must be a number from 0 to 1, got 2"),
         ({"threshold": float("nan")}, "threshold must"),
+        ({"threshold": 10**400}, "threshold must"),
         ({"threshold": "high"}, "threshold must"),
         ({"joint_threshold": -0.1}, "joint_threshold must"),
         ({"detector_threshold": True}, "detector_threshold must"),

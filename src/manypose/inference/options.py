@@ -93,7 +93,7 @@ def _whole(value: object) -> bool:
 def _numbers(values: Any, low: float, high: float) -> bool:
     try:
         return all(isinstance(v, Real) and not isinstance(v, bool) and isfinite(v) and low <= float(v) <= high for v in values)
-    except TypeError:  # not several
+    except (TypeError, OverflowError):  # not several; a whole number beyond all floats
         return False
 
 

@@ -51,7 +51,7 @@ BAD = {
     "box has no area": [{"bbox": [10, 10, 0, 5]}, {"bbox": [10, 10, 5, -5]}],
     "box lies outside the photo": [{"bbox": [100, 10, 5, 5]}, {"bbox": [10, -30, 5, 20]}],
     "box reaches beyond the photo": [{"bbox": [60, 10, 90, 20]}],
-    "area is not a positive number": [{"area": -4}, {"area": float("nan")}, {"area": "large"}],
+    "area is not a positive number": [{"area": -4}, {"area": float("nan")}, {"area": "large"}, {"area": 10**400}],
     "annotation of an unknown image": [{"image_id": 99}, {"image_id": None}, {"image_id": "one"}, {"image_id": 2**63}],
     "segmentation cannot be read": [{"segmentation": [[1, 2, 3]]}, {"segmentation": {"counts": [3], "size": [8]}}, {"segmentation": "x"},
         {"segmentation": {"counts": [70000 * 70000], "size": [70000, 70000]}}, {"segmentation": {"counts": "1" * 10**6, "size": [80, 100]}},

@@ -1,6 +1,7 @@
 """What is wrong with a data set's annotations: found when it is opened, reported by id, never a crash later."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from jaxtyping import Float
 
 from manypose.data.datasets.coco_json import AREA_OF_BOX, mask_fault
 
-__all__ = ["Problem", "Report", "area_of", "person", "shape_of", "thing_box"]
+__all__ = ["Problem", "Report", "area_of", "finite_number", "person", "shape_of", "thing_box"]
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +137,20 @@ def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -
     return keypoints
 
 
+def finite_number(value: Any) -> float | None:
+    """A number of a JSON file, where whole numbers have any length, as a float; None if it is none, or not finite."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
 def area_of(a: Mapping, box: Float[np.ndarray, "4"], report: Report) -> float:
     """A person's area in square pixels: the entry's, else `AREA_OF_BOX` of the box; a wrong one is reported."""
     area = a.get("area")
-    if isinstance(area, (int, float)) and np.isfinite(area) and area > 0:
-        return float(area)
+    number = finite_number(area)
+    if number is not None and number > 0:
+        return number
     if area is not None:
         report.add("annotation", a["id"], "area is not a positive number", f"{str(area)[:40]}; taken from the box", dropped=False)
     return AREA_OF_BOX * float((box[2] - box[0]) * (box[3] - box[1]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Unpack
 
-from manypose.data.datasets.annotation_report import Report, numbers
+from manypose.data.datasets.annotation_report import Report, finite_number, numbers
 from manypose.data.datasets.coco import Keep, Reading, dataset, photos_of
 from manypose.data.datasets.coco_json import AREA_OF_BOX, load_json
 from manypose.data.packed_photos import PackedPhotos
@@ -47,8 +47,7 @@ def read_crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "an
 
 
 def _index(image: Mapping[str, Any]) -> float | None:
-    index = image.get("crowdIndex")
-    return float(index) if isinstance(index, (int, float)) and np.isfinite(index) else None
+    return finite_number(image.get("crowdIndex"))
 
 
 def _with_area(a: dict[str, Any]) -> dict[str, Any]:
