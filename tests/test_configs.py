@@ -217,7 +217,8 @@ def test_19_every_row_of_a_header_trains(path, row, data, tmp_path, monkeypatch)
     monkeypatch.setattr("manypose.training.train.run", one_step)
     names = set(row[::2])
     less = [word for pair in zip(*[iter(small(path, tmp_path / "run"))] * 2, strict=True) if pair[0] not in names - TINY for word in pair]
-    tiny = ["--data.length", "2", "--data.batch_size", "2", "--log", "none"]
+    one = 2 * int(dict(zip(row[::2], row[1::2], strict=True)).get("--accumulate", 1))
+    tiny = ["--data.length", str(one), "--data.batch_size", "2", "--log", "none"]
     assert manypose(["train", "--config", str(path), *row, *less, *tiny]) == 0
 
 

@@ -15,22 +15,32 @@ import pytest
 import torch
 from torch import nn
 
-from manypose.methods.mspn.decode import published_mspn
-from manypose.methods.mspn.loss import mspn_loss
+from manypose.data.sample import Batch
+from manypose.inference.test_time_augmentation import outputs
+from manypose.inference.views import published_views
+from manypose.methods.method import Field
+from manypose.methods.mspn.decode import published_hrnet, published_mspn
+from manypose.methods.mspn.hrnet import HRNetwork
+from manypose.methods.mspn.loss import hrnet_loss, mspn_loss
 from manypose.methods.mspn.network import MSPNet
-from manypose.methods.mspn.targets import KERNELS, ladders, published_labels
+from manypose.methods.mspn.targets import FIRST_CELL, KERNELS, ladders, published_labels
+from manypose.methods.mspn.targets import targets as person_targets
+from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.multiposenet.published_prn import PublishedPRN
+from manypose.methods.simple.boxes_from_points import find, pairs
 from manypose.methods.simple.corner_pooling import PointPool
-from manypose.methods.simple.loss import focal, offsets
+from manypose.methods.simple.loss import corner_tags, focal, offsets
+from manypose.methods.simple.targets import SPREAD, bump_radius, bumps
 from manypose.methods.simple_pose.body import body_of
 from manypose.methods.simple_pose.loss import simple_pose_loss
 from manypose.methods.simple_pose.network import IMHN
 from manypose.methods.simple_pose.published_decode import decode_published
 from manypose.methods.simple_pose.targets import heat_maps, part_maps, pyramid
 from manypose.methods.swahr.loss import swahr_loss
-from manypose.methods.swahr.network import HigherHRNet
+from manypose.methods.swahr.network import HigherHRNet, read
 from manypose.methods.swahr.targets import targets
 from manypose.nn.associative_embedding.decode import published_grouping
+from manypose.nn.heatmaps import gather
 from manypose.poses.skeleton import COCO
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -108,14 +118,90 @@ def simple_pose() -> Outputs:
 
 
 def simple() -> Outputs:
-    """CenterNet's poolings and losses."""
+    """CenterNet's poolings and losses; its bumps; boxes from corners with tags."""
     x = numbers("pool", 1, 16, 12, 14)
     with torch.no_grad():
         pools = {kind: filled(PointPool(16, kind, inner=8))(x) for kind in ("top_left", "bottom_right", "centre")}
     logits, goal = numbers("logits", 2, 1, 16, 16), numbers("goal", 2, 1, 16, 16).clamp(min=0)
     goal[:, :, 5, 6] = 1
     move, wanted = numbers("move", 2, 3, 2), numbers("wanted", 2, 3, 2)
-    return {**pools, "focal": focal(logits, goal), "offsets": offsets(move, wanted, torch.ones(2, 3, dtype=torch.bool))}
+    there = torch.ones(2, 3, dtype=torch.bool)
+    pull, push = corner_tags(2 * numbers("first", 2, 3), 2 * numbers("second", 2, 3), there)
+    radii = bump_radius(20 + 15 * numbers("sides", 3, 2))
+    cells = torch.tensor([[[5.0, 6.0], [11.0, 3.0], [8.0, 12.0]]])
+    drawn = {f"bumps {s}": bumps(cells, there[:1], radii.floor()[None], (16, 16), s) for s in SPREAD.values()}
+    found = [find(numbers(c, 1, 1, 16, 16).sigmoid(), numbers(f"{c} offset", 1, 2, 16, 16), 9, 0.0) for c in ("top left", "bottom right")]
+    tags = [gather(numbers(f"tag {i}", 1, 1, 16, 16), f[2])[:, 0] for i, f in enumerate(found)]
+    boxes, means = pairs(found[0][1], found[0][0], found[1][1], found[1][0], tags, 0.5)
+    best = means[0].argsort(descending=True, stable=True)[:8]
+    made = {**pools, "focal": focal(logits, goal), "offsets": offsets(move, wanted, there), "pull": pull, "push": push, "radii": radii}
+    return {**made, **drawn, "boxes": boxes[0, best], "means": means[0, best]}
+
+
+def hrnet() -> Outputs:
+    """The single person's network, its published targets, loss and decoder."""
+    with torch.no_grad():
+        maps = filled(HRNetwork("hrnet_w32", 17))(numbers("hrnet", 1, 3, 64, 64))
+    goal = person_targets(batch_of([people("hrnet")[:1]], SIZE), SIZE, {"heat": 2.0}, 1.0, FIRST_CELL["hrnet"])
+    heat = goal["heat"] + 0.02 * numbers("hrnet noise", *goal["heat"].shape)
+    xy, scores = published_hrnet(heat, SIZE)
+    return {"maps": maps, "target": goal["heat"], "loss": hrnet_loss(heat, goal), "xy": xy, "scores": scores}
+
+
+def multiposenet() -> Outputs:
+    """Trunk, person subnet and the maps of K2, where a third party's program has the paper's definition."""
+    net = filled(MultiPoseNet("resnet50", prn=None))
+    with torch.no_grad():
+        trunk = net.backbone(numbers("photo", 1, 3, 64, 64))  # type: ignore[operator]
+        persons, maps = net.persons(trunk[1:]), net.keypoints.train()(trunk)  # type: ignore[operator]
+    return {"person": persons["person"], "shift": persons["shift"], "heat2": maps["heat2"]}
+
+
+class Views(nn.Module):
+    """A method of one convolution: what is done with maps of several views is all that is seen."""
+
+    stride, size, skeleton, training_only = 64, 64, COCO, ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields = {"heat": Field(COCO.mirror), "tag": Field(COCO.mirror, "stack", "base")}
+        self.net = filled(nn.Conv2d(3, 51, 5, padding=2))
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        return images.permute(0, 3, 1, 2).float() / 255 - 0.5
+
+    def network(self, images: torch.Tensor) -> Outputs:
+        maps = self.net(images)
+        quarter, half = (nn.functional.avg_pool2d(maps, n) for n in (4, 2))
+        return {"heat4": quarter[:, :17], "tag4": quarter[:, 17:34], "heat2": half[:, 34:]}
+
+    def readout(self, outputs: Outputs) -> Outputs:
+        return read(outputs)
+
+    def targets(self, people: Batch, size: tuple[int, int]) -> Outputs:
+        raise NotImplementedError
+
+    def loss(self, outputs: Outputs, targets: Outputs) -> Outputs:
+        raise NotImplementedError
+
+    def decode(self, outputs: Outputs, size: tuple[int, int]) -> list:
+        raise NotImplementedError
+
+
+def views() -> Outputs:
+    """HigherHRNet's merging of scales and mirrored views, on the input's grid and on the largest."""
+    made = {}
+    for scales in ((1.0,), (0.5, 1.0, 2.0)):
+        warps = published_views((96, 150), 64, scales)
+        images = [torch.from_numpy(np.random.RandomState(i).randint(0, 255, (1, *w.size, 3), np.uint8)) for i, w in enumerate(warps)]
+        base = scales.index(1.0)
+        zooms = [image.shape[1] / images[base].shape[1] for image in images]
+        made |= {f"view {len(scales)} {i}": torch.tensor([*w.size, *w.matrix.ravel()]) for i, w in enumerate(warps)}
+        for flip, grid in ((False, "input"), (True, "input"), (True, "largest")):
+            with torch.no_grad():
+                maps = outputs(Views(), images, zooms, base, flip=flip, grid=grid)  # type: ignore[arg-type]
+            made |= {f"{name} {len(scales)} {flip} {grid}": m for name, m in maps.items()}
+    return made
 
 
 def networks() -> Outputs:
@@ -129,7 +215,7 @@ def networks() -> Outputs:
     return out
 
 
-CASES: dict[str, Callable[[], Outputs]] = {f.__name__: f for f in (swahr, mspn, simple_pose, simple, networks)}
+CASES: dict[str, Callable[[], Outputs]] = {f.__name__: f for f in (swahr, mspn, simple_pose, simple, networks, hrnet, multiposenet, views)}
 
 
 def digest(output: torch.Tensor) -> list[float]:
