@@ -26,7 +26,7 @@ from manypose.cli.output_names import Named, named
 from manypose.cli.progress import PART, Finished, Progress, begin, finished_in, stamp
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
-from manypose.inference.photos import PhotoInput, Result, read_ahead
+from manypose.inference.photos import AHEAD, PhotoInput, Result, read_ahead
 from manypose.inference.pipeline import tracked
 from manypose.inference.turned import find_people
 from manypose.io import photos as media
@@ -321,7 +321,7 @@ class _Run:
         follower = None if tracker is None else tracker()
         every = 1 if follower is None else follower.options.detect_every
         results = find_people(self.model.method, self.detector, items, options, look_ahead, every)
-        for result in results if follower is None else tracked(results, follower, self.options):
+        for result in results if follower is None else tracked(results, follower, self.options, AHEAD):
             self.outcome.skipped.update(result.skipped)
             yield result
 

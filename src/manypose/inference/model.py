@@ -17,7 +17,7 @@ from manypose.inference.detectors import Detector, find_detector
 from manypose.inference.inputs import Picture, inputs
 from manypose.inference.loading import RuntimeName, load_any
 from manypose.inference.options import PredictOptions, changed
-from manypose.inference.photos import Result, read_ahead
+from manypose.inference.photos import AHEAD, Result, read_ahead
 from manypose.inference.pipeline import look_into_boxes, tracked
 from manypose.inference.running import AnyModel, Graphs, runner
 from manypose.inference.turned import find_people
@@ -161,7 +161,7 @@ class Model:
 
         Returns:
             `Poses` for one photo; a list of `Poses` in the photos' order for several; for a stream a lazy generator of `Poses`, which
-            lags at most 3 batches and 2 frames behind the input (26 frames, or 1 s at 25 frames a second, with the default
+            lags at most 3 batches and 6 frames behind the input (30 frames, or 1.2 s at 25 frames a second, with the default
             ``batch_size``). Coordinates are pixels of the upright photo.
 
         Raises:
@@ -188,7 +188,7 @@ class Model:
             again = partial(self.predict, options=options, detector=detector, colour="rgb")
             tried = finder is not None and options.turned  # `find_people` has tried swapped channels already
             results = watched(results, (lambda photo: len(again(photo))) if kind == "one" and boxes is None and not tried else None)
-        results = results if tracker is None else tracked(results, tracker, options)
+        results = results if tracker is None else tracked(results, tracker, options, AHEAD if track is True else 0)
         people = (_poses(result) for result in results)
         return next(people) if kind == "one" else list(people) if kind == "several" else people
 

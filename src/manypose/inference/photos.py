@@ -23,7 +23,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 AHEAD = 2
-"""Largest number of photos with boxes that wait for the pose network while the detector continues."""
+"""Largest number of photos that wait between two steps (detection, poses, optical flow, output) while the earlier step continues."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,14 @@ from typing import Any, Literal
 import numpy as np
 
 from manypose.inference.options import PredictOptions
-from manypose.inference.photos import PhotoInput, Result, decoded, with_boxes
+from manypose.inference.photos import PhotoInput, Result, by_a_thread, decoded, with_boxes
 from manypose.inference.running import AnyModel, Graphs, Runner, runner
 from manypose.inference.views import Views, boxes_in_photo, cut, people_in_photo, photo_views
 from manypose.io.shapes import Float, UInt8
 from manypose.methods.method import Method
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
+from manypose.tracking.optical_flow import Step
 from manypose.tracking.tracker import Tracker
 
 __all__ = ["Detector", "detect", "look_into_boxes", "pose", "tracked"]
@@ -95,13 +96,22 @@ def look_into_boxes(model: AnyModel, frame: UInt8[np.ndarray, "H W 3"], boxes: F
     return found
 
 
-def tracked(results: Iterable[Result], tracker: Tracker, options: PredictOptions) -> Iterator[Result]:
-    """The results of a video's frames, in order, with track ids; a result with an error is passed on unchanged."""
-    for result in results:
+def tracked(results: Iterable[Result], tracker: Tracker, options: PredictOptions, depth: int = 0) -> Iterator[Result]:
+    """The results of a video's frames, in order, with track ids; a result with an error is passed on unchanged.
+
+    Optical flow is computed at most `depth` frames ahead, in a thread. A tracker that is used again after this generator was closed early
+    needs a depth of 0.
+    """
+
+    def moved() -> Iterator[tuple[Result, Step | None]]:
+        for result in results:
+            yield result, None if result.poses is None or result.item.pixels is None else tracker.step(result.item.pixels)
+
+    for result, step in by_a_thread(moved(), depth):
         if result.poses is None:
             yield result
             continue
-        poses = tracker.update(result.poses, result.item.pixels if tracker.needs_frames else None)
+        poses = tracker.update(result.poses, result.item.pixels if tracker.needs_frames else None, step)
         sure = poses.scores >= options.threshold  # redetected people have their own score
         yield replace(result, poses=poses if sure.all() else poses[sure])
 

@@ -5,6 +5,7 @@ If no person in a photo has a high score, four more copies are predicted: rotate
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -45,11 +46,11 @@ def find_people(
         look_ahead: photos that a step holds back at most until batches are full.
         every: see `manypose.inference.pipeline.detect`.
     """
+    # With several photos each step runs in its own thread: detection, poses, and what the caller does with the results run in parallel.
+    beside = partial(by_a_thread, depth=AHEAD) if isinstance(photos, Iterator) else iter
     if detector is None:
-        return pose(method, photos, options, look_ahead)
-    boxes = detect(detector, photos, options, look_ahead, every)
-    # With several photos, detection of the next ones runs in parallel with poses of the last ones.
-    results = pose(method, by_a_thread(boxes, AHEAD if isinstance(photos, Iterator) else 0), options, look_ahead)
+        return beside(pose(method, photos, options, look_ahead))
+    results = beside(pose(method, beside(detect(detector, photos, options, look_ahead, every)), options, look_ahead))
     return turned_too(results, method, detector, options) if options.turned else results
 
 

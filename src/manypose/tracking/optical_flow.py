@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-__all__ = ["Flow", "Kind"]
+__all__ = ["Flow", "Kind", "Step"]
 
 Kind = Literal["dis", "farneback"]
+
+Step = Callable[["Float[np.ndarray, '*p 2']"], "Float[np.ndarray, '*p 2']"]
+"""From points of a frame (xy pixels) to how far each has moved in the next one."""
 
 
 class Flow:
@@ -37,7 +40,7 @@ class Flow:
         self._size: tuple[int, ...] = ()
         self._last: np.ndarray | None = None
 
-    def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> "Callable[[Float[np.ndarray, '*p 2']], Float[np.ndarray, '*p 2']]":
+    def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> Step:
         """Takes the next frame; gives a function from points of the frame before (xy pixels) to how far each has moved.
 
         Before the first frame nothing moves. A point outside the picture moves as the nearest one inside.

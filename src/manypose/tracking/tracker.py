@@ -23,7 +23,7 @@ from manypose.poses.oks import oks, oks_nms
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.tracking.association import pairs, similarity
-from manypose.tracking.optical_flow import Flow
+from manypose.tracking.optical_flow import Flow, Step
 from manypose.tracking.tracks import FrameDetections, Tracks
 
 __all__ = ["Look", "TrackOptions", "Tracker"]
@@ -109,12 +109,23 @@ class Tracker:
         """Whether `update` must be given the picture."""
         return self._flow is not None or self.look is not None
 
-    def update(self, poses: Poses, frame: UInt8[np.ndarray, "H W 3"] | None = None) -> Poses:
+    def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> Step | None:
+        """How far points moved from the frame before into this one, to be given to `update`; None without optical flow.
+
+        It depends on the frames alone and may run ahead of `update`, in a thread of its own; each frame once, in order.
+
+        Raises:
+            ValueError: frames of different sizes.
+        """
+        return None if self._flow is None else self._flow.step(frame)
+
+    def update(self, poses: Poses, frame: UInt8[np.ndarray, "H W 3"] | None = None, step: Step | None = None) -> Poses:
         """The people of the next frame with ids, in the order they came in; people found again come last.
 
         Args:
             poses: people found in the frame.
             frame: its pixels, RGB; needed for flow and for looking again.
+            step: what `Tracker.step` gave for this frame, where it was called before.
 
         Raises:
             ValueError: no frame where one is needed, frames of different sizes, another skeleton than before, or numbers that are not
@@ -127,7 +138,7 @@ class Tracker:
         everybody, order = FrameDetections.of(poses), _order(poses)
         place, kept = _suppressed(poses[order], order, self.options.nms)
         seen = everybody[place]
-        step = None if self._flow is None or frame is None else self._flow.step(frame)
+        step = self.step(frame) if step is None and frame is not None else step
         self._skeleton, known = poses.skeleton, self._known or Tracks(len(poses.skeleton))
         known.move(step)
         ids = self._matched(known, seen)
