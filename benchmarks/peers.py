@@ -4,10 +4,12 @@
         --ids configs/subsets/coco_93_held_out.txt --movenet movenet_thunder.safetensors --mediapipe other_venv/bin/python
 
 Each photo is given to all programs one after the other, then to the ResNet-50 at 224 × 224, so that what else the machine does falls on
-all of them alike. "upright": without the second look at photos that may lie turned (`PredictOptions.turned`). Time is that of the processor, of all threads, from a photo's path to its people; ratios are of medians. Programs run on one
-thread where they can be told. `benchmarks/peers_mediapipe.py` runs in a Python that has MediaPipe (``pip install mediapipe==0.10.21``, a
-virtual environment of its own: it needs an older NumPy), whose wheel holds the model of complexity 1, "full". MediaPipe and MoveNet see one
-person: they are asked about whole photos, and about each box that our detector finds from score 0.2 on.
+all of them alike. "upright": without the second look at photos that may lie turned (`PredictOptions.turned`). Time is that of the
+processor, of all threads, from a photo's path to its people; ratios are of medians. Programs run on one thread where they can be told.
+
+`benchmarks/peers_mediapipe.py` runs in a Python that has MediaPipe (``pip install mediapipe==0.10.21``, in a virtual environment of its
+own: it needs an older NumPy), whose wheel holds the model of complexity 1, "full". MediaPipe and MoveNet see one person: they are asked
+about whole photos, and about each box that our detector finds from score 0.2 on.
 """
 
 import argparse
