@@ -47,6 +47,15 @@ def test_people_of_frames_are_tracked(tmp_path: Path):
     assert ids == [1, 1, 1, 1], rows[0]
 
 
+def test_the_first_pose_by_torch_imports_nothing_that_only_other_models_need(tmp_path: Path):
+    blocked = "import sys\nfor name in ('torchvision', 'timm', 'scipy', 'huggingface_hub'): sys.modules[name] = None\n"
+    program = blocked + "from manypose.cli.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    words = ("predict", "--example", "--runtime", "torch", "--no-pictures", "--out", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 person in 1 picture")
+
+
 @pytest.mark.parametrize(
     "words",
     [

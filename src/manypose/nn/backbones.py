@@ -1,15 +1,13 @@
 """Backbones: timm's trunks as pyramids of feature maps, with the parameter names of published checkpoints.
 
 `hrnet_parts` gives HRNet's parts, which a network holds at its top level as published state dicts do, and `hrnet_branches` runs them.
+timm is imported where a trunk is built: it brings torchvision, and importing both takes as long as importing PyTorch itself.
 """
 
 from pathlib import Path
 
-import timm
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from manypose.nn.imagenet_weights import fill_from_imagenet
 
 __all__ = ["hrnet_branches", "hrnet_parts", "hrnet_width", "resnet"]
 
@@ -17,8 +15,12 @@ HRNET_PARTS = ("conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2"
 
 
 def _create(name: str, pretrained: bool | str | Path, **kwargs) -> nn.Module:
+    import timm
+
     net = timm.create_model(name, pretrained=False, features_only=True, **kwargs)
     if pretrained:
+        from manypose.nn.imagenet_weights import fill_from_imagenet
+
         fill_from_imagenet(net, name, pretrained)
     return net
 
@@ -36,6 +38,8 @@ def hrnet_parts(name: str = "hrnet_w32", branches: int = 4, pretrained: bool | s
         FileNotFoundError: no such file.
         ValueError: no such HRNet, or the weights cannot be used or fetched.
     """
+    import timm
+
     if not name.startswith("hrnet_") or name not in timm.list_models("hrnet_*"):
         raise ValueError(f"no HRNet {name!r}; there are {', '.join(timm.list_models('hrnet_*'))}")
     # feature_location="" gives the raw branches; timm's default appends parts of the classification head.
@@ -87,6 +91,8 @@ def resnet(
         FileNotFoundError: no such file.
         ValueError: no such ResNet, the weights cannot be used or fetched, or they are not for these channels.
     """
+    import timm
+
     if not name.startswith("resnet") or name not in timm.list_models("resnet*"):
         raise ValueError(
             f"no ResNet {name!r}; timm has {', '.join(n for n in timm.list_models('resnet*') if n[6:].isdigit())} and variants"

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.ops import nms
 
 from manypose.data.sample import Batch
 from manypose.methods.catalog import NANODET_AS_IT_IS
@@ -23,6 +22,7 @@ from manypose.methods.method import Field, Maps
 from manypose.methods.nanodet.decode import likeliest
 from manypose.methods.nanodet.graph_file import nanodet_tensors
 from manypose.methods.nanodet.network import STRIDES, NanoDetNet
+from manypose.poses.boxes import box_nms
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -111,8 +111,8 @@ class NanoDet(nn.Module):
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
         """The boxes of people from ``boxes`` (b, n, 5) of one view or several, xyxy and score, by falling score."""
-        rows = (boxes[boxes[:, 4] >= self.threshold] for boxes in outputs["boxes"])
-        return [r[nms(r[:, :4], r[:, 4], self.overlap)[: self.most]].cpu().numpy() for r in rows]
+        rows = (boxes[boxes[:, 4] >= self.threshold].cpu().numpy() for boxes in outputs["boxes"])
+        return [r[box_nms(r, self.overlap)[: self.most]] for r in rows]  # torchvision's takes two seconds to import
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
         """The same as people; every joint stands in its box's middle."""
