@@ -386,3 +386,8 @@ def test_multiply_adds_of_a_network_that_can_be_counted_by_hand():
             return {"out": self.norm(self.conv(images))}
 
     assert multiply_adds(Two(), 32) == 16 * 16 * 8 * 3 * 9
+
+
+def test_train_without_options_says_what_the_short_form_needs(capsys):
+    assert cli.main(["train"]) == 2
+    assert "missing: --data SET.yaml --model NAME --out DIR, or --config FILE.yaml" in capsys.readouterr().err

@@ -119,6 +119,8 @@ def _run(argv: list[str]) -> int:
     if not rest and needed and not config:
         print(page(verb, prog, config).partition("\n\n")[0], file=sys.stderr)
         return _fail(f"missing: {', '.join(p.name.upper() for p in needed)}; {prog} --help explains the options", 2)
+    if not rest and name == "train":  # the errors of a config name options that the short form does not have
+        return _fail(f"missing: --data SET.yaml --model NAME --out DIR, or --config FILE.yaml; {prog} --help explains the options", 2)
     words = sort_words(verb, [{"-q": "--quiet", "-v": "--verbose"}.get(word, word) for word in rest], _shared(verb, config))
     quiet, verbose = (dict(words).get(name, "false").lower() == "true" for name in ("quiet", "verbose"))
     _say(quiet, verbose)
