@@ -7,14 +7,49 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import timm
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from manypose.nn.checkpoint_files import read_checkpoint
 from manypose.nn.imagenet_weights import fill_from_imagenet
 
-__all__ = ["efficientnet_lite", "packaged_weights"]
+__all__ = ["PhotoEfficientNet", "efficientnet_lite", "packaged_weights"]
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+class PhotoEfficientNet(nn.Module):
+    """EfficientNet-Lite over a whole photo, in the place of `manypose.nn.movenet_photo.PhotoMoveNet`; it knows no joints yet.
+
+    Args:
+        joints: how many maps.
+        name: of the trunk.
+        frozen: so many of the trunk's seven stages, and its stem, are not trained.
+        pretrained: see `efficientnet_lite`.
+    """
+
+    def __init__(self, joints: int, name: str = "efficientnet_lite0", frozen: int = 0, pretrained: bool | str | Path = False) -> None:
+        super().__init__()
+        self.trunk = efficientnet_lite(name, pretrained)
+        self.channels: tuple[int, ...] = tuple(self.trunk.feature_info.channels()[1:])  # type: ignore[union-attr, operator]
+        self.heads = nn.Conv2d(self.channels[0], joints, 1)
+        nn.init.normal_(self.heads.weight, std=0.01)
+        nn.init.constant_(self.heads.bias, -4.0)  # type: ignore[arg-type]  # nearly all of a heat map is 0
+        self._still = [] if not frozen else [self.trunk.conv_stem, self.trunk.bn1, *list(self.trunk.blocks)[:frozen]]  # type: ignore[arg-type]
+        for part in self._still:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "PhotoEfficientNet":
+        """As any module; parts that are frozen keep their running statistics too."""
+        super().train(mode)
+        for part in self._still:
+            part.eval()
+        return self
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], list[Tensor]]:
+        """Logits of the joints' maps, and features of strides 4, 8, 16, 32; RGB from -1 to 1, sides multiples of 32."""
+        features = self.trunk(images)[1:]
+        return self.heads(features[0]).float(), features
 
 
 def efficientnet_lite(name: str = "efficientnet_lite0", pretrained: bool | str | Path = False) -> nn.Module:

@@ -1,4 +1,4 @@
-"""MoveNet's network over a whole photo of many people: what the light models of the four bottom-up systems stand on.
+"""Light trunks over a whole photo of many people: what the light models of the four bottom-up systems stand on.
 
 MoveNet Thunder was trained to find one person in a crop, and yet its heat maps show the joints of several. So they are where all four
 light systems start: their joints' maps are MoveNet's logits plus a change that is learnt, and whatever else a system needs (body parts,
@@ -17,7 +17,12 @@ from torch.nn.functional import interpolate, relu
 from manypose.nn.movenet import FEATURES, HEADS, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
 from manypose.nn.rates import faster
 
-__all__ = ["CHANNELS", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_pixels"]
+__all__ = ["CHANNELS", "LIGHT", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_pixels", "photo_trunk"]
+
+LIGHT = ("movenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+"""The names of the light trunks; their input is RGB from -1 to 1."""
+
+NO_PACKAGE = "MoveNet's weights are in no package: give the file, pretrained=FILE (docs/default-model.md says where it is)"
 
 CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
 """Of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
@@ -76,6 +81,36 @@ class PhotoMoveNet(nn.Module):
         return heat, [f.flip(2, 3) for f in (torch.cat([own[0], fine.to(own[0].dtype)], 1), *own[1:])]
 
 
+def photo_trunk(name: str, joints: int, frozen: int = 0, pretrained: bool | str | Path | None = None) -> nn.Module:
+    """A light trunk with a start of the joints' maps; ``channels`` says how many its features have at strides 4, 8, 16, 32.
+
+    Args:
+        name: one of `LIGHT`.
+        joints: how many maps.
+        frozen: so many of its first residuals (MoveNet) or stages (EfficientNet-Lite), and its stem, are not trained.
+        pretrained: of MoveNet see `PhotoMoveNet`; of EfficientNet-Lite the weights of ImageNet (see `efficientnet_lite`), or a weights
+            file of another light model on the same trunk.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such trunk, or the weights cannot be used; the message says what can be done.
+    """
+    if name == "movenet":
+        if pretrained is True:
+            raise ValueError(NO_PACKAGE)
+        return PhotoMoveNet(joints, frozen, pretrained or None)
+    if name not in LIGHT:
+        raise ValueError(f"no light trunk {name!r}; there are {', '.join(LIGHT)}")
+    from manypose.nn.efficientnet_lite import PhotoEfficientNet  # timm takes long to import
+
+    if not _of_light_model(pretrained):
+        return PhotoEfficientNet(joints, name, frozen, pretrained or False)
+    assert isinstance(pretrained, str | Path)
+    net = PhotoEfficientNet(joints, name, frozen)
+    take_over(net, pretrained, ("trunk.", "heads."))
+    return net
+
+
 class Context(nn.Module):
     """Features of a wide view at stride 4: those of all strides, from coarse to fine.
 
@@ -107,31 +142,48 @@ class JointsInContext(nn.Module):
     Args:
         joints: how many maps.
         channels: of the features.
-        frozen, pretrained: see `PhotoMoveNet`; of another light model the context is taken over too.
+        frozen, pretrained, trunk: see `photo_trunk`; of another light model the context is taken over too.
     """
 
-    def __init__(self, joints: int, channels: int = 64, frozen: int = 0, pretrained: str | Path | None = None) -> None:
+    def __init__(
+        self, joints: int, channels: int = 64, frozen: int = 0, pretrained: bool | str | Path | None = None, trunk: str = "movenet"
+    ) -> None:
         super().__init__()
-        self.photo = PhotoMoveNet(joints, frozen, pretrained)
-        self.context = Context(channels)
+        self.photo = photo_trunk(trunk, joints, frozen, pretrained)
+        self.context = Context(channels, self.photo.channels)  # type: ignore[arg-type]
         self.change = nn.Conv2d(channels, joints, 1)
         nn.init.normal_(self.change.weight, std=0.01)
         faster(self.change.parameters())
-        if pretrained is not None and not _published(pretrained):
-            take_over(self, pretrained, ("context.", "change."))
+        if _of_light_model(pretrained):
+            take_over(self, pretrained, ("context.", "change."))  # type: ignore[arg-type]
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c h w"]]:
         """Logits of the joints' maps and the features, both at stride 4."""
+        logits, x, _ = self.with_features(images)
+        return logits, x
+
+    def with_features(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c h w"], list[Tensor]]:
+        """The same, and the trunk's features of strides 4, 8, 16, 32."""
         logits, branches = self.photo(images)
         x = self.context(branches)
-        return logits + self.change(x).float(), x
+        return logits + self.change(x).float(), x, branches
 
 
 def _published(path: str | Path) -> bool:
+    return any(name.startswith("StatefulPartitionedCall") for name in _names(path))
+
+
+def _of_light_model(path: bool | str | Path | None) -> bool:
+    if not isinstance(path, str | Path) or Path(path).suffix != ".safetensors":
+        return False
+    return any("trunk." in name for name in _names(path))
+
+
+def _names(path: str | Path) -> list[str]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of weights to start from")
     with safe_open(str(path), "pt") as file:
-        return any(name.startswith("StatefulPartitionedCall") for name in file.keys())  # noqa: SIM118
+        return list(file.keys())
 
 
 def take_over(module: nn.Module, path: str | Path, parts: Sequence[str]) -> None:

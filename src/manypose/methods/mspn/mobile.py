@@ -1,11 +1,11 @@
-"""A light top-down network of one stage that starts from MoveNet's: for crops of people on a CPU.
+"""A light top-down network of one or two stages that starts from MoveNet's, or from EfficientNet-Lite: for crops of people on a CPU.
 
 MSPN's machinery (crops of one person, heat maps at stride 4) on MobileNetV2 with a feature pyramid. As in MoveNet, a small head says from
 the feature in the crop's middle where each joint lies (Zhou et al., *Objects as Points*, 2019), and a joint's map is lowered with the
 distance to there: so of several people in a crop the one in the middle is meant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from manypose.methods.mspn.mobile_heat import lowered, mobile_loss
 from manypose.methods.mspn.second_stage import SecondStage
 from manypose.methods.mspn.targets import targets
 from manypose.nn.movenet import MoveNetHeads, MoveNetTrunk, load_heads, load_trunk
-from manypose.nn.movenet_photo import CHANNELS, movenet_pixels
+from manypose.nn.movenet_photo import CHANNELS, NO_PACKAGE, JointsInContext, movenet_pixels
+from manypose.nn.rates import faster
 from manypose.poses.crops import crops
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -28,9 +29,10 @@ __all__ = ["MobileMSPN"]
 
 
 class MobileMSPN(nn.Module):
-    """One stage on MoveNet's trunk.
+    """One or two stages on a light trunk.
 
     Args:
+        trunk: ``movenet``, or ``efficientnet_lite0`` … ``2``.
         stages: 1, MoveNet's own network, or 2: see `manypose.methods.mspn.second_stage`.
         input_size: height and width of a person's crop; the network works at any.
         skeleton: a skeleton, its name, or the path of its YAML.
@@ -40,8 +42,8 @@ class MobileMSPN(nn.Module):
         absent: weight of joints that are not labelled: that they are low everywhere.
         post_filter: deviation of the post-Gaussian filter in cells.
         person_nms_oks: OKS above which two results are one person.
-        pretrained: file of MoveNet's published weights to start from.
-        frozen: so many of the trunk's first residuals, and its stem, are not trained.
+        pretrained: file of MoveNet's published weights to start from; of another trunk see `manypose.nn.movenet_photo.photo_trunk`.
+        frozen: so many of the trunk's first residuals (EfficientNet-Lite: stages), and its stem, are not trained.
     """
 
     stride = 32
@@ -60,6 +62,7 @@ class MobileMSPN(nn.Module):
         person_nms_oks: float = 0.7,
         pretrained: str | bool | None = None,
         frozen: int = 0,
+        trunk: str = "movenet",
     ) -> None:
         super().__init__()
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
@@ -72,12 +75,20 @@ class MobileMSPN(nn.Module):
         self.person_nms_oks, self.post_filter, self.sigma = person_nms_oks, post_filter, sigma
         self.weights = {"hidden": hidden, "absent": absent}
         k = len(self.skeleton)
-        self.trunk = MoveNetTrunk(frozen)
-        self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
-        self.second = SecondStage(k, CHANNELS) if stages == 2 else None
-        if isinstance(pretrained, str) and pretrained:
-            load_trunk(self.trunk, pretrained)
-            load_heads(self.heads, pretrained)
+        self._movenet = trunk == "movenet"
+        if self._movenet:
+            self.trunk = MoveNetTrunk(frozen)
+            self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
+            if pretrained is True:
+                raise ValueError(NO_PACKAGE)
+            if pretrained:
+                load_trunk(self.trunk, pretrained)
+                load_heads(self.heads, pretrained)
+        else:
+            self.base = JointsInContext(k, 64, frozen, pretrained, trunk)
+            self.regression = nn.Conv2d(64, 2 * k, 1)
+            faster(self.regression.parameters())
+        self.second = SecondStage(k, CHANNELS if self._movenet else self.base.photo.channels) if stages == 2 else None  # type: ignore[arg-type]
 
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
         """One view a box (xyxy in photo pixels).
@@ -93,18 +104,27 @@ class MobileMSPN(nn.Module):
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
         """``heat`` (b, k, h, w): logits at stride 4; of two stages ``first`` too. ``regression`` (b, 2k): joints' x and y in cells."""
+        if not self._movenet:
+            return self._on_another_trunk(images)
         pyramid, features = self.trunk.pyramid(images)
         outputs = self.heads.upside_down(pyramid)
         maps = lowered(outputs["heat"].float(), outputs["regression"].float())
         if self.second is None:
             return maps
-        first = maps["heat"]
-        # No gradient goes back: while the second stage is young it would spoil what the trunk knows.
-        seen = [f.detach() for f in (torch.cat([features[0], pyramid], 1), *features[1:])]
-        change = self.second(seen, first.detach().sigmoid().flip(2, 3).to(pyramid.dtype)).flip(2, 3)
-        return {**maps, "heat": first.detach() + change.float(), "first": first}
+        seen = [torch.cat([features[0], pyramid], 1), *features[1:]]
+        return _corrected(maps, lambda heat: self._second(seen, heat.flip(2, 3)).flip(2, 3))
 
     forward = network
+
+    def _on_another_trunk(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
+        heat, x, features = self.base.with_features(images)
+        maps = lowered(heat, self.regression(x).float())
+        return maps if self.second is None else _corrected(maps, lambda heat: self._second(features, heat))
+
+    def _second(self, features: Sequence[Tensor], heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
+        """The change of the logits. No gradient goes back: while the second stage is young it would spoil what the trunk knows."""
+        assert self.second is not None
+        return self.second([f.detach() for f in features], heat.to(features[0].dtype)).float()
 
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
         """``heat``, ``visible``, ``known`` as `manypose.methods.mspn.targets.targets`, and ``xy`` (b, k, 2) in cells."""
@@ -128,3 +148,9 @@ class MobileMSPN(nn.Module):
         from manypose.methods.mspn import decode as d
 
         return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), least=0.05)
+
+
+def _corrected(maps: Maps, change: Callable[[Tensor], Tensor]) -> Maps:
+    """The maps of two stages: the second changes the first's heat maps (logits), seeing them as 0 to 1."""
+    first = maps["heat"]
+    return {**maps, "heat": first.detach() + change(first.detach().sigmoid()), "first": first}

@@ -27,7 +27,7 @@ from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
-from manypose.nn.movenet_photo import PhotoMoveNet, movenet_pixels
+from manypose.nn.movenet_photo import LIGHT, movenet_pixels, photo_trunk
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.rates import faster
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
@@ -43,10 +43,12 @@ class MultiPoseNet(nn.Module):
     """Keypoints, person mask and person boxes in one pass, and the Pose Residual Network that puts people together.
 
     Args:
-        trunk: any ResNet of timm, or ``movenet``: MoveNet's, whose own maps of the joints are added to the last maps.
+        trunk: any ResNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: a light one, whose own maps of the joints are added to
+            the last maps.
         size: the short side of the input it is tested at, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`).
+        pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`);
+            of a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
         output_stride: of C5: 32, or less for dilated convolutions ("dil" of Table 2; the paper does not say whether in C5 alone, 16, or in
             C4 and C5, 8).
         channels: of the trunk's layers, for a lighter one than the published.
@@ -103,8 +105,9 @@ class MultiPoseNet(nn.Module):
         self._sigma, self._mask_weight, self._output_stride, self._anchor_scale = sigma, mask_weight, output_stride, anchor_scale
         self.backbone: Any
         self.pixels: Any
-        if trunk == "movenet":
-            self.backbone, self.pixels = PhotoMoveNet(len(self.skeleton), frozen, pretrained or None), movenet_pixels  # type: ignore[arg-type]
+        self._light = trunk in LIGHT
+        if self._light:
+            self.backbone, self.pixels = photo_trunk(trunk, len(self.skeleton), frozen, pretrained), movenet_pixels
             c = list(self.backbone.channels)
         else:
             self.backbone = resnet(trunk, pretrained, output_stride, None if channels is None else tuple(channels))  # type: ignore[arg-type]
@@ -114,7 +117,7 @@ class MultiPoseNet(nn.Module):
         self.prn = None if prn is None else prn_network(self.skeleton, **prn)
         for part in self._frozen():
             part.requires_grad_(False)
-        if trunk == "movenet":
+        if self._light:
             for part in (self.keypoints, self.persons):
                 faster(part.parameters())
 
@@ -130,7 +133,7 @@ class MultiPoseNet(nn.Module):
         return self
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """See `ImageNetInput`; for MoveNet's trunk RGB from -1 to 1."""
+        """See `ImageNetInput`; for light trunks RGB from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
@@ -139,7 +142,7 @@ class MultiPoseNet(nn.Module):
         While one step is trained, what the others learn is not computed.
         """
         trunk, known = self.backbone(images), None
-        if isinstance(self.backbone, PhotoMoveNet):
+        if self._light:
             known, trunk = trunk
         out = {} if self.training and self.step == "persons" else self.keypoints(trunk)
         if known is not None and "heat" in out:

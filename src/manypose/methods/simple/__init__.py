@@ -49,7 +49,7 @@ from manypose.methods.simple.loss import simple_loss
 from manypose.methods.simple.mobile import MobileStudent
 from manypose.methods.simple.network import Student
 from manypose.methods.simple.targets import targets
-from manypose.nn.movenet_photo import movenet_pixels
+from manypose.nn.movenet_photo import LIGHT, movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.retinanet import anchors, likeliest, person_targets
 from manypose.poses.boxes import counted, person_boxes
@@ -63,11 +63,12 @@ class SIMPLE(nn.Module):
     """The student: pose maps and people's boxes from one HRNet, and the CNN that groups; or one of the paper's ablations.
 
     Args:
-        trunk: any HRNet of timm, or ``movenet``: the light student of `mobile`, which finds people by points.
+        trunk: any HRNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: the light student of `mobile`, which finds people by
+            points.
         size: the short side of the input it is tested at, in pixels (Section 6.1: 512).
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights, as published; of ``movenet`` the file to start from
-            (`manypose.nn.movenet_photo.PhotoMoveNet`).
+        pretrained: start the trunk from ImageNet weights, as published; of a light trunk see
+            `manypose.nn.movenet_photo.photo_trunk`.
         detector: ``points`` (Table 2 c); ``regression``, by anchors as in MultiPoseNet (b); ``none``, which needs ``ae`` (a).
         grouping: ``cnn`` (Section 4.2); ``max``: each box takes the highest points in it; ``ae``: associative embedding, without boxes.
         channels: to which F_shared is reduced before each point's branch, or width of the regression; None keeps all 15 C.
@@ -133,11 +134,10 @@ class SIMPLE(nn.Module):
         self._loss = {"alpha": alpha, "group": group, "push": push, "pull": pull}
         self._supervision, self._boxes, self._people = supervision or {}, boxes or {}, people or {}
         self.pixels: Any
-        if trunk == "movenet":
+        if trunk in LIGHT:
             if detector != "points":
-                raise ValueError("trunk movenet finds people by points: set detector: points")
-            start = pretrained if isinstance(pretrained, str) else None
-            self.net: nn.Module = MobileStudent(k, 64, channels or 32, inner, corner_tags, features, frozen, start)
+                raise ValueError(f"trunk {trunk} finds people by points: set detector: points")
+            self.net: nn.Module = MobileStudent(k, 64, channels or 32, inner, corner_tags, features, frozen, pretrained, trunk)
             self.pixels = movenet_pixels
         else:
             self.net = Student(trunk, k, detector, channels, inner, grouping == "ae", corner_tags, features, bool(pretrained))
@@ -146,7 +146,7 @@ class SIMPLE(nn.Module):
         self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation; for MoveNet's trunk from -1 to 1."""
+        """RGB less ImageNet's mean, over its deviation; for light trunks from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:

@@ -22,7 +22,7 @@ class MobileStudent(nn.Module):
         inner: channels of the pooled branches.
         corner_tags: tags of the two corners, as CenterNet's.
         features: give ``features`` too, what the pose maps are changed by.
-        frozen, pretrained: see `manypose.nn.movenet_photo.PhotoMoveNet`.
+        frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
 
     def __init__(
@@ -34,11 +34,12 @@ class MobileStudent(nn.Module):
         corner_tags: bool = False,
         features: bool = False,
         frozen: int = 0,
-        pretrained: str | None = None,
+        pretrained: bool | str | None = None,
+        trunk: str = "movenet",
     ) -> None:
         super().__init__()
         self.features = features
-        self.base = JointsInContext(joints, channels, frozen, pretrained)
+        self.base = JointsInContext(joints, channels, frozen, pretrained, trunk)
         self.points = nn.ModuleDict({p: PointBranch(pooled, p, inner, corner_tags and p != "centre") for p in POINTS})
         self.reduce = nn.Conv2d(channels, pooled, 1)
         faster(self.points.parameters())

@@ -29,7 +29,7 @@ from manypose.methods.simple_pose.body import Body, body_of
 from manypose.methods.simple_pose.loss import LAMBDAS, simple_pose_loss
 from manypose.methods.simple_pose.network import IMHN, SCALES, Wiring
 from manypose.methods.simple_pose.targets import targets
-from manypose.nn.movenet_photo import movenet_pixels
+from manypose.nn.movenet_photo import LIGHT, movenet_pixels
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 
@@ -48,7 +48,8 @@ class SimplePose(nn.Module):
         c: channels of the network at 1/4 of the input (Section "Network Structure").
         n: how many more each halving brings.
         wiring: of the network; see `network.Wiring`. ``cascade``: the baseline's CNN, at 1/8 of the input (CMU-Net, Table 1).
-            ``movenet``: the light network on MoveNet's trunk (`mobile`); stages, n and both attentions do not apply to it.
+            ``movenet``, ``efficientnet_lite0`` … ``2``: the light network on that trunk (`mobile`); stages, n and both attentions do not
+            apply to it.
         spatial_attention: heat maps at five scales (experiment 9: without).
         channel_attention: squeeze and excitation (experiment 10: without).
         redundant: all parts, or a spanning tree of the joints alone (experiment 12).
@@ -68,7 +69,7 @@ class SimplePose(nn.Module):
             theirs; for their checkpoints too.
         decoder: ``ours`` (`decode.decode`), ``published``, the authors' program, or ``paper``, their text (`published_decode`).
         assembly: arguments of `decode.decode`.
-        pretrained, frozen: with wiring ``movenet``, see `manypose.nn.movenet_photo.PhotoMoveNet`.
+        pretrained, frozen: of a light trunk, see `manypose.nn.movenet_photo.photo_trunk`.
 
     Raises:
         ValueError: arguments that do not go together.
@@ -84,7 +85,7 @@ class SimplePose(nn.Module):
         skeleton: Skeleton | str = COCO,
         c: int = 256,
         n: int = 128,
-        wiring: Wiring | Literal["cascade", "movenet"] = "released",
+        wiring: Wiring | Literal["cascade", "movenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"] = "released",
         spatial_attention: bool = True,
         channel_attention: bool = True,
         redundant: bool = True,
@@ -107,7 +108,7 @@ class SimplePose(nn.Module):
         frozen: int = 0,
     ) -> None:
         super().__init__()
-        _one_of("wiring", wiring, (*get_args(Wiring), "cascade", "movenet"))
+        _one_of("wiring", wiring, (*get_args(Wiring), "cascade", *LIGHT))
         _one_of("encoding", encoding, ("parts", "fields"))
         _one_of("focal", focal, ("all", "joints", "none"))
         _one_of("decoder", decoder, ("ours", "published", "paper"))
@@ -128,15 +129,15 @@ class SimplePose(nn.Module):
             from manypose.methods.simple_pose.cmu_baseline import Cascade
 
             self.net: nn.Module = Cascade(parts, joints + 2 * auxiliary, stages)
-        elif wiring == "movenet":
+        elif wiring in LIGHT:
             from manypose.methods.simple_pose.mobile import MobileMaps
 
             if encoding == "fields":
-                raise ValueError("wiring movenet paints body parts, not fields")
-            self.net = MobileMaps(self.body, 2 * auxiliary, c, frozen, pretrained if isinstance(pretrained, str) else None)
+                raise ValueError(f"wiring {wiring} paints body parts, not fields")
+            self.net = MobileMaps(self.body, 2 * auxiliary, c, frozen, pretrained, wiring)
         else:
             self.net = IMHN(parts + joints + 2 * auxiliary, stages, c, n, wiring, spatial_attention, channel_attention)
-        self.grid, self._movenet = 8 if wiring == "cascade" else 4, wiring == "movenet"
+        self.grid, self._light = 8 if wiring == "cascade" else 4, wiring in LIGHT
         scales = SCALES if wiring in ("released", "paper", "paper_wide") and spatial_attention else 1
         lambdas = lambdas or (PUBLISHED_LAMBDAS if published else LAMBDAS)
         if len(lambdas) < scales or min(lambdas) < 0 or sum(lambdas[:scales]) <= 0:
@@ -161,8 +162,8 @@ class SimplePose(nn.Module):
         }  # fmt: skip
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """BGR from 0 to 1, as the authors' OpenCV reads photos; RGB from -1 to 1 for MoveNet's trunk."""
-        if self._movenet:
+        """BGR from 0 to 1, as the authors' OpenCV reads photos; RGB from -1 to 1 for light trunks."""
+        if self._light:
             return movenet_pixels(images)
         return images.permute(0, 3, 1, 2).flip(1).float() / 255
 

@@ -1,4 +1,4 @@
-"""A light network for Simple Pose: MoveNet's trunk and joints' maps, and body parts read from features of all its strides.
+"""A light network for Simple Pose: a light trunk, the joints' maps, and body parts read from features of all its strides.
 
 One stage at one scale instead of stacked hourglasses (Figure 3): what the hourglasses bring, maps of a wide view, the pretrained trunk has.
 """
@@ -21,13 +21,15 @@ class MobileMaps(nn.Module):
         body: joints and parts.
         extra: further channels after the joints.
         channels: of the features.
-        frozen, pretrained: see `manypose.nn.movenet_photo.PhotoMoveNet`.
+        frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
 
-    def __init__(self, body: Body, extra: int = 0, channels: int = 64, frozen: int = 0, pretrained: str | None = None) -> None:
+    def __init__(
+        self, body: Body, extra: int = 0, channels: int = 64, frozen: int = 0, pretrained: bool | str | None = None, trunk: str = "movenet"
+    ) -> None:
         super().__init__()
         joints = len(body.skeleton)
-        self.base = JointsInContext(joints, channels, frozen, pretrained)
+        self.base = JointsInContext(joints, channels, frozen, pretrained, trunk)
         new = len(body.parts) + len(body.made) + extra
         self.out = nn.Sequential(Mix(channels, channels), Mix(channels, channels), nn.Conv2d(channels, new, 1))
         last: nn.Conv2d = self.out[2]  # type: ignore[assignment]

@@ -28,7 +28,7 @@ from manypose.methods.swahr.network import HigherHRNet, read
 from manypose.methods.swahr.targets import shift as targets_shift
 from manypose.methods.swahr.targets import targets
 from manypose.nn.associative_embedding.decode import PUBLISHED, decode
-from manypose.nn.movenet_photo import movenet_pixels
+from manypose.nn.movenet_photo import LIGHT, movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
@@ -40,11 +40,11 @@ class SWAHR(nn.Module):
     """HigherHRNet with scale- and weight-adaptive heat map regression; the plain HigherHRNet without a scale branch.
 
     Args:
-        trunk: any HRNet of timm, or ``movenet``: the light network of `mobile`.
+        trunk: any HRNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: the light network of `mobile`.
         size: the short side of the input it is tested at, in pixels.
         scale_branch: predict scale maps.
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights; of ``movenet`` the file to start from (`manypose.nn.movenet_photo.PhotoMoveNet`).
+        pretrained: start the trunk from ImageNet weights; of a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
         scale_adaptive: SAHR. Default: where there is a scale branch.
         weight_adaptive: WAHR. Default: where there is a scale branch.
         lambda_: factor of the regulariser (Table 5); ``inf``: no deviation changes, which is the baseline.
@@ -116,16 +116,17 @@ class SWAHR(nn.Module):
             "exact": exact_power, "detach": detach_weight, "push": push, "pull": pull, "kind": embedding,
         }  # fmt: skip
         self.pixels: Any
-        if trunk == "movenet":
-            start = pretrained if isinstance(pretrained, str) else None
-            self.net: nn.Module = MobileHigher(len(self.skeleton), scale_branch, dilation, frozen=frozen, pretrained=start)
+        if trunk in LIGHT:
+            self.net: nn.Module = MobileHigher(
+                len(self.skeleton), scale_branch, dilation, frozen=frozen, pretrained=pretrained, trunk=trunk
+            )
             self.pixels = movenet_pixels
         else:
             self.net = HigherHRNet(trunk, len(self.skeleton), scale_branch, bool(pretrained), dilation)
             self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation; for MoveNet's trunk from -1 to 1."""
+        """RGB less ImageNet's mean, over its deviation; for light trunks from -1 to 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:

@@ -32,7 +32,7 @@ class MobileHigher(nn.Module):
         dilation: of the four residual blocks at 1/2.
         channels: of the features at 1/4.
         width: of the features at 1/2.
-        frozen, pretrained: see `manypose.nn.movenet_photo.PhotoMoveNet`.
+        frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
 
     def __init__(
@@ -43,10 +43,11 @@ class MobileHigher(nn.Module):
         channels: int = 64,
         width: int = 24,
         frozen: int = 0,
-        pretrained: str | None = None,
+        pretrained: bool | str | None = None,
+        trunk: str = "movenet",
     ) -> None:
         super().__init__()
-        self.base = JointsInContext(joints, channels, frozen, pretrained)
+        self.base = JointsInContext(joints, channels, frozen, pretrained, trunk)
         self.tag = nn.Sequential(Mix(channels, channels), Mix(channels, channels), nn.Conv2d(channels, joints, 1))
         self.enlarged = enlarge(channels + joints, width, dilation)
         self.finer = nn.Conv2d(width, joints, 1)
