@@ -79,6 +79,27 @@ def test_another_skeleton_keeps_joints_of_the_same_name():
     np.testing.assert_array_equal(other.boxes, poses.boxes)
 
 
+# ── a person's score ──
+
+
+def test_joints_that_cannot_be_seen_hardly_lower_a_persons_score():
+    """Of whom three joints are seen well, and the others not at all, has about the score of who is seen whole; of one joint far less."""
+
+    def score(seen: int, other: float = 0.02, **how) -> float:
+        heights = np.full(17, other, np.float32)
+        heights[:seen] = 0.8
+        return float(Poses.of_joints(COCO, np.column_stack([np.ones((17, 2)), heights]), **how).scores[0])
+
+    assert score(17) == pytest.approx(0.8)
+    assert score(3) == pytest.approx((3 * 0.8 + 14 * 0.02) / 17)
+    assert score(3, least=0.05) == pytest.approx(0.8)
+    assert score(1, 0.06, least=0.05) == pytest.approx((0.8 + 16 * 0.06) / 17)  # one joint more above the limit, and the score collapses
+    assert score(3, doubt=0.0) > 0.7
+    assert score(17, doubt=0.05) == pytest.approx(17 * 0.64 / (17 * 0.8 + 17 * 0.05))
+    assert score(1, doubt=0.05) < score(3, doubt=0.05) < score(17, doubt=0.05)
+    assert abs(score(3, 0.04, doubt=0.05) - score(3, 0.06, doubt=0.05)) < 0.07
+
+
 # ── OKS ──
 
 

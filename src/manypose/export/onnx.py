@@ -21,7 +21,7 @@ from manypose.io.files import atomic, write_json
 from manypose.methods.method import Maps, Method, TopDownMethod
 from manypose.methods.mspn import MSPN
 from manypose.methods.mspn.decode import COUNTS
-from manypose.methods.mspn.mobile import MobileMSPN
+from manypose.methods.mspn.mobile import DOUBT, MobileMSPN
 from manypose.methods.mspn.targets import FIRST_CELL
 from manypose.methods.multiposenet import MultiPoseNet
 from manypose.methods.nanodet import NanoDet
@@ -120,12 +120,13 @@ def _decoding(method: Method) -> dict[str, Any] | None:
     if isinstance(method, NanoDet):
         return {"overlap": method.overlap, "threshold": method.threshold, "most": method.most}
     if isinstance(method, MobileMSPN):
-        extend, deviation = method.extend, method.post_filter
+        extend, deviation, score = method.extend, method.post_filter, {"doubt": DOUBT}
     elif isinstance(method, MSPN) and method.decoding == "gaussian" and method.first_cell == FIRST_CELL["ours"]:
         extend, deviation = method.views.extend, 1.0 if method.post_filter is None else method.post_filter
+        score = {"least": COUNTS}
     else:
         return None
-    return {"extend": extend, "post_filter": deviation, "least": COUNTS, "person_nms_oks": method.person_nms_oks}
+    return {"extend": extend, "post_filter": deviation, **score, "person_nms_oks": method.person_nms_oks}
 
 
 def _trace(graph: Graph) -> Any:

@@ -35,7 +35,7 @@ class PersonGraph:
         input_size: height and width of a crop.
         extend: factors by which a box's width and height grow before it is cropped.
         deviation: standard deviation of the post-Gaussian filter, in cells.
-        least: joints with a lower score do not count for a person's score.
+        least, doubt: how a person's score comes from the joints'; see `Poses.of_joints`.
         nms_oks: OKS above which two results are one person.
         shift: cells by which the mirrored maps are shifted.
     """
@@ -47,7 +47,8 @@ class PersonGraph:
     input_size: tuple[int, int]
     extend: tuple[float, float]
     deviation: float
-    least: float
+    least: float | None
+    doubt: float | None
     nms_oks: float
     shift: int = 0
 
@@ -76,7 +77,7 @@ class PersonGraph:
         if mirrored is not None:
             heat = merge_mirrored(heat, mirrored, self.skeleton.mirror, self.shift)
         joints = joints_of_heatmaps(heat, self.input_size, self.deviation)
-        return [Poses.of_joints(self.skeleton, person, self.least) for person in joints]
+        return [Poses.of_joints(self.skeleton, person, self.least, self.doubt) for person in joints]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +148,8 @@ def graph_model(run: Run, runtime: Runtime, device: str, about: Mapping[str, Any
         height, width = about["input"]["size"]
         wide, high = decoding["extend"]
         return PersonGraph(
-            run, runtime, device, skeleton, (height, width), (wide, high), decoding["post_filter"], decoding["least"],
-            decoding["person_nms_oks"], int(about["outputs"]["heat"]["shift"]),
+            run, runtime, device, skeleton, (height, width), (wide, high), decoding["post_filter"], decoding.get("least"),
+            decoding.get("doubt"), decoding["person_nms_oks"], int(about["outputs"]["heat"]["shift"]),
         )  # fmt: skip
     size, stride = about["input"]["short_side"], about["input"]["multiple_of"]
     return DetectorGraph(run, runtime, device, skeleton, size, stride, decoding["overlap"], decoding["threshold"], decoding["most"])

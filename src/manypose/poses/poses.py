@@ -112,11 +112,23 @@ class Poses:
         return cls(people.skeleton, *found, ids=people.ids, detections=people.detections, **more)
 
     @classmethod
-    def of_joints(cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], least: float | None = None) -> "Poses":
-        """One person of x, y and height of each joint; the person's score is the mean of the heights, or of those above `least`."""
+    def of_joints(
+        cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], least: float | None = None, doubt: float | None = None
+    ) -> "Poses":
+        """One person from the x, y and height of each joint.
+
+        Args:
+            skeleton: of the person.
+            joints: x, y, height.
+            least: the person's score is the mean of the heights above it; None: of all.
+            doubt: the score is the heights' mean weighted by themselves, and `doubt` for each joint counts as evidence against the person:
+                Σh² / (Σh + k · doubt). So joints that cannot be seen hardly lower the score. Raising it lowers the scores of people of
+                whom little is seen.
+        """
         heights = joints[:, 2].copy()
         counts = heights if least is None else heights[heights > least]
-        score = np.array([counts.mean() if len(counts) else 0.0], np.float32)
+        mean = counts.mean() if len(counts) else 0.0
+        score = np.array([mean if doubt is None else (heights**2).sum() / (heights.sum() + len(heights) * doubt)], np.float32)
         return cls(skeleton, joints[None, :, :2] * (heights > 0)[None, :, None], heights[None], score)
 
     @classmethod

@@ -116,10 +116,16 @@ def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tu
     return _to_pixels(xy, heat, size, FIRST_CELL["hrnet"]), heights.clamp(min=0)
 
 
-def to_poses(skeleton: Skeleton, xy: Float[Tensor, "b k 2"], heights: Float[Tensor, "b k"], least: float | None = None) -> list[Poses]:
+def to_poses(
+    skeleton: Skeleton,
+    xy: Float[Tensor, "b k 2"],
+    heights: Float[Tensor, "b k"],
+    least: float | None = None,
+    doubt: float | None = None,
+) -> list[Poses]:
     """One person a row; see `Poses.of_joints` (HRNet's authors count joints above 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
-    return [Poses.of_joints(skeleton, person, least) for person in found]
+    return [Poses.of_joints(skeleton, person, least, doubt) for person in found]
 
 
 # ── steps ──

@@ -25,7 +25,11 @@ from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, Skeleton, named
 from manypose.poses.warp import Warp, pixel_to_cell
 
-__all__ = ["MobileMSPN"]
+__all__ = ["DOUBT", "MobileMSPN"]
+
+DOUBT = 0.05
+"""See `Poses.of_joints`. On 93 held-out training photos, against the mean of the heights above 0.05: AP in annotated boxes 0.489 and 0.486,
+photos in which nobody is found 8.6 and 11.8 %; in 4.7 and 4.0 % of 150 photos without people somebody is found."""
 
 
 class MobileMSPN(nn.Module):
@@ -147,7 +151,7 @@ class MobileMSPN(nn.Module):
         """One person a picture, from ``heat`` (b, k, h, w)."""
         from manypose.methods.mspn import decode as d
 
-        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), least=0.05)
+        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), doubt=DOUBT)
 
 
 def _corrected(maps: Maps, change: Callable[[Tensor], Tensor]) -> Maps:
