@@ -9,7 +9,7 @@ from manypose.inference.test_time_augmentation import outputs
 from manypose.inference.views import base_scale
 from manypose.methods.catalog import build
 from manypose.methods.method import Maps
-from manypose.poses.skeleton import Skeleton
+from manypose.poses.skeleton import CROWDPOSE, MPII, Skeleton
 
 SIZE = (256, 320)
 PHASES = (np.arange(16) + 0.5) / 4
@@ -124,3 +124,19 @@ def test_01_people_lie_where_the_targets_were(name, arguments, flip, scales):
     # Joints cut to whole cells, of 2 to 8 pixels in the views, are right in the mean alone; the mean of Gaussians of three widths is no
     # Gaussian, which the fit supposes.
     assert np.abs(off).max() < (2.5 if whole else 1.0 if authors else 0.1 if len(scales) == 1 else 0.25), np.abs(off).max(0)
+
+
+CATS = ("nose", "left_hand", "right_hand", "left_foot", "right_foot", "tail")
+CAT = Skeleton("cat", CATS, ((0, 1), (0, 2), (0, 5), (5, 3), (5, 4)), (0, 2, 1, 4, 3, 5), (0.05,) * 6)
+
+
+@pytest.mark.parametrize("size", [(256, 640), (640, 320)], ids=str)
+@pytest.mark.parametrize("skeleton", [CROWDPOSE, MPII, CAT], ids=lambda s: s.name)
+@pytest.mark.parametrize(("name", "arguments"), [p for p in OPTIONS if p.id in ("simple_pose", "simple", "multiposenet prn")])
+def test_01_other_skeletons_and_sizes(name, arguments, skeleton, size, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SIZE", size)
+    method = build(name, **arguments, skeleton=skeleton)
+    people = people_of(skeleton)
+    found = seen(method, people, True, (1.0,))
+    assert [len(p) for p in found] == [1, 1]
+    assert max(np.abs(p.keypoints[0] - truth[0, :, :2]).max() for p, truth in zip(found, people, strict=True)) < 0.1
