@@ -81,7 +81,7 @@ def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
     if isinstance(changes.get("scales"), Iterable):
         changes["scales"] = tuple(float(s) if _numbers([s], float("-inf"), float("inf")) else s for s in changes["scales"])
     for name in ("threshold", "joint_threshold", "detector_threshold"):
-        if _whole(changes.get(name)):
+        if _whole(changes.get(name)) and _numbers([changes[name]], float("-inf"), float("inf")):
             changes[name] = float(changes[name])
     return replace(options, **changes)
 
