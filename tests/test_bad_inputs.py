@@ -587,7 +587,7 @@ def test_bad_configs(change: tuple[str, str], says: str, code: int, run: Callabl
 
 def test_no_config(run: Callable[..., Run], tmp_path: Path):
     refused(run("train", "--config", tmp_path / "gone.yaml"), "gone.yaml", code=2)
-    refused(run("train"), "required: model, data", code=2)
+    refused(run("train"), "--data SET.yaml", "--config FILE.yaml", code=2)
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "no json", "other batch"])

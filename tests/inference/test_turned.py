@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import manypose
+from manypose.inference import turned
 from manypose.inference.turned import back
 
 
@@ -42,15 +43,28 @@ def test_a_photo_that_lies_on_its_side_has_the_same_people(upright, quarters):
 
 def test_a_sure_person_is_not_looked_for_again(upright, monkeypatch):
     photo, expected = upright
-    assert expected.scores.max() > 0.4
+    assert expected.scores.max() > turned.SURE
     monkeypatch.setattr(np, "rot90", lambda *_: pytest.fail("turned a photo that has a sure person"))
     assert len(manypose.load("fast").predict(photo)) == 1
 
 
+def test_a_face_that_is_bluer_than_red_is_looked_at_with_both_swapped_alone(upright, monkeypatch):
+    """Whoever is found is sure enough; the copy is taken only if it is better by a fifth."""
+    photo, expected = upright
+    rotated, asked = np.rot90, []
+    monkeypatch.setattr(
+        np, "rot90", lambda picture, quarters: asked.append((quarters, picture[..., 0].mean())) or rotated(picture, quarters)
+    )
+    monkeypatch.setattr(turned, "looks_swapped", lambda *_: True)
+    found = manypose.load("fast").predict(photo)
+    assert asked == [(0, photo[..., 2].mean())]
+    assert np.array_equal(found.keypoints, expected.keypoints)
+
+
 def test_an_array_without_people_is_looked_at_again_once(monkeypatch):
     """Four copies: three turned, one with red and blue exchanged; the question whether it is BGR does not ask for more."""
-    turned, asked = np.rot90, []
-    monkeypatch.setattr(np, "rot90", lambda picture, quarters: asked.append(quarters) or turned(picture, quarters))
+    rotated, asked = np.rot90, []
+    monkeypatch.setattr(np, "rot90", lambda picture, quarters: asked.append(quarters) or rotated(picture, quarters))
     assert len(manypose.load("fast").predict(np.full((64, 64, 3), 90, np.uint8))) == 0
     assert asked == [1, 2, 3, 0]
 

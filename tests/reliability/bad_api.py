@@ -77,7 +77,7 @@ def tables() -> dict[str, tuple[Callable[[Path, Path], object], str]]:
         "predict, boxes for a model that takes none": (predicted(PHOTO, boxes=[[0, 0, 1, 1]]), "takes no boxes"),
         "predict, boxes and a detector": (predicted(PHOTO, boxes=[[0, 0, 1, 1]], detector="nanodet"), "not both"),
         "predict, colours of nobody": (predicted(PHOTO, colour="cmyk"), "colour"),
-        "predict, one photo tracked": (predicted(PHOTO, track=True), "tracked"),
+        "predict, one photo tracked": (predicted(PHOTO, track=True), "tracking needs"),
         "predict, a camera that is not there": (predicted(99), "camera 99"),
         "load, an unknown name": (loaded("swahr-w33"), "no model"),
         "load, an empty name": (loaded(""), "no model"),

@@ -116,7 +116,7 @@ LINES: dict[str, tuple[str, str]] = {
     "convert nothing": ("convert", "missing: PUBLISHED"),
     "convert without a model": ("convert x.pth", "missing: --model, --out"),
     "export nothing": ("export", "missing: MODEL"),
-    "train nothing": ("train", "required: model, data"),
+    "train nothing": ("train", "--config FILE.yaml"),
     "prn train nothing": ("prn train", "missing: DATA, OUT"),
     "grouping train nothing": ("grouping train", "annotations"),
     "doctor data nothing": ("doctor data", "missing: --annotations"),

@@ -43,7 +43,8 @@ class Log:
     """
 
     def __init__(self, accelerator: Accelerator, out: Path, step: int, total: int, tracker: Tracker = "tensorboard"):
-        self.accelerator, self.step, self.shown, self.tracker, self.out = accelerator, step, step, tracker, out
+        self.accelerator, self.tracker, self.out = accelerator, tracker, out
+        self.start = self.step = self.shown = step
         main = accelerator.is_main_process
         if tracker not in ("csv", "none"):
             options = {"tensorboard": {"purge_step": step + 1}} if tracker == "tensorboard" else {}
@@ -66,6 +67,12 @@ class Log:
                 self.file.close()
             for tracker in self.accelerator.trackers:
                 tracker.finish()
+        if kind is not None and issubclass(kind, OSError) and not self.shown > self.start:
+            self._remove_events()  # nothing was trained: no file without content is left
+
+    def _remove_events(self) -> None:
+        for half in (self.out / "tensorboard").glob(f"events.*.{os.getpid()}.*"):
+            half.unlink(missing_ok=True)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
@@ -73,8 +80,7 @@ class Log:
         try:
             yield
         except OSError as e:
-            for half in (self.out / "tensorboard").glob(f"events.*.{os.getpid()}.*"):
-                half.unlink(missing_ok=True)
+            self._remove_events()
             raise OSError(e.errno, f"curves cannot be written: {e.strerror or e}; give --log none to do without", str(self.out)) from None
 
     def add(self, step: int, losses: Mapping[str, Tensor], images: int) -> None:

@@ -129,7 +129,11 @@ def test_every_experiment_can_be_trained(choice):
         ({"lambdas": (1.0, 2.0, 4.0)}, "5 scales: they need as many lambdas"),
         ({"lambdas": (0.0,) * 5}, "one positive"),
         ({"focal": "joint"}, "focal is one of all, joints, none; got 'joint'"),
-        ({"wiring": "figure3"}, "wiring is one of released, paper, paper_wide, hourglass, cascade, movenet; got 'figure3'"),
+        (
+            {"wiring": "figure3"},
+            "wiring is one of released, paper, paper_wide, hourglass, cascade, movenet, efficientnet_lite0, "
+            "efficientnet_lite1, efficientnet_lite2; got 'figure3'",
+        ),
         ({"encoding": "paf"}, "encoding is one of parts, fields; got 'paf'"),
         ({"thre": 0.0}, "0 < thre < 1"),
         ({"sigma_p": 0.0}, "positive deviations"),
