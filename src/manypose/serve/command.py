@@ -77,6 +77,7 @@ def run(app: object, host: str, port: int) -> None:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has printed the reason
         raise OSError(f"cannot listen on {host}:{port}; another program may use it (--port N chooses another)") from None
+    socket.listen(config.backlog)  # a client that reads the next line may connect at once
     shown, bound = f"[{host}]" if ":" in host else host, socket.getsockname()[1]
     print(f"manypose: http://{shown}:{bound} (Ctrl-C stops it)", flush=True)
     # uvicorn raises the signal again after a clean shutdown; it is ignored then, so that the exit code is 0.
