@@ -1,11 +1,15 @@
 """Photos that lie on a side: people are found in them as in the upright ones, and a photo with a sure person is looked at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import manypose
 from manypose.inference import turned
-from manypose.inference.turned import back
+from manypose.inference.turned import back, quarters_tilted
+from manypose.poses.poses import Poses
+from manypose.poses.skeleton import COCO, MPII
 
 
 @pytest.mark.parametrize("quarters", range(4))
@@ -15,6 +19,40 @@ def test_places_in_a_turned_copy_go_back_to_where_they_were(quarters):
     y, x = np.indices(copy.shape)
     places = back(np.stack([x, y], -1).reshape(-1, 2).astype(float), quarters, (5, 7))
     assert np.array_equal(photo[tuple(places.astype(int)[:, ::-1].T)], copy.reshape(-1))
+
+
+def standing(skeleton=COCO) -> Poses:
+    """One person in a photo of 100 × 60 pixels, all of whose joints are seen."""
+    height = {"nose": 12, "eye": 10, "ear": 11, "shoulder": 25, "elbow": 38, "wrist": 50, "hip": 55, "knee": 75, "ankle": 93}
+    rows = [next((y for part, y in height.items() if part in joint), 20) for joint in skeleton.joints]
+    places = [[30 + 6 * (joint.startswith("left") - joint.startswith("right")), y] for joint, y in zip(skeleton.joints, rows, strict=True)]
+    return Poses(skeleton, np.array([places], np.float32), np.full((1, len(rows)), 0.8, np.float32), np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_tilt_is_the_turn_after_which_the_person_stands(quarters):
+    """In the photo turned by `quarters`, as many turns more make the circle full."""
+    photo = np.rot90(np.zeros((100, 60)), quarters)
+    person = standing()
+    lying = replace(person, keypoints=back(person.keypoints, 4 - quarters, photo.shape), boxes=np.zeros((1, 4), np.float32))
+    assert quarters_tilted(lying) == (4 - quarters) % 4
+    faint = replace(lying, keypoint_scores=lying.keypoint_scores * 0.2)
+    assert quarters_tilted(faint) == 0
+    headless = lying.keypoint_scores.copy()
+    headless[:, :5] = 0
+    assert quarters_tilted(replace(lying, keypoint_scores=headless)) == (4 - quarters) % 4
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (55, 0), (65, 1), (-55, 0), (-65, 3), (100, 1), (140, 2), (-140, 2)])
+def test_whoever_leans_is_not_turned(degrees, turns):
+    person, angle = standing(), np.radians(degrees)
+    clockwise = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    assert quarters_tilted(replace(person, keypoints=(person.keypoints @ clockwise.T).astype(np.float32))) == turns
+
+
+def test_a_skeleton_without_a_face_tells_no_tilt():
+    assert quarters_tilted(standing(MPII)) == 0
+    assert quarters_tilted(Poses.empty(COCO)) == 0
 
 
 @pytest.fixture(scope="module")
