@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from manypose.inference.detectors import find_detector
-from manypose.inference.graph_files import threads_of_cpu
+from manypose.inference.graph_files import cores, threads_of_cpu
 from manypose.inference.model import Model, load
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput
@@ -65,7 +65,7 @@ def pipeline(
     if repeats < 1 or min(people or [1]) < 1 or min(threads or [1]) < 1:
         raise ValueError("repeats, people and threads must be whole numbers of at least 1")
     path, rows = photo or example_photo(), []
-    for number in threads or sorted({1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}):
+    for number in threads or sorted({1, cores()}):
         with _Threads(number):
             reference = _resnet50(number) if resnet50 else None
             for name in runtime or ["onnx"]:

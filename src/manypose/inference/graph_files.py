@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from manypose.inference.graph_models import DetectorGraph, PersonGraph, Run, Runtime, graph_model
 from manypose.weights.graphs import read_about
 
-__all__ = ["Runtime", "load_graph", "open_graph", "threads_of_cpu"]
+__all__ = ["Runtime", "cores", "load_graph", "open_graph", "threads_of_cpu"]
 
 
 def load_graph(path: Path, runtime: Runtime = "onnx", device: str = "cpu") -> PersonGraph | DetectorGraph | None:
@@ -52,6 +52,11 @@ def threads_of_cpu() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdecimal() and int(said):
         return int(said)
+    return cores()
+
+
+def cores() -> int:
+    """The number of cores that this process may use; where the system does not tell (macOS, Windows), of all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -44,7 +44,7 @@ def read_variables(content: bytes, largest: int = LARGEST) -> Iterator[tuple[str
     if order is None or len(content) < 128:
         raise ValueError("no header of version 5 to 7")
     if content[125 if order == "<" else 124] != 1:
-        raise NotImplementedError("version 7.3")
+        raise ValueError("it is of version 7.3, an HDF5 file")
     word, rest = Struct(order + "II"), memoryview(content)[128:]
     while len(rest):
         kind, data, end = _part(word, rest)

@@ -51,8 +51,6 @@ def _load(path: str | Path, names: tuple[str, ...]) -> list[Any]:
         raise FileNotFoundError(f"{path}: no such annotation file")
     try:
         given = dict(read_variables(Path(path).read_bytes()))
-    except NotImplementedError:
-        raise ValueError(f"{path}: a .mat file of version 7.3; save it with version 7 (save -v7)") from None
     except (ValueError, OSError) as e:
         raise ValueError(f"{path}: not a .mat file of versions 5 to 7 ({e}); download it again, or save it anew (save -v7)") from None
     if missing := [n for n in names if given.get(n) is None]:

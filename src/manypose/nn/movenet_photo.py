@@ -17,12 +17,11 @@ from torch.nn.functional import interpolate, relu
 from manypose.nn.movenet import FEATURES, HEADS, WIDTH, MoveNetHeads, MoveNetTrunk, load_heads, load_trunk, to_input
 from manypose.nn.rates import faster
 
-__all__ = ["CHANNELS", "LIGHT", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_pixels", "photo_trunk"]
+__all__ = ["CHANNELS", "LIGHT", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_file", "movenet_pixels", "photo_trunk"]
 
 LIGHT = ("movenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 """The names of the light trunks; their input is RGB from -1 to 1."""
 
-NO_PACKAGE = "MoveNet's weights are in no package: give the file, pretrained=FILE (docs/default-model.md says where it is)"
 
 CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
 """Of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
@@ -31,6 +30,17 @@ CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
 def movenet_pixels(images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
     """RGB from -1 to 1."""
     return to_input(images.permute(0, 3, 1, 2).float())
+
+
+def movenet_file(pretrained: bool | str | Path | None) -> str | Path | None:
+    """The file that MoveNet's trunk starts from; None: random numbers.
+
+    Raises:
+        ValueError: True, which names no file.
+    """
+    if pretrained is True:
+        raise ValueError("MoveNet's weights are in no package: give the file, pretrained=FILE (docs/default-model.md says where it is)")
+    return pretrained or None
 
 
 class Mix(nn.Module):
@@ -96,9 +106,7 @@ def photo_trunk(name: str, joints: int, frozen: int = 0, pretrained: bool | str 
         ValueError: no such trunk, or the weights cannot be used; the message says what can be done.
     """
     if name == "movenet":
-        if pretrained is True:
-            raise ValueError(NO_PACKAGE)
-        return PhotoMoveNet(joints, frozen, pretrained or None)
+        return PhotoMoveNet(joints, frozen, movenet_file(pretrained))
     if name not in LIGHT:
         raise ValueError(f"no light trunk {name!r}; there are {', '.join(LIGHT)}")
     from manypose.nn.efficientnet_lite import PhotoEfficientNet  # timm takes long to import

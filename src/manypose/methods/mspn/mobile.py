@@ -18,7 +18,7 @@ from manypose.methods.mspn.mobile_heat import lowered, mobile_loss
 from manypose.methods.mspn.second_stage import SecondStage
 from manypose.methods.mspn.targets import targets
 from manypose.nn.movenet import MoveNetHeads, MoveNetTrunk, load_heads, load_trunk
-from manypose.nn.movenet_photo import CHANNELS, NO_PACKAGE, JointsInContext, movenet_pixels
+from manypose.nn.movenet_photo import CHANNELS, JointsInContext, movenet_file, movenet_pixels
 from manypose.nn.rates import faster
 from manypose.poses.crops import crops
 from manypose.poses.poses import Poses
@@ -83,11 +83,9 @@ class MobileMSPN(nn.Module):
         if self._movenet:
             self.trunk = MoveNetTrunk(frozen)
             self.heads = MoveNetHeads({"heat": k, "regression": 2 * k})
-            if pretrained is True:
-                raise ValueError(NO_PACKAGE)
-            if pretrained:
-                load_trunk(self.trunk, pretrained)
-                load_heads(self.heads, pretrained)
+            if (start := movenet_file(pretrained)) is not None:
+                load_trunk(self.trunk, start)
+                load_heads(self.heads, start)
         else:
             self.base = JointsInContext(k, 64, frozen, pretrained, trunk)
             self.regression = nn.Conv2d(64, 2 * k, 1)
