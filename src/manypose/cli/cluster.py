@@ -30,6 +30,8 @@ def predict(
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     track: bool = False,
     tracking: TrackOptions = TrackOptions(),  # noqa: B008 - frozen
+    redetector: str | None = None,
+    redetector_weights: str | None = None,
     format: Literal["parquet", "jsonl"] = "parquet",
     cutting: Cutting = Cutting(),  # noqa: B008 - frozen
     actors: Actors = Actors(),  # noqa: B008 - frozen
@@ -51,6 +53,8 @@ def predict(
         options: prediction options.
         track: track people through videos: each keeps one id from frame to frame.
         tracking: tracking options.
+        redetector: a top-down model that searches for lost people at their expected place; by default the model itself if it is top-down.
+        redetector_weights: a weights file for the redetector.
         format: format of the shards; parquet holds exact float32 numbers, jsonl the same lines as `manypose predict`.
         cutting: how inputs are divided into blocks.
         actors: the workers.
@@ -62,10 +66,12 @@ def predict(
     Returns:
         1 if no photo could be read, else 0.
     """
+    if not track and (redetector is not None or redetector_weights is not None):
+        raise ValueError("a redetector needs tracking (--track)")
     suffix, where = SUFFIXES[format], device if actors.gpus or device != "auto" else "cpu"
     followed = tracking if track else None
-    recipe = Recipe(model, weights, detector, detector_weights, options, followed, suffix=suffix, device=where)
-    known = [known_by(name) for name in (model, weights, detector, detector_weights)]
+    recipe = Recipe(model, weights, detector, detector_weights, options, followed, redetector, redetector_weights, suffix, where)
+    known = [known_by(name) for name in (model, weights, detector, detector_weights, redetector, redetector_weights)]
     done = predict_job(sources, out, recipe, cutting, actors, known=known, overwrite=overwrite, retry_errors=retry_errors, quiet=quiet)
     if not quiet:
         before = f" ({done.resumed} were finished before)" if done.resumed else ""

@@ -34,12 +34,12 @@ def worker(recipe: Recipe) -> PredictBlocks:
 
 def actor(job: Job, recipe: Recipe = Recipe()) -> BlockActor:  # noqa: B008 - frozen
     """An actor of a job."""
-    return BlockActor(job.folder, job.suffix, partial(worker, recipe), ("shards", "chunks"), 1)
+    return BlockActor(job.folder, job.suffix, partial(worker, recipe), 1)
 
 
 def plan(sources, out, cutting: Cutting = Cutting(), recipe: Recipe = Recipe(), **more) -> Job:  # noqa: B008 - frozen
     """A job that is planned."""
-    found = blocks([str(s) for s in sources], cutting, recipe.tracking is not None)
+    found = blocks([str(s) for s in sources], cutting, 0 if recipe.tracking is None else recipe.tracking.detect_every)
     return begin(Folder(str(out)), {"sources": [str(s) for s in sources], **more}, recipe.suffix, found)
 
 
@@ -49,6 +49,6 @@ def do(job: Job, who: BlockActor) -> None:
         who({"item": [n]})
 
 
-def rows(job: Job, folder: str = "shards") -> list[Row]:
+def rows(job: Job) -> list[Row]:
     """All rows of the finished blocks."""
-    return [row for n in job.finished(folder) for row in read_rows(job.folder.read(job.shard(n, folder)), job.suffix)]
+    return [row for n in job.finished() for row in read_rows(job.folder.read(job.shard(n)), job.suffix)]

@@ -15,11 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from manypose.inference.cluster.job import Block, Job, read_block
+from manypose.inference.cluster.job import Block, Job, read_block, shard_name
 from manypose.inference.cluster.rows import Counts
 from manypose.io.storage import Folder
 
-__all__ = ["Actors", "Work", "do"]
+__all__ = ["Actors", "BlockActor", "Work", "cluster", "do", "limit_threads", "spread"]
 
 Work = Callable[[Block, "frozenset[int]", "Callable[[int], None] | None"], tuple[bytes, Counts]]
 """A function from a block, the refused indices in it, and a callback for each index that is started, to the shard and its counts."""
@@ -54,16 +54,18 @@ class Actors:
         if (self.workers is not None and self.workers < 1) or self.cpus < 0 or self.gpus < 0 or not (self.cpus or self.gpus):
             raise ValueError(f"workers must be at least 1, and cpus or gpus above 0; got {self.workers}, {self.cpus:g} and {self.gpus:g}")
 
+    @property
+    def threads(self) -> int:
+        """The number of CPU threads of each worker's networks."""
+        return max(1, int(self.cpus))
+
 
 class BlockActor:
     """The Ray actor: one model that processes blocks until there are no more."""
 
-    def __init__(self, job: Folder, suffix: str, make: Callable[[], Work], folders: Sequence[str], threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # the number of threads of graphs
-        self.job, self.suffix, self.work, self.folders = job, suffix, make(), folders
+    def __init__(self, job: Folder, suffix: str, make: Callable[[], Work], threads: int) -> None:
+        limit_threads(threads)
+        self.job, self.suffix, self.work = job, suffix, make()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Write the shards of some blocks, and return their counts."""
@@ -72,7 +74,7 @@ class BlockActor:
 
     def _one(self, number: int) -> Counts:
         block = read_block(self.job, number)
-        shard = f"{self.folders[bool(block.get('track'))]}/{number:08d}{self.suffix}"
+        shard = shard_name(number, self.suffix, block.get("chunk") is not None)
         if self.job.has(shard):  # a repeated task
             return Counts()
         refused, tell = self._attempt(f"attempts/{number:08d}.json")
@@ -105,34 +107,56 @@ def do(job: Job, make: Callable[[], Work], actors: Actors, quiet: bool = False) 
         ImportError: Ray is not installed.
         RuntimeError: the cluster cannot be reached, or a worker fails in a way that a retry would not cure.
     """
-    finished = {*job.finished(), *job.finished("chunks")}
+    finished = {*job.finished(), *job.finished(chunks=True)}
     todo = [n for n in range(len(job)) if n not in finished]
     total = Counts()
+    with tqdm(total=len(job), initial=len(finished), unit=" blocks", disable=quiet or not sys.stderr.isatty()) as bar:
+        for row in spread(job, todo, BlockActor, (job.folder, job.suffix, make, actors.threads), actors):
+            total += Counts(row["rows"], row["errors"], row["people"])
+            bar.set_postfix(rows=total.rows, errors=total.errors)
+            bar.update()
+    return total
+
+
+def spread(job: Job, todo: Sequence[int], actor: type, arguments: tuple[Any, ...], actors: Actors) -> Iterator[dict[str, Any]]:
+    """What actors return for each block, in no order; blocks of dead actors go to others.
+
+    Args:
+        job: the job.
+        todo: numbers of blocks.
+        actor: the actor's class; called with ``{"item": [number]}``.
+        arguments: the arguments of its constructor.
+        actors: the number and resources of the actors.
+
+    Raises:
+        ImportError, RuntimeError: see `do`.
+    """
     if not todo:
-        return total
-    with (
-        _cluster(actors) as ray,
-        tqdm(total=len(job), initial=len(finished), unit=" blocks", disable=quiet or not sys.stderr.isatty()) as bar,
-    ):
+        return
+    with cluster(actors) as ray:
         from ray.data import ActorPoolStrategy
 
         most = actors.workers or _room(ray.cluster_resources(), actors)
-        data = ray.data.from_items(todo, override_num_blocks=min(len(todo), MOST_TASKS)).map_batches(
-            BlockActor,
-            fn_constructor_args=(job.folder, job.suffix, make, ("shards", "chunks"), max(1, int(actors.cpus))),
+        data = ray.data.from_items(list(todo), override_num_blocks=min(len(todo), MOST_TASKS)).map_batches(
+            actor,
+            fn_constructor_args=arguments,
             batch_size=1,
             compute=ActorPoolStrategy(min_size=1, max_size=min(most, len(todo)), initial_size=min(most, len(todo))),
             num_cpus=actors.cpus,
             num_gpus=actors.gpus or None,
         )
         try:
-            for row in data.iter_rows():
-                total += Counts(row["rows"], row["errors"], row["people"])
-                bar.set_postfix(rows=total.rows, errors=total.errors)
-                bar.update()
+            yield from data.iter_rows()
         except ray.exceptions.RayError as e:
             raise RuntimeError(f"{job.folder.uri}: a worker failed; finished blocks are kept: {_reason(e)}") from e
-    return total
+
+
+def limit_threads(threads: int) -> None:
+    """Limit the CPU threads of a worker's networks."""
+    import torch
+
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # the number of threads of graphs
 
 
 def _room(there: Mapping[str, float], actors: Actors) -> int:
@@ -149,8 +173,8 @@ def _reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _cluster(actors: Actors) -> Iterator[Any]:
-    """A context with a connection to the cluster of the address, or to a temporary one on this machine."""
+def cluster(actors: Actors) -> Iterator[Any]:
+    """A context with a connection to the cluster of the address, or to a temporary one on this machine, or the one that is open already."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports unless the user enables them
     try:
         import ray

@@ -114,7 +114,7 @@ def _members(block: Block) -> Iterator[Item]:
 
 
 def _frames(block: Block) -> Iterator[Item]:
-    start = videos.Start(block["lead"], block["tick"], block["origin"]) if "tick" in block else None
+    start = videos.Start(block["first"], block["tick"], block["origin"]) if "tick" in block else None
     with local_copy(block["uri"]) as path:
         for frame in videos.read(path, start=start):
             if block["stop"] is not None and frame.number >= block["stop"]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from manypose.io.storage import Folder
 
-__all__ = ["Block", "Job", "begin", "check_block_size", "opened", "read_block"]
+__all__ = ["Block", "Job", "begin", "check_block_size", "opened", "read_block", "shard_name"]
 
 Block = dict[str, Any]
 """The inputs of one unit of work, as JSON values; see `manypose.inference.cluster.sources`."""
@@ -40,9 +40,9 @@ class Job:
     def __len__(self) -> int:
         return len(self.places) - 1
 
-    def shard(self, number: int, folder: str = "shards") -> str:
-        """The name of a block's shard."""
-        return f"{folder}/{number:08d}{self.suffix}"
+    def shard(self, number: int, chunk: bool = False) -> str:
+        """The name of a block's shard; see `shard_name`."""
+        return shard_name(number, self.suffix, chunk)
 
     def block(self, number: int) -> Block:
         """A block of the plan."""
@@ -53,12 +53,17 @@ class Job:
         with self.folder.open("plan.jsonl") as file:
             yield from map(json.loads, file)
 
-    def finished(self, folder: str = "shards") -> dict[int, int]:
-        """The finished blocks, with the sizes of their shards in bytes."""
-        ends = self.suffix
+    def finished(self, chunks: bool = False) -> dict[int, int]:
+        """The finished blocks, or the predicted chunks of videos that wait for track ids, with the sizes of their shards in bytes."""
+        folder, ends = ("chunks", ".parquet") if chunks else ("shards", self.suffix)
         names = self.folder.names(folder).items()
         found = {int(n.removesuffix(ends)): size for n, size in names if n.endswith(ends) and n.removesuffix(ends).isdecimal()}
         return {n: found[n] for n in sorted(found) if n < len(self)}
+
+
+def shard_name(number: int, suffix: str, chunk: bool = False) -> str:
+    """The name of a block's shard; `chunk`: that of the people in a chunk of a video, still without track ids, in exact numbers."""
+    return f"chunks/{number:08d}.parquet" if chunk else f"shards/{number:08d}{suffix}"
 
 
 def read_block(folder: Folder, number: int) -> Block:

@@ -1,16 +1,17 @@
 """``manypose cluster predict``: a job from its sources to its last shard."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from manypose.inference.cluster.engine import Actors, do
+from manypose.inference.cluster.engine import Actors, cluster, do
 from manypose.inference.cluster.job import begin
 from manypose.inference.cluster.report import failures, totals
 from manypose.inference.cluster.rows import Counts
 from manypose.inference.cluster.sources import Cutting, blocks
-from manypose.inference.cluster.tracks import join_videos
+from manypose.inference.cluster.tracks import chunks_of, follow_videos
 from manypose.inference.cluster.worker import PredictBlocks, Recipe
 from manypose.io.storage import Folder
 
@@ -64,12 +65,7 @@ def predict_job(
     if not sources:
         raise ValueError("give photos, videos, folders, patterns, lists or tar files")
     tracking = recipe.tracking
-    if tracking is not None and cutting.overlap <= tracking.max_missing_frames:
-        raise ValueError(
-            f"pieces of a video overlap by {cutting.overlap} frames, and a lost person is kept for {tracking.max_missing_frames}: ids can "
-            "only be joined where the overlap is longer; raise --overlap or lower --max-missing-frames"
-        )
-    recipe.loaded()  # errors are raised here once, not in each of a thousand workers
+    recipe.tracker(recipe.loaded())  # errors are raised here once, not in each of a thousand workers
     folder = Folder(out)
     settings = {"sources": list(sources), "known": known, "recipe": asdict(recipe), "cutting": asdict(cutting)}
     job = begin(folder, settings, recipe.suffix, blocks(sources, cutting, 0 if tracking is None else tracking.detect_every), overwrite)
@@ -77,8 +73,10 @@ def predict_job(
         raise ValueError("the sources hold no photos or videos")
     if retry_errors:
         for number in failures(job):
-            folder.remove(job.shard(number))
+            for chunk in chunks_of(job, number):
+                folder.remove(job.shard(chunk))
     resumed = len(job.finished())
-    do(job, partial(PredictBlocks, recipe), actors, quiet)
-    join_videos(job)
+    with cluster(actors) if resumed < len(job) else nullcontext():
+        do(job, partial(PredictBlocks, recipe), actors, quiet)
+        follow_videos(job, recipe, actors)
     return Done(totals(job), len(job), resumed)

@@ -34,9 +34,7 @@ class Cutting:
     Args:
         block_size: number of photos in a block, the unit that is repeated after the death of a worker. Raising it gives fewer files;
             lowering it repeats less work.
-        chunk_frames: number of frames in a chunk of a video.
-        overlap: number of extra frames predicted before a chunk, for joining the track ids; it must exceed the frames for which the
-            tracker keeps a lost person. Raising it joins ids more reliably and repeats more work.
+        chunk_frames: number of frames in a chunk of a video. Raising it gives fewer files; lowering it divides a video among more workers.
         column: the column of a CSV or Parquet list with the addresses or the photos' bytes; by default the first such column.
 
     Raises:
@@ -45,30 +43,29 @@ class Cutting:
 
     block_size: int = 256
     chunk_frames: int = 500
-    overlap: int = 60
     column: str | None = None
 
     def __post_init__(self) -> None:
         check_block_size(self.block_size)
-        if self.chunk_frames < 1 or not 0 <= self.overlap <= self.chunk_frames:
-            raise ValueError(f"overlap must not exceed chunk frames, got chunk frames {self.chunk_frames}, overlap {self.overlap}")
+        if self.chunk_frames < 1:
+            raise ValueError(f"chunk frames must be at least 1, got {self.chunk_frames}")
 
 
 def blocks(sources: Sequence[str], cutting: Cutting, track: int) -> Iterator[Block]:
-    """The blocks of all sources; a source that is named several times counts once.
+    """The blocks of all sources; a file that is named several times counts once.
 
     Args:
         sources: photos, videos, folders, patterns, lists (``.txt``, ``.csv``, ``.parquet``), ``.parquet`` with photos and ``.tar`` files
             of WebDataset, each a path or an address.
         cutting: the division into blocks.
-        track: 0, or the interval in frames at which the tracker detects new people; chunks then overlap and start at such frames.
+        track: 0, or the interval in frames at which the tracker detects new people; chunks then start at such frames.
 
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: a list has no such column, or a file system is unknown.
     """
     waiting: list[str] = []
-    for uri in (uri for source in dict.fromkeys(sources) for uri in _files(source)):
+    for uri in dict.fromkeys(uri for source in sources for uri in _files(source)):
         name = uri.lower()
         if name.endswith(TABLES):
             yield from _table(uri, cutting)
@@ -180,12 +177,18 @@ def _video(uri: str, cutting: Cutting, track: int) -> Iterator[Block]:
             ticks = videos.places(path)
     except (FileNotFoundError, ValueError):
         ticks = []  # the worker writes a row with the error
-    size = cutting.chunk_frames
-    for first in range(0, len(ticks) - size // 2, size) if len(ticks) > size else (0,):
-        lead = max(0, first - cutting.overlap) // track * track if track else first
-        last = not ticks or first + size >= len(ticks) - size // 2
-        block = {"kind": "frames", "uri": uri, "lead": lead, "first": first, "stop": None if last else first + size, "track": bool(track)}
-        yield {**block, "tick": ticks[lead], "origin": ticks[0]} if lead else block
+    size = -(-cutting.chunk_frames // max(track, 1)) * max(track, 1)
+    starts = range(0, len(ticks) - size // 2, size) if len(ticks) > size else (0,)
+    for i, first in enumerate(starts):
+        stop = None if first == starts[-1] else first + size
+        block = {
+            "kind": "frames",
+            "uri": uri,
+            "first": first,
+            "stop": stop,
+            "chunk": [i, len(starts)] if track and len(starts) > 1 else None,
+        }
+        yield {**block, "tick": ticks[first], "origin": ticks[0]} if first else block
 
 
 @contextmanager

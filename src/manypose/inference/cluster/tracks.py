@@ -1,82 +1,98 @@
-"""Track ids of a whole video from those of its chunks, which were tracked separately.
+"""Track ids of videos that were predicted in chunks: a second pass, in which one tracker follows each video from beginning to end.
 
-A chunk overlaps the one before it by some frames. In these frames both have found the same people under their own ids; the pairs of ids
-that agree most often are the same track. An id without a partner is a new track, and new ids count up, as in a video that is tracked
-without chunks.
+The chunks hold people without ids. Tracking takes little time beside prediction, but each frame depends on the one before it. One worker
+therefore tracks a whole video, with the people that all workers found in its chunks, and the ids are those of a video that is predicted in
+one piece. If the tracker needs pixels, for optical flow or to search for lost people, this worker decodes the video again.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
+from typing import Any
 
-import numpy as np
-
-from manypose.inference.cluster.job import Block, Job
+from manypose.inference.cluster.engine import Actors, limit_threads, spread
+from manypose.inference.cluster.job import Job, opened
 from manypose.inference.cluster.rows import Row, read_rows, to_shard
-from manypose.poses.oks import oks
-from manypose.poses.poses import Poses
-from manypose.tracking.association import pairs
+from manypose.inference.cluster.sources import local_copy
+from manypose.inference.cluster.worker import Recipe
+from manypose.inference.options import PredictOptions
+from manypose.inference.photos import AHEAD, PhotoInput, Result
+from manypose.inference.pipeline import tracked
+from manypose.io import videos
+from manypose.io.storage import Folder
+from manypose.poses.skeleton import Skeleton
+from manypose.tracking.tracker import Tracker
 
-__all__ = ["join_videos", "joined"]
-
-SAME = 0.5
-"""Smallest OKS of the same person in two chunks."""
+__all__ = ["VideoActor", "chunks_of", "follow_video", "follow_videos"]
 
 
-def join_videos(job: Job) -> None:
-    """Write the shards of tracked videos from their chunks; existing shards are kept."""
-    if not job.settings.get("recipe", {}).get("tracking"):
+def follow_videos(job: Job, recipe: Recipe, actors: Actors) -> None:
+    """Write the shards of all videos that were predicted in chunks, and remove the chunks.
+
+    Raises:
+        RuntimeError: see `manypose.inference.cluster.engine.do`.
+    """
+    if recipe.tracking is None:
         return
     finished = job.finished()
-    tracked = ((n, block) for n, block in enumerate(job.blocks()) if block.get("track"))
-    for _, video in groupby(tracked, key=lambda pair: pair[1]["uri"]):
-        some = list(video)
-        if all(n in finished for n, _ in some):
-            continue
-        pieces = ((block, list(read_rows(job.folder.read(job.shard(n, "chunks")), job.suffix))) for n, block in some)
-        for (n, _), rows in zip(some, joined(pieces), strict=True):
-            skeleton = next((r.people.skeleton for r in rows if r.people is not None), None)
-            piece = job.folder.read(job.shard(n, "chunks")) if skeleton is None else to_shard(rows, skeleton, job.suffix)
-            job.folder.write(job.shard(n), piece)
+    firsts = {chunks_of(job, n)[0] for n in job.finished(chunks=True) if n not in finished}
+    for _ in spread(job, sorted(firsts), VideoActor, (job.folder, recipe, actors.threads), actors):
+        pass
     job.folder.remove("chunks")
 
 
-def joined(pieces: Iterable[tuple[Block, Sequence[Row]]]) -> Iterator[list[Row]]:
-    """The rows of each chunk of a video without the overlap, with ids of the whole video.
+class VideoActor:
+    """The Ray actor of the second pass, with the model that searches for lost people."""
+
+    def __init__(self, folder: Folder, recipe: Recipe, threads: int) -> None:
+        limit_threads(threads)
+        model = recipe.loaded()
+        self.job, self.options, self.skeleton, self.tracker = opened(folder), recipe.options, model.skeleton, recipe.tracker(model)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Track the videos whose first chunks are given."""
+        assert self.tracker is not None
+        for number in batch["item"]:
+            follow_video(self.job, int(number), self.tracker(), self.options, self.skeleton)
+        return batch
+
+
+def chunks_of(job: Job, number: int) -> range:
+    """The numbers of all chunks of the video to which a chunk belongs, in order; any other block alone."""
+    place, count = job.block(number).get("chunk") or (0, 1)
+    return range(number - place, number - place + count)
+
+
+def follow_video(job: Job, first: int, tracker: Tracker, options: PredictOptions, skeleton: Skeleton) -> None:
+    """Write the shards of a video with track ids; those that exist are kept.
 
     Args:
-        pieces: the chunks in order, each with its rows; ``first`` of a block is its first own frame.
+        job: the job; all chunks of the video are predicted.
+        first: the number of its first chunk.
+        tracker: a new tracker.
+        options: prediction options.
+        skeleton: the model's.
     """
-    before: Mapping[int | None, Row] = {}
-    following = 1
-    for block, rows in pieces:
-        ids = _same(before, rows)
-        own = [r for r in rows if r.frame is None or r.frame >= block["first"]]
-        there = {int(i) for r in own if r.people is not None and r.people.ids is not None for i in r.people.ids}
-        for track in sorted(there - ids.keys()):
-            ids[track], following = following, following + 1
-        done = [r if r.people is None else replace(r, people=_renamed(r.people, ids)) for r in own]
-        before = {r.frame: r for r in done}
-        yield done
+    uri = job.block(first)["uri"]
+    with local_copy(uri) as path:
+        frames = videos.read(path) if tracker.needs_frames else iter(())
+        for number in chunks_of(job, first):
+            rows = list(read_rows(job.folder.read(job.shard(number, chunk=True)), ".parquet"))
+            done = list(_followed(rows, tracker, options, frames))
+            if not job.folder.has(job.shard(number)):
+                job.folder.write(job.shard(number), to_shard(done, skeleton, job.suffix))
 
 
-def _renamed(people: Poses, ids: Mapping[int, int]) -> Poses:
-    return people if people.ids is None else replace(people, ids=np.array([ids[int(i)] for i in people.ids], np.int64))
+def _followed(rows: Sequence[Row], tracker: Tracker, options: PredictOptions, frames: Iterator[videos.Frame]) -> Iterator[Row]:
+    """The rows of a chunk with track ids."""
 
+    def pixels(row: Row) -> Any:
+        if row.people is None or not tracker.needs_frames:
+            return None
+        found = next((frame.pixels for frame in frames if frame.number == row.frame), None)
+        if found is None:
+            raise ValueError(f"{row.uri}: frame {row.frame} can no longer be read")
+        return found
 
-def _same(before: Mapping[int | None, Row], rows: Sequence[Row]) -> dict[int, int]:
-    """The ids of the previous chunk by those of this one."""
-    votes: Counter[tuple[int, int]] = Counter()
-    for row in rows:
-        old = before.get(row.frame)
-        a, b = row.people, None if old is None else old.people
-        if a is not None and b is not None and a.ids is not None and b.ids is not None and len(a) and len(b):
-            areas = np.maximum(b.boxes[:, 2:] - b.boxes[:, :2], 1).prod(1)
-            alike = oks(a.keypoints, b.keypoints, b.keypoint_scores > 0, areas, a.skeleton.sigmas)
-            votes.update((int(a.ids[i]), int(b.ids[j])) for i, j in pairs(alike, SAME, "hungarian"))
-    found: dict[int, int] = {}
-    for (mine, theirs), _ in votes.most_common():
-        if mine not in found and theirs not in found.values():
-            found[mine] = theirs
-    return found
+    results = (Result(PhotoInput(None, keep=False, pixels=pixels(row)), row.size, row.people) for row in rows)
+    for row, result in zip(rows, tracked(results, tracker, options, AHEAD), strict=True):
+        yield replace(row, people=result.poses)

@@ -3,6 +3,7 @@
 import tarfile
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from manypose.inference.cluster.items import Item, items
@@ -14,7 +15,7 @@ from manypose.inference.options import PredictOptions
 from manypose.inference.photos import PhotoInput
 from manypose.inference.pipeline import tracked
 from manypose.inference.turned import find_people
-from manypose.tracking.tracker import TrackOptions
+from manypose.tracking.tracker import Tracker, TrackOptions
 
 __all__ = ["PredictBlocks", "Recipe"]
 
@@ -53,6 +54,18 @@ class Recipe:
         model.check(self.options, boxes or self.detector is not None)
         return model
 
+    def tracker(self, model: Model) -> Callable[[], Tracker] | None:
+        """A function that makes a tracker for a video, with the model that searches for lost people; None without tracking.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such redetector, or the options do not suit it.
+        """
+        if self.tracking is None:
+            return None
+        second = None if self.redetector is None else load(self.redetector, weights=self.redetector_weights, device=self.device)
+        model.tracker(self.tracking, second)  # errors are raised here
+        return partial(model.tracker, self.tracking, second)
+
 
 class PredictBlocks:
     """A worker with its model: from a block to a shard of rows.
@@ -71,13 +84,12 @@ class PredictBlocks:
             self.finder = self.model.finder()
         else:
             self.finder = find_detector(recipe.detector, weights=recipe.detector_weights, device=device)
-        again = recipe.redetector
-        self.second = None if again is None else load(again, weights=recipe.redetector_weights, device=device)
+        self.tracker = recipe.tracker(self.model)
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
         """The shard of a block; see `rows`."""
         rows = list(self.rows(block, refused, tell))
-        return to_shard(rows, self.model.skeleton, self.recipe.suffix), Counts.of(rows)
+        return to_shard(rows, self.model.skeleton, ".parquet" if block.get("chunk") else self.recipe.suffix), Counts.of(rows)
 
     def rows(self, block: Block, refused: Container[int] = (), tell: Callable[[int], None] | None = None) -> Iterator[Row]:
         """A row for each photo or frame of a block, in order; an unreadable photo gives a row with an error.
@@ -104,7 +116,8 @@ class PredictBlocks:
                 yield item.photo
                 place += 1
 
-        video, tracking = block["kind"] == "frames", self.recipe.tracking if block.get("track") else None
+        video = block["kind"] == "frames"
+        tracking = self.recipe.tracking if video else None
         options = replace(options, turned=options.turned and not video)
         every = 1 if tracking is None else tracking.detect_every
         method, finder = self.model.method, self.finder
@@ -112,8 +125,8 @@ class PredictBlocks:
             results = find_people(method, finder, photos(), options, options.batch_size if video else None, every)
         else:  # each photo is finished before the next one is read
             results = chain.from_iterable(find_people(method, finder, [photo], options, 0) for photo in photos())
-        if tracking is not None:
-            results = tracked(results, self.model.tracker(tracking, self.second), options)
+        if self.tracker is not None and video and not block["chunk"]:
+            results = tracked(results, self.tracker(), options)
         try:
             for result in results:
                 item = given.pop(0)
