@@ -1,25 +1,29 @@
 """Which small changes of losses, targets, decoders and metrics no test notices.
 
-    python benchmarks/mutations.py --sample 40 --seed 0
+    python benchmarks/mutations.py --sample 40 --seed 0 --record mutants.jsonl
 
-Each mutant changes one operator, comparison, number or name of one file and runs the tests of that file's folder (and those of `EXTRA`)
-until the first failure, those that import the file first. A mutant is *killed* where a test fails; where the time runs out it does not
-count. Survivors are printed as the line before and after: each is either equal in effect, or lacks a test. The process forks after the
-slow imports, so a mutant costs its tests and the modules that depend on it (POSIX).
+Each mutant changes one operator, comparison, number or name of one file and runs the tests that execute its line, the quickest first, until
+one fails; then, as results of fixtures outlive the test that asked for them, the whole files of these tests. A mutant is *killed* where a
+test fails; where the time runs out it does not count. Survivors are printed as the line before and after: each is either equal in effect,
+or lacks a test. Which tests execute which lines is found out once, with coverage.py, and kept in `--coverage`; `--record` keeps results, so
+that a stopped run goes on. The process forks after the slow imports: a mutant costs its tests and the modules that depend on it (POSIX).
 """
 
 import argparse
 import ast
+import json
 import os
 import random
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from time import process_time
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/manypose"
@@ -29,13 +33,8 @@ FILES = (
     "nn/retinanet/anchors.py", "nn/associative_embedding/*.py", "evaluation/metrics/*.py", "poses/oks.py", "training/plateau.py",
     "training/schedule.py",
 )  # fmt: skip
-EXTRA = {
-    "methods": ["tests/methods/test_places.py"],
-    "nn": ["tests/methods/swahr", "tests/methods/test_places.py"],
-    "poses": ["tests/evaluation/metrics", "tests/tracking/test_association.py"],
-    "evaluation": [],
-    "training": [],
-}
+TESTS = ("methods", "nn", "poses", "evaluation", "training", "tracking/test_association.py")
+PYTEST = ("-q", "-p", "no:cacheprovider", "-m", "not slow and not rows")
 SWAPS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -102,14 +101,75 @@ def mutated(text: str, place: Place, new: ast.AST) -> str:
     return (before + b"(" + ast.unparse(new).encode() + b")" * 1 + after).decode()
 
 
-def tests_of(path: Path) -> list[list[str]]:
-    """The tests that know a file, quickest to tell first: those that import it, then all of its folder and `EXTRA`."""
-    inside = path.relative_to(SOURCE)
-    folder = ROOT / "tests" / inside.parent
-    while not list(folder.glob("test_*.py")) and folder != ROOT / "tests":
-        folder = folder.parent
-    direct = [str(test) for test in sorted(folder.rglob("test_*.py")) if module_of(path) in test.read_text()]
-    return [*([direct] if direct else []), [str(folder), *(str(ROOT / t) for t in EXTRA.get(inside.parts[0], ()))]]
+class Cover:
+    """A pytest plugin: the tests that execute each line, and the CPU seconds of each test."""
+
+    def __init__(self, coverage: Any) -> None:
+        self.coverage, self.seconds = coverage, {}
+
+    def pytest_runtest_logstart(self, nodeid: str, location: object) -> None:
+        """The test begins."""
+        self.coverage.switch_context(nodeid)
+        self.seconds[nodeid] = process_time()
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: object) -> None:
+        """The test has ended."""
+        self.seconds[nodeid] = process_time() - self.seconds[nodeid]
+
+
+def coverage_of(tests: list[str], files: list[Path]) -> dict[str, dict[str, list[tuple[float, str]]]]:
+    """Run tests once: ``{file: {line: [(CPU seconds, test)]}}``."""
+    import coverage
+    import pytest
+
+    cover = Cover(coverage.Coverage(data_file=None, include=[str(path) for path in files], config_file=False))
+    cover.coverage.start()
+    pytest.main([*PYTEST, *tests], plugins=[cover])
+    cover.coverage.stop()
+    data = cover.coverage.get_data()
+    lines = {str(path.relative_to(SOURCE)): data.contexts_by_lineno(str(path)) for path in files}
+    return {f: {str(n): [(cover.seconds.get(t, 0), t) for t in named if t] for n, named in of.items()} for f, of in lines.items()}
+
+
+def write_coverage(to: Path, files: list[Path], processes: int) -> None:
+    """Write ``{file: {line: [tests, the quickest first]}}``."""
+    places = [ROOT / "tests" / part for part in TESTS]
+    tests = sorted(str(test) for place in places for test in ([place] if place.suffix else place.rglob("test_*.py")))
+    random.Random(0).shuffle(tests)
+    joined: dict[str, dict[str, list[tuple[float, str]]]] = {}
+    for part in in_processes(processes, lambda i: coverage_of(tests[i::processes], files)):
+        for file, line, timed in ((file, line, timed) for file, lines in part.items() for line, timed in lines.items()):
+            joined.setdefault(file, {}).setdefault(line, []).extend(map(tuple, timed))
+    quickest = {file: {n: [t for _, t in sorted(timed)] for n, timed in lines.items() if timed} for file, lines in joined.items()}
+    to.write_text(json.dumps(quickest))
+
+
+def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """What `work` returns, as JSON has it, for 0 to `count` - 1, each in a process of its own."""
+    ways = []
+    for i in range(count):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            with os.fdopen(write, "w") as out:
+                json.dump(work(i), out)
+            os._exit(0)
+        os.close(write)
+        ways.append(read)
+    return [json.loads(os.fdopen(way).read()) for way in ways]
+
+
+def tests_of(path: Path, first: int, covered: dict[str, dict[str, list[str]]]) -> list[list[str]]:
+    """The tests that execute the statement at a line, the quickest first, and their files; where none does (a default, a constant) those
+    that execute anything in its function, or else in its file."""
+    lines = covered.get(str(path.relative_to(SOURCE)), {})
+    around = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.stmt) and n.lineno <= first <= (n.end_lineno or 0)]
+    for node in reversed(around):  # the innermost first
+        last = (node.end_lineno or 0) if not isinstance(node, (ast.If, ast.For, ast.While, ast.With)) else node.lineno
+        counts: dict[str, None] = {t: None for n in range(node.lineno, last + 1) for t in lines.get(str(n), ())}
+        if counts:
+            return [list(counts), sorted({t.partition("::")[0] for t in counts})]
+    every = sorted({t.partition("::")[0] for tests in lines.values() for t in tests})
+    return [every] if every else []
 
 
 def module_of(path: Path) -> str:
@@ -145,7 +205,7 @@ def import_everything() -> None:
         import_module(heavy)
     import_module("jaxtyping").install_import_hook("manypose", "checker.typed")
     for path in SOURCE.rglob("*.py"):
-        if path.relative_to(SOURCE).parts[0] in (*EXTRA, "data", "weights", "inference", "training") and path.name != "__main__.py":
+        if path.relative_to(SOURCE).parts[0] in (*TESTS, "data", "weights", "inference", "training") and path.name != "__main__.py":
             with suppress(ImportError):
                 import_module(module_of(path))
 
@@ -175,11 +235,17 @@ def run(path: Path, text: str, seconds: int, tests: list[str]) -> str:
             vars(sys.modules.get(package, sys)).pop(leaf if package in sys.modules else "", None)
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not rows", *tests])))
+        os._exit(int(pytest.main(["-x", *PYTEST, *tests])))
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return "time out"
-    return "killed" if os.waitstatus_to_exitcode(status) in (1, 2) else "SURVIVED"  # 1: a test failed, 2: the file cannot be imported
+    if (code := os.waitstatus_to_exitcode(status)) > 2:
+        raise RuntimeError(f"pytest did not run (exit status {code}); delete the file of --coverage if the tests have changed")
+    return "killed" if code else "SURVIVED"  # 1: a test failed, 2: the file cannot be imported
+
+
+def _said(path: Path, place: Place, new: ast.AST) -> str:
+    return f"{path.relative_to(SOURCE)}:{place[0]}:{place[1]}: {place[4]} -> {ast.unparse(new)}".replace("\n", " ")
 
 
 def main() -> None:
@@ -188,31 +254,49 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="mutants to run")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--seconds", type=int, default=300, help="of CPU for each")
-    parser.add_argument("--tests", nargs="*", help="in place of those of the file's folder")
     parser.add_argument("--only", default="", help="part of the path of the files")
-    parser.add_argument("--first", type=int, default=1, help="number of the sample to begin with")
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutations_coverage.json", help="which tests execute which lines")
+    parser.add_argument("--record", type=Path, help="file of the results; mutants in it are not run again")
+    parser.add_argument("--most", type=int, default=10**9, help="mutants to run before it stops")
+    parser.add_argument("--processes", type=int, default=1, help="at once")
     given = parser.parse_args()
-    files = sorted({path for pattern in FILES for path in SOURCE.glob(pattern) if given.only in str(path) and path.name != "__init__.py"})
-    every = [(path, place, new) for path in files for place, new in changes(ast.parse(path.read_text()))]
+    files = sorted({path for pattern in FILES for path in SOURCE.glob(pattern) if path.name != "__init__.py"})
+    every = [(path, place, new) for path in files if given.only in str(path) for place, new in changes(ast.parse(path.read_text()))]
     some = random.Random(given.seed).sample(every, min(given.sample, len(every)))
     print(f"{len(every)} mutants of {len(files)} files, {len(some)} drawn", flush=True)
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tools")]
     os.chdir(ROOT)
     import_everything()
     sys.dont_write_bytecode = True
-    counts = {"killed": 0, "SURVIVED": 0, "time out": 0}
-    for number, (path, place, new) in list(enumerate(some, 1))[given.first - 1 :]:
-        for tests in [given.tests] if given.tests else tests_of(path):
-            found = run(path, mutated(path.read_text(), place, new), given.seconds, tests)
-            if found != "SURVIVED":
-                break
-        counts[found] += 1
-        said = f"{path.relative_to(SOURCE)}:{place[0]}: {place[4]} -> {ast.unparse(new)}".replace("\n", " ")
-        print(f"{number}: {found:8} {said}", flush=True)
-    decided = counts["killed"] + counts["SURVIVED"]
-    print(
-        f"killed {counts['killed']} of {decided} ({100 * counts['killed'] / max(decided, 1):.0f} %), {counts['time out']} ran out of time"
-    )
+    if not given.coverage.exists():
+        write_coverage(given.coverage, files, given.processes)
+    covered = json.loads(given.coverage.read_text())
+    done: dict[str, str] = {}
+    if given.record and given.record.exists():
+        done = dict(json.loads(line) for line in given.record.read_text().splitlines())
+    named = [(_said(path, place, new), path, place, new) for path, place, new in some]
+    left = [mutant for mutant in named if mutant[0] not in done][: given.most]
+
+    def work(i: int) -> list[tuple[str, str]]:
+        out = []
+        for said, path, place, new in left[i :: given.processes]:
+            found = "SURVIVED"
+            for tests in tests_of(path, place[0], covered):
+                found = run(path, mutated(path.read_text(), place, new), given.seconds, tests)
+                if found != "SURVIVED":
+                    break
+            out.append((said, found))
+            print(f"{found:8} {said}", flush=True)
+            if given.record:
+                with given.record.open("a") as file:
+                    file.write(json.dumps(out[-1]) + "\n")
+        return out
+
+    done |= {said: found for part in in_processes(given.processes, work) for said, found in part}
+    found = list(done.values())
+    killed, survived = found.count("killed"), found.count("SURVIVED")
+    share = 100 * killed / max(killed + survived, 1)
+    print(f"killed {killed} of {killed + survived} ({share:.0f} %), {found.count('time out')} ran out of time")
 
 
 if __name__ == "__main__":

@@ -113,12 +113,12 @@ def _peaks_cpu(heat: Tensor, window: int, threshold: float, top: int) -> tuple[T
     b, k, h, w = heat.shape
     maps = heat.float().contiguous().numpy().reshape(b * k, h, w)
     heights, flat = np.zeros((b * k, top), np.float32), np.zeros((b * k, top), np.int64)
-    square, highest, found = np.ones((window, window), np.uint8), np.empty((h, w), np.float32), np.empty((h, w), bool)
-    least = np.nextafter(np.float32(threshold), np.float32(np.inf))
+    square, highest, found, high = np.ones((window, window), np.uint8), np.empty((h, w), np.float32), *np.empty((2, h, w), bool)
     for i, plane in enumerate(maps):
         cv2.dilate(plane, square, dst=highest)
-        np.maximum(highest, least, out=highest)
-        at = np.flatnonzero(np.greater_equal(plane, highest, out=found))
+        np.greater_equal(plane, highest, out=found)
+        np.logical_and(found, np.greater(plane, threshold, out=high), out=found)
+        at = np.flatnonzero(found)
         values = plane.ravel()[at]
         order = np.argsort(-values, kind="stable")[:top]
         heights[i, : len(order)], flat[i, : len(order)] = values[order], at[order]

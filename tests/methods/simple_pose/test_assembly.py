@@ -1,5 +1,7 @@
 """From maps to people: places, groups, what is mended, and what must not matter."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -181,6 +183,20 @@ def test_a_ridge_is_followed_to_its_end(angle, length, published):
         assert np.linalg.norm(found[0] - b) < 3.5
         assert score[0] > 0.6
         assert run[0] > 0
+
+
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_reading_few_cells_first_changes_no_ridge(short, seed):
+    """The cells around an end, and the first `short` cells of a ridge, only tell which ridges need not be read at all, or whole."""
+    draw = np.random.default_rng(seed)
+    part = draw.choice(np.array([0, 0.2, 0.9], np.float32), (1, 30, 24, 32), p=[0.8, 0.1, 0.1])
+    image, kind, back = np.zeros(40, int), draw.integers(30, size=40), draw.random(40) < 0.5
+    case = (torch.from_numpy(part), image, kind, back, draw.uniform([-2, -2], [34, 26], (40, 2)), 30)
+    few = follow(*case, steps=10, short=short)
+    with patch("manypose.methods.simple_pose.follow_limbs._high_around", lambda part, plane, *_: plane >= 0):
+        whole = follow(*case, steps=10, short=10)
+    for one, other in zip(few, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_a_hand_without_an_arm_joins_its_person():

@@ -1,6 +1,6 @@
 """Candidate joints and candidate parts (Section "Keypoint Assignment Algorithm"), of all images of a batch at once, on the maps' device.
 
-Only the candidates go to the CPU: their places, heights and part scores.
+Only the candidates' places and heights and the values read between them go to the CPU, where NumPy is fast on so few numbers.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from manypose.methods.simple_pose.body import Body
 from manypose.nn.heatmaps import peaks, subpixel_at
 from manypose.nn.smoothing import smooth
 
-__all__ = ["Candidates", "Links", "find_joints", "read", "score_parts"]
+__all__ = ["Candidates", "Links", "at", "find_joints", "read", "score_parts"]
 
 SAMPLES = 10
 """Points at which a part's map is read between two joints."""
@@ -112,22 +112,19 @@ def score_parts(
         support: at so many of the points between two joints.
         reach: parts longer than this share of the map's height lose score, as published.
     """
-    a, b, kind, image = _pairs(joints, body)
-    device = part.device
-    xy = torch.from_numpy(joints.xy.astype(np.float32)).to(device)
-    values = along = xy[:0]
-    for steps, need in ((1, 1), (SAMPLES, int(np.ceil(support * SAMPLES - 1e-9)))):
+    a, b, image, kind = _pairs(joints, body)
+    xy = np.ascontiguousarray(joints.xy.T, np.float32)
+    values = along = xy[:, :0]
+    for t, need in ((np.array([0.5]), 1), (np.linspace(0, 1, SAMPLES), int(np.ceil(support * SAMPLES - 1e-9)))):
         # The middle alone first: most pairs fail there.
-        start, stop = (xy.index_select(0, torch.from_numpy(i).to(device)) for i in (a, b))
-        along = stop - start
-        t = torch.linspace(0, 1, steps, device=device) if steps > 1 else torch.full((1,), 0.5, device=device)
-        points = torch.addcmul(start[:, None], along[:, None], t[:, None])
-        values = read(part, torch.from_numpy(image).to(device), torch.from_numpy(kind).to(device), points, along, len(body.parts))
-        ok = (values > threshold).sum(1) >= need
-        keep = ok.cpu().numpy()
-        a, b, kind, image, values, along = a[keep], b[keep], kind[keep], image[keep], values[ok], along[ok]
-    length = along.norm(dim=1).clamp(min=1e-3)
-    score = (values.mean(1) + (reach * part.shape[2] / length - 1).clamp(max=0)).cpu().numpy()
+        start = xy[:, a]
+        along = xy[:, b] - start
+        points = start[:, None] + along[:, None] * t[:, None].astype(np.float32)
+        values = read(part, image, kind, points, along, len(body.parts))
+        keep = np.flatnonzero((values > threshold).sum(0) >= need)
+        a, b, kind, image, values, along = a[keep], b[keep], kind[keep], image[keep], values[:, keep], along[:, keep]
+    length = np.maximum(np.hypot(*along), 1e-3)
+    score = values.mean(0) + np.minimum(reach * part.shape[2] / length - 1, 0)
     keep = score > 0
     return Links(a[keep], b[keep], kind[keep], score[keep])
 
@@ -135,38 +132,37 @@ def score_parts(
 def _pairs(
     joints: Candidates, body: Body
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """All pairs of one image's candidates that a part could join: both ends, the part, the image."""
-    j, parts = len(body.sources), np.array(body.parts)
-    first = joints.first[:-1].reshape(-1, j)
-    count = np.diff(joints.first).reshape(-1, j)
-    na, nb = count[:, parts[:, 0]].ravel(), count[:, parts[:, 1]].ravel()
-    fa, fb = first[:, parts[:, 0]].ravel(), first[:, parts[:, 1]].ravel()
-    pairs = na * nb
-    which = np.repeat(np.arange(len(pairs)), pairs)
-    place = np.arange(len(which)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
-    row = place // np.maximum(nb[which], 1)
-    return fa[which] + row, fb[which] + place - row * nb[which], which % len(parts), which // len(parts)
+    """All pairs of one image's candidates that a part could join: both ends, the image, the part."""
+    ends = np.array(body.parts)
+    first, count = joints.first[:-1].reshape(-1, len(body.sources)), np.diff(joints.first).reshape(-1, len(body.sources))
+    na, nb, fa, fb = (of[:, ends[:, i]].ravel() for of in (count, first) for i in (0, 1))
+    which = np.repeat(np.arange(len(na)), na)  # for each first end its image and part
+    a, many = np.arange(len(which)) - np.repeat(np.cumsum(na) - na - fa, na), nb[which]
+    b = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many - fb[which], many)
+    return np.repeat(a, many), b, np.repeat(which // len(ends), many), np.repeat(which % len(ends), many)
 
 
 def read(
     part: Float[Tensor, "b c h w"],
-    image: Int[Tensor, " m"],
-    kind: Int[Tensor, " m"],
-    points: Float[Tensor, "m *s 2"],
-    along: Float[Tensor, "m *d 2"],
+    image: Int[np.ndarray, " m"],
+    kind: Int[np.ndarray, " m"],
+    points: Float[np.ndarray, "2 s m"],
+    along: Float[np.ndarray, "2 m"],
     parts: int,
-) -> Float[Tensor, "m *s"]:
+) -> Float[np.ndarray, "s m"]:
     """Values of the parts' maps at the nearest cells; 0 outside the map. Of fields: the share that points `along`."""
     c, h, w = part.shape[1:]
-    whole = torch.int32 if part.numel() < 2**31 else torch.int64  # the smaller is twice as fast on a CPU
-    x, y = (points + 1.5).to(whole).sub_(1).unbind(-1)  # rounded; what is far outside stays outside
-    inside = ((x >= 0) & (x < w)).logical_and_((y >= 0) & (y < h))
-    base = ((image * c + kind) * (h * w)).to(whole).view(-1, *[1] * (points.dim() - 2))
-    index = (base + (y * w).add_(x)).mul_(inside).reshape(-1)
-    flat = part.reshape(-1)
+    x, y = (points + 1.5).astype(np.int32) - 1  # rounded; what is far outside stays outside
+    inside = (x.view(np.uint32) < w) & (y.view(np.uint32) < h)  # below 0 it is very large
+    index = ((image * c + kind) * (h * w) + (y * w + x)) * inside
     if c == parts:
-        return flat.index_select(0, index).view(x.shape) * inside
-    unit = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    unit = unit.view(*unit.shape[:-1], *[1] * (points.dim() - along.dim()), 2)
-    fields = [flat.index_select(0, index + i * parts * h * w).view(x.shape) for i in (0, 1)]
-    return (fields[0] * unit[..., 0] + fields[1] * unit[..., 1]) * inside
+        return at(part, index) * inside
+    length = np.maximum(np.hypot(*along), 1e-6)
+    fields = [at(part, index + i * parts * h * w) for i in (0, 1)]
+    return (fields[0] * (along[0] / length) + fields[1] * (along[1] / length)) * inside
+
+
+def at(part: Float[Tensor, "b c h w"], index: Int[np.ndarray, "s m"]) -> Float[np.ndarray, "s m"]:
+    """The values at flat indices, read on the maps' device."""
+    flat = part.reshape(-1)
+    return flat.numpy().take(index) if flat.device.type == "cpu" else flat[torch.from_numpy(index).to(flat.device)].cpu().numpy()

@@ -7,12 +7,11 @@ a joint of another group, the two groups are one person. Otherwise the missing j
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from manypose.methods.simple_pose.body import Body
-from manypose.methods.simple_pose.candidates import read
+from manypose.methods.simple_pose.candidates import at, read
 from manypose.methods.simple_pose.people_in_progress import Groups
 
 __all__ = ["Ridges", "complete", "follow", "wanted"]
@@ -58,6 +57,7 @@ def follow(
     steps: int = 40,
     directions: int = 48,
     beyond: float = 1.0,
+    short: int = 9,
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Follow ridges from one end to the point where they fall below half of their mean.
 
@@ -72,51 +72,70 @@ def follow(
         steps: cells to go at most; a longer ridge counts as none.
         directions: tried in a circle.
         beyond: how far, in cells, ridges go on beyond joints on the mean: 1 as the authors paint parts, -0.5 as the paper defines them.
+        short: so many cells are read first, and all `steps` of the ridges that go on there.
 
     Returns:
         Where each ends, its mean height, its length in cells (0: there is no ridge).
     """
-    device = part.device
-    turn = torch.arange(directions, device=device) * (2 * np.pi / directions)
-    way = torch.stack([turn.cos(), turn.sin()], 1)
-    start_ = torch.from_numpy(start.astype(np.float32)).to(device)
-    image_, kind_, sign = (torch.from_numpy(a).to(device) for a in (image, kind, np.where(back, -1, 1).astype(np.float32)))
+    xy = np.ascontiguousarray(start.T, np.float32)
+    turn = np.arange(directions, dtype=np.float32) * np.float32(2 * np.pi / directions)
+    way = np.stack([np.cos(turn), np.sin(turn)])
 
-    def along(rows: Tensor, ways: Tensor, far: Tensor) -> Tensor:
-        points = start_[rows, None] + ways[:, None] * far[:, None]
-        return read(part, image_[rows], kind_[rows], points, ways * sign[rows, None], parts)
+    def along(rows: Int[np.ndarray, " r"], ways: Int[np.ndarray, " r"], far: Int[np.ndarray, " s"]) -> Float[np.ndarray, "s r"]:
+        to = way[:, ways]
+        points = xy[:, rows][:, None] + to[:, None] * far[:, None].astype(np.float32)
+        return read(part, image[rows], kind[rows], points, np.where(back[rows], -to, to), parts)
 
     # Most ends have no ridge at all, and a ridge leads in few directions: two cells a direction tell.
-    rows = torch.arange(len(image), device=device).repeat_interleave(directions)
-    ways = torch.arange(directions, device=device).repeat(len(image))
-    near = (along(rows, way[ways], torch.tensor([2.0, 3.0], device=device)) > threshold).all(1)
+    ends = np.arange(len(image))
+    if part.shape[1] == parts:
+        ends = ends[_high_around(part, image * parts + kind, start, threshold)]
+    rows, ways = np.repeat(ends, directions), np.tile(np.arange(directions), len(ends))
+    near = (along(rows, ways, np.array([2, 3])) > threshold).all(0)
     rows, ways = rows[near], ways[near]
-    sums, run = _run(along(rows, way[ways], torch.arange(1, steps + 1, device=device, dtype=torch.float32)), threshold)
-    gain, total, length = (sums.new_zeros(len(image), directions) for _ in range(3))
-    gain[rows, ways], total[rows, ways], length[rows, ways] = sums - threshold / 2 * run, sums, run
-    best = gain.argmax(1, keepdim=True)
-    total, length = total.gather(1, best)[:, 0], length.gather(1, best)[:, 0]
+    if not len(rows):
+        return start, *np.zeros((2, len(start)))
+    total, length = _run(along(rows, ways, np.arange(1, short + 1)), threshold)
+    long = np.flatnonzero(length >= short - 1)  # most ridges end sooner
+    if len(long) and short < steps:
+        total[long], length[long] = _run(along(rows[long], ways[long], np.arange(1, steps + 1)), threshold)
+    gain, sums, lengths = np.zeros((3, len(image), directions))
+    gain[rows, ways], sums[rows, ways], lengths[rows, ways] = total - threshold / 2 * length, total, length
+    best, each = gain.argmax(1), np.arange(len(image))
+    total, length = sums[each, best], lengths[each, best]
     # The direction between those tried, by their gains.
-    step = torch.arange(-2, 3, device=device)
-    weight = gain.gather(1, (best + step) % directions)
-    weight = (weight - 0.6 * weight.amax(1, keepdim=True)).clamp(min=0)
-    angle = turn[best[:, 0]] + (weight * step).sum(1) / weight.sum(1).clamp(min=1e-9) * (2 * np.pi / directions)
-    end = start_ + torch.stack([angle.cos(), angle.sin()], 1) * (length - beyond).clamp(min=0)[:, None]
-    mean, length = total / length.clamp(min=1), length * (length < steps)
-    found = torch.cat([end, mean[:, None], length[:, None]], 1).cpu().double().numpy()
-    return found[:, :2], found[:, 2], found[:, 3]
+    step = np.arange(-2, 3)
+    weight = gain[each[:, None], (best[:, None] + step) % directions]
+    weight = np.maximum(weight - 0.6 * weight.max(1, keepdims=True), 0)
+    angle = turn[best] + (weight @ step) / np.maximum(weight.sum(1), 1e-9) * (2 * np.pi / directions)
+    end = start + np.stack([np.cos(angle), np.sin(angle)], 1) * np.maximum(length - beyond, 0)[:, None]
+    return end, total / np.maximum(length, 1), length * (length < steps)
 
 
-def _run(values: Float[Tensor, "r s"], threshold: float) -> tuple[Float[Tensor, " r"], Float[Tensor, " r"]]:
-    """Sum and length of the ridge at the start of each row of values.
+def _high_around(
+    part: Float[Tensor, "b p h w"], plane: Int[np.ndarray, " m"], start: Float[np.ndarray, "m 2"], threshold: float
+) -> Bool[np.ndarray, " m"]:
+    """Whether a map is higher than `threshold` in any cell that may be nearest to a point two cells from `start`."""
+    h, w = part.shape[2:]
+    step = np.arange(-3, 4)
+    away = step[:, None] ** 2 + step**2
+    ring = (step[:, None] * w + step)[(away > 0) & (away < 12)]
+    x, y = np.floor(start.T + 0.5).astype(np.int64)
+    index = ring[:, None] + (plane * (h * w) + y * w + x)  # beyond the map's edge it is some other cell
+    return (at(part, index.clip(0, part.numel() - 1)) > threshold).any(0)
+
+
+def _run(values: Float[np.ndarray, "s r"], threshold: float) -> tuple[Float[np.ndarray, " r"], Int[np.ndarray, " r"]]:
+    """Sum and length of the ridge at the start of each column of values.
 
     It goes on where three cells' mean is above half of the mean so far.
     """
-    far = torch.arange(1, values.shape[1] + 1, device=values.device)
-    three = values.clone()
-    three[:, 1:-1] = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) / 3
-    on = (three > (values.cumsum(1) / far / 2).clamp(min=threshold)).cumprod(1)
-    return (values * on).sum(1), on.sum(1).to(values.dtype)
+    three = values.copy()
+    three[1:-1] = (values[:-2] + values[1:-1] + values[2:]) / 3
+    total = values.cumsum(0)
+    on = three > np.maximum(total / np.arange(1, len(values) + 1, dtype=np.float32)[:, None] / 2, np.float32(threshold))
+    length = np.logical_and.accumulate(on, 0).sum(0)
+    return np.where(length > 0, total[np.maximum(length, 1) - 1, np.arange(len(length))], 0), length
 
 
 def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: float = 3.0, near: float = 3.0, worth: float = 0.3) -> None:

@@ -27,17 +27,23 @@ def attach(
         firm: weight of the prior against a rotation of the person, see `_turns`.
     """
     while len(groups.xy) > 1:
-        count = groups.there.sum(1)
+        there = groups.there
+        count = there.sum(1)
         few = np.flatnonzero(count <= small)
-        value = _fit(groups, few, body, limit, ratio, variance, firm)
         larger = (count > count[few][:, None]) | ((count == count[few][:, None]) & (np.arange(len(count)) < few[:, None]))
-        value = np.where(larger, value, -np.inf)
-        choice = value.argmax(1) if len(few) else few
+        possible = larger & (there[few].astype(np.float32) @ there.T == 0)  # no joint in common
+        few, large = few[possible.any(1)], np.flatnonzero(possible.any(0))
+        if not len(few):
+            return
+        value = _fit(groups, few, large, body, limit, ratio, variance, firm)
+        value[~possible[possible.any(1)][:, large]] = -np.inf
+        choice = value.argmax(1)
+        best = value[np.arange(len(few)), choice]
         pairs: list[tuple[int, int]] = []
         used: set[int] = set()
-        for f in np.argsort(-value[np.arange(len(few)), choice], kind="stable"):
-            a, b = int(choice[f]), int(few[f])
-            if value[f, a] > -np.inf and a not in used and b not in used:
+        for f in np.argsort(-best, kind="stable"):
+            a, b = int(large[choice[f]]), int(few[f])
+            if best[f] > -np.inf and a not in used and b not in used:
                 pairs.append((a, b))
                 used |= {a, b}
         if not pairs:
@@ -46,26 +52,32 @@ def attach(
 
 
 def _fit(
-    groups: Groups, few: Int[np.ndarray, " f"], body: Body, limit: float, ratio: float, variance: float, firm: float
+    groups: Groups,
+    few: Int[np.ndarray, " f"],
+    large: Int[np.ndarray, " g"],
+    body: Body,
+    limit: float,
+    ratio: float,
+    variance: float,
+    firm: float,
 ) -> Float[np.ndarray, "f g"]:
-    """Log density of each of `few` as part of each group; -inf if they cannot be one person."""
-    there, own = groups.there, np.arange(len(few))[:, None]
-    size = _sizes(groups, body)
+    """Log density of each of `few` as part of each of the groups `large`; -inf if they cannot be one person."""
+    there, row, own = groups.there, np.arange(len(few))[:, None], np.arange(len(large))
+    sizes = _sizes(groups, body)
+    size = sizes[large]
     # For each joint k of a person, the joint of the small group whose place follows best from it; then the best k.
     from_k = np.where(there[few][:, None], body.variance, np.inf)
-    spread = np.where(there, from_k.min(2)[:, None], np.inf)
+    spread = np.where(there[large], from_k.min(2)[:, None], np.inf)
     k = spread.argmin(2)
-    j = np.take_along_axis(from_k.argmin(2), k, 1)
-    spread = np.take_along_axis(spread, k[..., None], 2)[..., 0]
-    expected = np.einsum("gxy,fgy->fgx", _turns(groups, body, size, firm), body.place[j] - body.place[k])
-    offset = groups.xy[few[own], j] - groups.xy[np.arange(len(size)), k] - expected
+    j, spread = from_k.argmin(2)[row, k], spread[row, own, k]
+    expected = (_turns(groups, large, body, size, firm) @ (body.place[j] - body.place[k])[..., None])[..., 0]
+    offset = groups.xy[few[:, None], j] - groups.xy[large, k] - expected
     with np.errstate(divide="ignore", invalid="ignore"):
         deviation = size**2 * spread
         distance = (offset**2).sum(2) / deviation
         value = -distance / 2 - np.log(deviation)
-        other_size = np.abs(np.log(size[few][:, None] / size)) > np.log(ratio)  # never where a size is not known
-    apart = there[few].astype(float) @ there.T == 0
-    return np.where((distance < limit) & (spread <= variance) & ~other_size & apart, value, -np.inf)
+        other_size = np.abs(np.log(sizes[few][:, None] / size)) > np.log(ratio)  # never where a size is not known
+    return np.where((distance < limit) & (spread <= variance) & ~other_size, value, -np.inf)
 
 
 def pair(groups: Groups, body: Body, largest: float) -> None:
@@ -106,16 +118,18 @@ def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
     return np.sqrt(np.where(norm > 0, 2 * squared.clip(min=0) / np.where(norm > 0, norm, 1), np.nan))
 
 
-def _turns(groups: Groups, body: Body, size: Float[np.ndarray, " g"], firm: float) -> Float[np.ndarray, "g 2 2"]:
-    """The linear map from mean places to each person's joints, in cells; that of an upright person half facing the camera if unknown.
+def _turns(
+    groups: Groups, rows: Int[np.ndarray, " g"], body: Body, size: Float[np.ndarray, " g"], firm: float
+) -> Float[np.ndarray, "g 2 2"]:
+    """The linear map from mean places to the joints of each of `rows`, in cells; that of an upright person half facing the camera if none.
 
     By ridge regression: the fewer the joints, and the less spread, the nearer to that person (`firm`).
     """
     place = np.where(np.isnan(body.place), 0, body.place)
-    weight = (groups.there & ~np.isnan(body.place[:, 0]))[..., None].astype(float)
+    xy, weight = groups.xy[rows], (groups.there[rows] & ~np.isnan(body.place[:, 0]))[..., None].astype(float)
     count = np.maximum(weight.sum(1, keepdims=True), 1)
     from_mean = (place - (weight * place).sum(1, keepdims=True) / count) * weight
-    to_mean = (groups.xy - (weight * groups.xy).sum(1, keepdims=True) / count) * weight
+    to_mean = (xy - (weight * xy).sum(1, keepdims=True) / count) * weight
     first = np.diag([0.5, 1.0]) * np.where(np.isnan(size), 0, size)[:, None, None]
-    moments = np.einsum("gjx,gjy->gxy", from_mean, from_mean) + firm * np.eye(2)
-    return (np.einsum("gjx,gjy->gxy", to_mean, from_mean) + firm * first) @ np.linalg.inv(moments)
+    moments = from_mean.transpose(0, 2, 1) @ from_mean + firm * np.eye(2)
+    return (to_mean.transpose(0, 2, 1) @ from_mean + firm * first) @ np.linalg.inv(moments)
