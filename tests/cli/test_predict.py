@@ -370,6 +370,17 @@ def test_part_of_a_video_and_its_times(tmp_path):
         Part(every=0)
     with pytest.raises(ValueError, match="end must be later"):
         Part(start=2, end=1)
+    with pytest.raises(ValueError, match=r"--start .* no effect on photos such as .*a\.png.*--fps"):
+        predict_to([media.write(tmp_path / "a.png", photo_of((96, 150), JOINTS, 7))], Model(Dots()), tmp_path / "other", part=part)
+    assert not (tmp_path / "other").exists()
+
+
+def test_times_of_a_part():
+    for text, seconds in (("90", 90), ("1:30", 90), ("0:01:30.5", 90.5), ("100:00", 6000), ("1:00:00", 3600), (2.5, 2.5), ("1e2", 100)):
+        assert Part(start=text, end="200:00:00").between == (seconds, 720_000)
+    for text in ("-1", "1:-1", "-1:30", "1:60", "1:60:00", "1:1:1:1", "nan", "inf", "1:", ":1", "", "x", "1:1.5:2"):
+        with pytest.raises(ValueError, match="start must be a time such as 90"):
+            Part(start=text)
 
 
 def test_a_varying_rate_is_kept(tmp_path):

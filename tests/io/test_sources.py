@@ -1,9 +1,12 @@
 """Photos and videos from other places than files."""
 
 import io
+import socket
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import sleep
 
 import numpy as np
 import pytest
@@ -87,6 +90,47 @@ def test_an_address(server):
         assert [right(p) for p in model.predict(f"{server}/clip.mp4")] == [True] * 3
         with pytest.raises(ValueError, match=r"rtsp://127\.0\.0\.1:9/x: not a video that can be read"):
             next(model.predict("rtsp://127.0.0.1:9/x"))
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that takes connections, and answers none, or sends a byte now and then, or breaks off."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    kept = []
+
+    def answer(connection: socket.socket) -> None:
+        asked = connection.recv(4096)
+        if b"/silent" in asked or not asked.startswith(b"GET"):
+            return
+        with suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc")
+            if b"/cut" in asked:
+                connection.shutdown(socket.SHUT_RDWR)
+            while True:
+                connection.sendall(b"d")
+                sleep(0.05)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                kept.append(listening.accept()[0])
+                threading.Thread(target=answer, args=(kept[-1],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listening.getsockname()[1]
+    for connection in (listening, *kept):
+        connection.close()
+
+
+def test_an_address_that_does_not_answer_ends_in_time(silent, monkeypatch):
+    for name, said in (("silent", "timed out"), ("drip", "bytes came in"), ("cut", "breaks off after 3 bytes")):
+        with pytest.raises(ConnectionError, match=said):
+            sources.fetch(f"http://127.0.0.1:{silent}/{name}.jpg", 0.5)
+    if videos_there():
+        monkeypatch.setattr(videos, "PATIENCE", 0.5)
+        for address in (f"rtsp://127.0.0.1:{silent}/x", f"http://127.0.0.1:{silent}/silent.mp4"):
+            with pytest.raises(ValueError, match=r"no answer within 0\.5 seconds"):
+                next(videos.read(address))
 
 
 def test_standard_input(png, monkeypatch):

@@ -63,6 +63,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor data": ("manypose.cli.doctor:data", "check a data set and list its problems, by id"),
 }
 
+RESUMES = (("predict",), ("label",), ("train",), ("prn", "train"), ("grouping", "train"))
+"""The verbs that always keep a record of what is finished."""
+
 FROM_CONFIG = ("train", "grouping train")
 """The verbs that take a config file."""
 
@@ -80,12 +83,14 @@ VERBOSE = Parameter("verbose", kind="bool", default=False)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: ``sys.argv``) and return the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(argv)
         sys.stdout.flush()  # not at exit, where a broken pipe could not be caught
         return code
     except KeyboardInterrupt:
-        print("manypose: interrupted", file=sys.stderr)
+        goes_on = any(tuple(argv[: len(verb)]) == verb for verb in RESUMES)
+        print("manypose: interrupted" + ("; the same command goes on from what is finished" if goes_on else ""), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - else Python complains at exit that it cannot flush

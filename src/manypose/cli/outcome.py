@@ -1,5 +1,6 @@
 """Settings and outcome of a prediction into a folder."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,22 +60,39 @@ class Part:
 
     Args:
         every: process every N-th frame. Raising it saves time, but tracked people lose their ids sooner.
-        start: skip the frames before this second.
-        end: skip the frames from this second on.
+        start: skip the frames before this time: seconds such as 90, or 1:30, or 0:01:30.5.
+        end: skip the frames from this time on.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or a time cannot be read.
     """
 
     every: int = 1
-    start: float = 0.0
-    end: float | None = None
+    start: str | float = 0.0
+    end: str | float | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every must be a whole number of at least 1, got {self.every}")
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise ValueError(f"start must be at least 0 and end must be later, got {self.start:g} and {self.end}")
+        first, last = self.between
+        if last <= first:
+            raise ValueError(f"end must be later than start, got {self.start} and {self.end}")
+
+    @property
+    def between(self) -> tuple[float, float]:
+        """Start and end in seconds; the end of the video is infinity."""
+        return _seconds("start", self.start), math.inf if self.end is None else _seconds("end", self.end)
+
+
+def _seconds(name: str, time: str | float) -> float:
+    try:
+        parts = [float(part) for part in str(time).split(":")]
+    except ValueError:
+        parts = [math.nan]
+    whole = all(part.is_integer() for part in parts[:-1]) and len(parts) <= 3
+    if not (whole and all(0 <= part < math.inf for part in parts) and all(part < 60 for part in parts[1:])):
+        raise ValueError(f"{name} must be a time such as 90 (seconds), 1:30 or 0:01:30.5, got {time}")
+    return sum(part * 60**i for i, part in enumerate(reversed(parts)))
 
 
 @dataclass(frozen=True)

@@ -114,11 +114,18 @@ def predict_to(
         raise ValueError(f"{boxes}: has boxes for none of the given photos; photos are matched by file name")
     if tracker is not None and len(plan) == 1 and not plan[0].video:
         raise ValueError("tracking needs a video or a folder of frames, and a single photo was given")
-    if any(n.video for n in plan):
+    stills = [n.path for n in plan if not n.video]
+    if stills and part != Part():
+        said = f"--every, --start and --end choose frames of videos and have no effect on photos such as {stills[0]}"
+        if len(stills) == len(plan):
+            raise ValueError(f"{said}; leave them out, or use a folder of photos as the frames of a video (--fps 25)")
+        warnings.warn(said, stacklevel=2)
+    if len(stills) < len(plan):
         video.available()
     settings = {
         **settings, "version": __version__, "options": asdict(replace(options, batch_size=1)), "boxes": known_by(boxes),
-        "part": asdict(part), "drawing": None if drawing is None else asdict(drawing), "openpose": "openpose" in formats,
+        "part": [part.every, *map(str, part.between)],
+        "drawing": None if drawing is None else asdict(drawing), "openpose": "openpose" in formats,
         "crops": crops,
         "track": tracker is not None,
     }  # fmt: skip
@@ -278,17 +285,18 @@ class _Run:
 
     def _frames(self, name: Named, moving: Moving) -> None:
         about, part, results = moving.about(), self.part, self.progress.results
+        first, last = part.between
         chosen: list[video.Frame] = []  # frames whose results are pending
 
         def items() -> Iterator[PhotoInput]:
             for frame in moving.read():
-                if frame.time >= part.start and frame.number % part.every == 0:
-                    if part.end is not None and frame.time >= part.end:
+                if frame.time >= first and frame.number % part.every == 0:
+                    if frame.time >= last:
                         return
                     chosen.append(replace(frame, pixels=frame.pixels[:0]))
                     yield PhotoInput(frame.pixels, keep=False, name=str(name.path), pixels=frame.pixels)
 
-        start, pictures, people, empty, first = results.end, 0, 0, 0, 0.0
+        start, pictures, people, empty, origin = results.end, 0, 0, 0, 0.0
         drawn = None if self.drawing is None else self.out / f"{name.stem}_poses.mp4"
         sound = moving.file if part == Part() else None
         to_video = nullcontext(None) if drawn is None else video.writer(drawn, about.fps / part.every, sound)
@@ -299,7 +307,7 @@ class _Run:
                 if result.poses is None or result.size is None:
                     raise result.error or RuntimeError(f"{name.path}: no result")
                 frame = chosen.pop(0)
-                first = frame.time if not pictures else first
+                origin = frame.time if not pictures else origin
                 stem = f"{name.stem}_{frame.number:012d}"
                 image_id = next(self.progress.frame_ids)
                 results.add(
@@ -308,10 +316,10 @@ class _Run:
                 pictures, people, empty = pictures + 1, people + len(result.poses), empty + (not len(result.poses))
                 picture = self._pictures(result, stem)
                 if add is not None and picture is not None:
-                    add(picture, frame.time - first)
+                    add(picture, frame.time - origin)
                 bar.update()
             if not pictures:
-                raise ValueError(f"{name.path}: no frame lies between second {part.start:g} and {part.end or 'the end'}")
+                raise ValueError(f"{name.path}: no frame lies between {part.start} and {'the end' if part.end is None else part.end}")
         self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name, moving.live)
 
     def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,11 @@ def find_detector(
 
     if name not in torchvision_names():
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
-        raise ValueError(f"no detector {name!r}; available: {', '.join(torchvision_names())}, and the models {', '.join(whole)}")
+        near = get_close_matches(name, [*torchvision_names(), *whole], 1, 0.5)
+        raise ValueError(
+            f"no detector {name!r}{f'; did you mean {near[0]}?' if near else ''}; available: {', '.join(torchvision_names())}, "
+            f"and the models {', '.join(whole)}"
+        )
     label = _label(name, category or PERSON)
     where = choose_device(device)
     network = _fetched(name) if weights is None else _filled(name, weights)

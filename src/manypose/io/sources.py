@@ -4,7 +4,9 @@ import glob
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from time import monotonic
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -19,6 +21,9 @@ __all__ = ["SourceFiles", "camera", "example_photo", "fetch", "is_address", "is_
 
 LARGEST = 200_000_000
 """Bytes of a photo that is fetched or read from standard input."""
+
+SLOWEST = 20_000
+"""Bytes a second that a server has to send."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,25 @@ def fetch(address: str, seconds: float = 30.0) -> bytes:
     """
     try:
         with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:  # nosec B310 - the address is the user's
-            content = answer.read(LARGEST + 1)
-    except (URLError, OSError, ValueError) as e:
+            content = b"".join(_in_time(answer, seconds))
+    except (URLError, OSError, ValueError, HTTPException) as e:
         reason = e.reason if isinstance(e, URLError) else e
         raise ConnectionError(f"{address}: cannot be fetched ({reason})") from None
     if len(content) > LARGEST:
         raise ValueError(f"{address}: larger than {LARGEST / 1e6:.0f} MB; fetch it and give the file")
     return content
+
+
+def _in_time(answer: HTTPResponse, seconds: float) -> Iterator[bytes]:
+    """The content, up to a byte more than `LARGEST`. A server that sends less than `SLOWEST` cannot hold the program forever."""
+    began, size = monotonic(), 0
+    while size <= LARGEST and (part := answer.read1(min(1 << 20, LARGEST + 1 - size))):
+        yield part
+        size += len(part)
+        if monotonic() - began > seconds + size / SLOWEST:
+            raise TimeoutError(f"only {size:,} bytes came in {monotonic() - began:.0f} seconds")
+    if size < int(answer.headers.get("Content-Length") or 0) and size <= LARGEST:
+        raise ConnectionError(f"it breaks off after {size:,} bytes")
 
 
 def standard_input() -> bytes:
@@ -132,7 +149,9 @@ def camera(index: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     Raises:
         ValueError: there is no such camera.
     """
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error says it in one line
     capture = cv2.VideoCapture(index)
+    cv2.utils.logging.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise ValueError(f"camera {index}: there is none, or another program has it")

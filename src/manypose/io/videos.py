@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import cv2
@@ -29,6 +30,9 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,asf,ogg,mxf,h264,hevc,ivf,obu,dv,rm,nut,wtv,m4v,gif,apng"
 )
 """FFmpeg's readers that a file may choose: none of a list or script that names other files (HLS, DASH, concat), which would be opened."""
+
+PATIENCE = 30.0
+"""Seconds that an address may take to answer, and then for each frame."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,16 @@ def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
             raise FileNotFoundError(f"{path}: no such file")
         if not path.is_file() or not path.stat().st_size:
             raise ValueError(f"{path}: {'an empty file' if path.is_file() else 'not a regular file'}, not a video")
+    began = monotonic()
     try:
-        container = av.open(str(path), options={} if "://" in str(path) else {"format_whitelist": FORMATS})
+        if "://" in str(path):
+            container = av.open(str(path), timeout=PATIENCE)
+        else:
+            container = av.open(str(path), options={"format_whitelist": FORMATS})
     except (av.error.FFmpegError, OSError, ValueError) as e:
+        if "://" in str(path) and monotonic() - began >= PATIENCE:
+            said = f"no answer within {PATIENCE:g} seconds; check the address, and that the camera or server is on"
+            raise ValueError(f"{path}: {said}") from None
         raise ValueError(f"{path}: not a video that can be read ({_line(e)})") from None
     stream = container.streams.best("video")
     if stream is None or stream.codec_context is None:
@@ -177,6 +188,8 @@ def read(path: str | Path, limit: int | None = None, start: Start | None = None)
                 first = time if first is None else first
                 yield Frame(count, time - first, _shown(frame, stream))
                 count += 1
+        except av.error.ExitError:
+            raise ValueError(f"{path}: no more data for {PATIENCE:g} seconds, after {count} frames") from None
         except av.error.FFmpegError as e:
             raise ValueError(f"{path}: the video is damaged after {count} frames ({_line(e)})") from None
     if not count:
