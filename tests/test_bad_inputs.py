@@ -165,7 +165,7 @@ def test_odd_photos_that_work(kind: str, run: Callable[..., Run], fly: Path, goo
         ("link.jpg", "no such file"),
         ("pipe.jpg", "not a regular file"),
         ("nul\0.jpg", "no such file"),
-        ("http://localhost/a.jpg", "cannot be fetched"),
+        ("http://localhost/a.jpg", "cannot be downloaded"),
     ],
 )
 def test_a_bad_source(name: str, says: str, run: Callable[..., Run], fly: Path, tmp_path: Path):
@@ -332,10 +332,10 @@ WEIGHTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "missing": (lambda at, fly: at / "gone.safetensors", "no such weights file"),
     "unknown name": (lambda at, fly: Path("swahr-w33"), "no model and no file 'swahr-w33' (did you mean swahr-w32?); there are default"),
     "no weights": (lambda at, fly: Path("swahr-w48"), "no weights for 'swahr-w48'"),
-    "truncated": (lambda at, fly: truncated(at / "a.safetensors", fly), "not a whole safetensors file"),
-    "text": (lambda at, fly: _text(at / "a.safetensors"), "not a whole safetensors file"),
+    "truncated": (lambda at, fly: truncated(at / "a.safetensors", fly), "not a complete safetensors file"),
+    "text": (lambda at, fly: _text(at / "a.safetensors"), "not a complete safetensors file"),
     "a folder": (lambda at, fly: _folder(at / "a.safetensors"), "no such weights file"),
-    "of something else": (lambda at, fly: _save(at / "a.safetensors", {"x": torch.zeros(3)}), "does not say which model it is"),
+    "of something else": (lambda at, fly: _save(at / "a.safetensors", {"x": torch.zeros(3)}), "no model name"),
     "of an unknown model": (lambda at, fly: _save(at / "a.safetensors", {"x": torch.zeros(3)}, model="yolo"), "holds the model 'yolo'"),
     "with missing tensors": (lambda at, fly: _save(at / "a.safetensors", {"x": torch.zeros(3)}, model="fly"), "does not fit the model"),
     "of another shape": (
@@ -396,7 +396,7 @@ def test_bad_checkpoints(content: object, says: str, run: Callable[..., Run], tm
     [
         (["--model", "swahr-w33", "--out", "a.safetensors"], "no model"),
         (["--model", "swahr-w32", "--out", "a.safetensors"], "this looks like swahr-w18-small, 17 joints"),
-        (["--model", "swahr-w18-small", "--out", "a.pth"], "written as .safetensors"),
+        (["--model", "swahr-w18-small", "--out", "a.pth"], "weights files end in .safetensors"),
         (["--model", "swahr-w18-small", "--out", "a.safetensors", "--skeleton", "mpii"], "this looks like swahr-w18-small, 17 joints"),
         (["--model", "swahr-w18-small", "--out", "a.safetensors", "--skeleton", "cocoo"], "no skeleton 'cocoo'"),
         (["--model", "swahr-w18-small", "--out", "a.safetensors", "--skeleton", "dog.yaml"], "dog.yaml: a skeleton must give sigmas"),
@@ -472,7 +472,7 @@ def test_a_photo_of_a_data_set_that_cannot_be_read(run: Callable[..., Run], data
     (dataset / "a.png").write_bytes(b"dear diary")
     done = run("doctor", "data", "--annotations", dataset / "a.json", "--images", dataset, "--decode")
     assert done.code == 1
-    assert "a.png: not a picture that can be decoded" in done.out
+    assert "a.png: not an image that can be decoded" in done.out
 
 
 def result(**change: object) -> list[dict]:

@@ -121,7 +121,7 @@ def test_decoding_finds_photos_of_another_size_and_broken_masks(dataset: Path, c
     assert check(dataset) == 0
     assert check(dataset, "--decode") == 1
     said = capsys.readouterr().out
-    assert "1.png: the picture is 60x50, its annotations are for 160x120" in said
+    assert "1.png: the image is 60x50, its annotations are for 160x120" in said
 
 
 def test_a_custom_data_set(dataset: Path, capsys: pytest.CaptureFixture):

@@ -66,7 +66,7 @@ def test_an_address_that_is_not_there_fails_alone(server, tmp_path):
     outcome = predicted([f"{server}/b.png", f"{server}/a.png"], tmp_path / "out", complain=told.append)
     assert outcome.photos == 1
     assert len(told) == 1
-    assert "b.png: cannot be fetched" in told[0]
+    assert "b.png: cannot be downloaded" in told[0]
 
 
 def test_issue_17_line_3_standard_input(tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_no_such_camera_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(places.cv2, "VideoCapture", lambda index: Camera(1, False))
     told: list[str] = []
     predicted([7], tmp_path / "out", complain=told.append)
-    assert told == ["camera 7: there is none, or another program has it"]
+    assert told == ["camera 7: not found, or in use by another program"]
 
 
 def test_addresses_of_streams_are_videos():

@@ -31,7 +31,7 @@ def test_a_line_that_a_kill_cut_off_is_forgotten(tmp_path, cut):
 
 def test_other_settings_are_refused_by_name(tmp_path):
     Journal(tmp_path / "a.json", {"flip": True, "size": 3}).add(1, 1)
-    with pytest.raises(ValueError, match=r"\.a\.json\.progress\.jsonl: left by a run with other settings \(flip\)"):
+    with pytest.raises(ValueError, match=r"\.a\.json\.progress\.jsonl: left by an unfinished run with other settings \(flip\)"):
         Journal(tmp_path / "a.json", {"flip": False, "size": 3})
 
 

@@ -68,7 +68,7 @@ def test_damaged_files_are_refused(data: st.DataObject, compressed: bool):
 def test_much_from_little_is_refused():
     packed = zlib.compress(bytes(10**6))
     content = written()[:128] + np.array([15, len(packed)], "<u4").tobytes() + packed
-    with pytest.raises(ValueError, match="more than 0 MB"):
+    with pytest.raises(ValueError, match="larger than 0 MB"):
         dict(read_variables(content, largest=10**5))
 
 

@@ -313,7 +313,7 @@ def test_reading_in_threads(tmp_path, photo):
 
 
 def test_write_refuses_what_is_no_picture(tmp_path, photo):
-    with pytest.raises(ValueError, match=r"\.txt is no kind of picture"):
+    with pytest.raises(ValueError, match=r"\.txt is not an image format"):
         media.write(tmp_path / "a.txt", photo)
     assert not list(tmp_path.iterdir())
 
@@ -410,7 +410,7 @@ def test_of_an_animated_picture_the_first_frame_is_taken_and_said(tmp_path, phot
     others = [Image.fromarray(255 - photo), Image.fromarray(photo // 2)]
     options = {"lossless": True} if kind == "WEBP" else {}
     path = save(tmp_path / "a", Image.fromarray(photo), kind, save_all=True, append_images=others, duration=100, **options)
-    with pytest.warns(UserWarning, match=r"an animated picture, its first of 3 frames is used"):
+    with pytest.warns(UserWarning, match=r"an animated image; only the first of 3 frames is used"):
         got = media.read(path)
     assert np.abs(got.astype(int) - photo).mean() < (15 if kind == "GIF" else 1)
 

@@ -82,13 +82,13 @@ def test_an_address(server):
     model = Model(Dots())
     assert right(model.predict(f"{server}/a.png"))
     assert right(model.predict(f"{server}/no-suffix?x=1"))
-    with pytest.raises(ConnectionError, match=r"none\.png: cannot be fetched"):
+    with pytest.raises(ConnectionError, match=r"none\.png: cannot be downloaded"):
         model.predict(f"{server}/none.png")
-    with pytest.raises(ConnectionError, match="cannot be fetched"):
+    with pytest.raises(ConnectionError, match="cannot be downloaded"):
         model.predict("http://127.0.0.1:9/a.png")
     if videos_there():
         assert [right(p) for p in model.predict(f"{server}/clip.mp4")] == [True] * 3
-        with pytest.raises(ValueError, match=r"rtsp://127\.0\.0\.1:9/x: not a video that can be read"):
+        with pytest.raises(ValueError, match=r"rtsp://127\.0\.0\.1:9/x: not a video that FFmpeg can read"):
             next(model.predict("rtsp://127.0.0.1:9/x"))
 
 
@@ -123,7 +123,7 @@ def silent():
 
 
 def test_an_address_that_does_not_answer_ends_in_time(silent, monkeypatch):
-    for name, said in (("silent", "timed out"), ("drip", "bytes came in"), ("cut", "breaks off after 3 bytes")):
+    for name, said in (("silent", "timed out"), ("drip", " bytes in "), ("cut", "the connection ended after 3 bytes")):
         with pytest.raises(ConnectionError, match=said):
             sources.fetch(f"http://127.0.0.1:{silent}/{name}.jpg", 0.5)
     if videos_there():
@@ -161,7 +161,7 @@ def test_a_camera(monkeypatch):
 
     monkeypatch.setattr(sources.cv2, "VideoCapture", Capture)
     assert [right(p) for p in Model(Dots()).predict(0)] == [True] * 4
-    with pytest.raises(ValueError, match="camera 3: there is none"):
+    with pytest.raises(ValueError, match="camera 3: not found"):
         next(Model(Dots()).predict(3))
     with pytest.raises(TypeError, match="bool"):
         Model(Dots()).predict(True)

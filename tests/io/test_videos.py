@@ -222,7 +222,7 @@ def test_missing_folder_and_sound_only(tmp_path):
         list(videos.frames(tmp_path / "none.mp4"))
     with pytest.raises(ValueError, match="not a regular file"):
         list(videos.frames(tmp_path))
-    for name, message in (("s.mkv", "has no pictures"), ("s.wav", "not a video")):
+    for name, message in (("s.mkv", "has no video stream"), ("s.wav", "not a video")):
         with av.open(str(tmp_path / name), "w") as out:
             stream = out.add_stream("pcm_s16le", rate=8000)
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
@@ -267,7 +267,7 @@ def test_a_failed_writing_leaves_nothing(tmp_path):
         stops()
     with pytest.raises(ValueError, match="without frames"), videos.writer(path, 25):
         pass
-    with pytest.raises(ValueError, match=r"no kind of video; use \.mp4"), videos.writer(tmp_path / "a.xyz", 25):
+    with pytest.raises(ValueError, match=r"not a video format; use \.mp4"), videos.writer(tmp_path / "a.xyz", 25):
         pass
     with pytest.raises(TypeError), videos.writer(path, 25) as add:
         add(*[ramp(0), ramp(1)])
@@ -326,6 +326,6 @@ def test_a_list_of_other_files_opens_none_of_them(tmp_path, name):
     (tmp_path / name).write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{video.name}\n#EXT-X-ENDLIST\n")
     (tmp_path / "concat.mp4").write_text(f"ffconcat version 1.0\nfile {video.name}\n")
     for path in (tmp_path / name, tmp_path / "concat.mp4"):
-        with pytest.raises(ValueError, match="not a video that can be read"):
+        with pytest.raises(ValueError, match="not a video that FFmpeg can read"):
             list(videos.frames(path))
     assert len(list(videos.frames(video))) == 2

@@ -41,7 +41,7 @@ def test_other_files_and_tags_are_one_clear_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.pth: no such"):
         resnet("resnet18", tmp_path / "none.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"12345678")
-    with pytest.raises(ValueError, match=r"cut\.safetensors: not a whole weights file"):
+    with pytest.raises(ValueError, match=r"cut\.safetensors: not a complete weights file"):
         resnet("resnet18", tmp_path / "cut.safetensors")
     with pytest.raises(ValueError, match=r"no ImageNet weights 'resnet18\.best'; timm has resnet18\.a1_in1k"):
         resnet("resnet18", "best")
@@ -61,7 +61,7 @@ def test_without_a_network_it_fails_at_once_and_says_the_cure(monkeypatch, given
     monkeypatch.setattr(imagenet_weights, "hf_hub_download", download)
     monkeypatch.setattr(imagenet_weights.urllib.request, "urlopen", reach)
     start = time.monotonic()
-    with pytest.raises(ValueError, match=r"cannot be fetched.*download timm/resnet18.*give pretrained=FILE"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded.*download timm/resnet18.*give pretrained=FILE"):
         resnet("resnet18", given)
     assert time.monotonic() - start < 5
     assert asked == [(wanted, True)]  # the cache alone: no repeated requests

@@ -64,12 +64,12 @@ BAD: dict[str, dict[str, str]] = {  # what is added to a line that works, and wh
     "cluster label": {"--annotations {at}/gone.json": "gone.json", "--min-score nan": "nan"},
     "label": {
         "--min-score 0.1 --ignore-score 0.5": "ignore score", "--joints 0": "joints", "--joints many": "expected a whole number", "--batch-size 0": "batch_size",
-        "--images {at}/gone": "gone", "--annotations {at}/gone.json": "gone.json", "--out {good}/part.json": "is the file that is read",
+        "--images {at}/gone": "gone", "--annotations {at}/gone.json": "gone.json", "--out {good}/part.json": "is the input file",
         "--model nobody": "nobody", "--detector nanodet": "takes no boxes", "--device cuda:9": "PyTorch sees", "--min-score nan": "nan",
         "--annotations {good}/a.json": "all people are annotated",
     },
     "convert": {
-        "--model nobody": "no model", "--skeleton cocoa": "no skeleton 'cocoa'", "--skeleton {at}/gone.yaml": "gone.yaml", "--out {at}/a.pth": "written as .safetensors",
+        "--model nobody": "no model", "--skeleton cocoa": "no skeleton 'cocoa'", "--skeleton {at}/gone.yaml": "gone.yaml", "--out {at}/a.pth": "weights files end in .safetensors",
         "--skeleton mpii": "16 joints", "--input-size 3": "input_size", "--input-size big": "expected a whole number", "again.pth": "unexpected argument",
     },
     "export": {
@@ -130,7 +130,10 @@ LINES: dict[str, tuple[str, str]] = {
     "prn detect of another model": ("prn detect {good}/tiny.safetensors {good}/data {good}/a.json {at}/x.npz", "not a MultiPoseNet"),
     "prn detect of no photos": ("prn detect multiposenet-mobile {at} {good}/a.json {at}/x.npz", "has none of the photos"),
     "prn join of another model": ("prn join {good}/tiny.safetensors {good}/prn.safetensors {at}/x.safetensors", "not a MultiPoseNet"),
-    "prn join of another suffix": ("prn join {good}/multiposenet.safetensors {good}/prn.safetensors {at}/x.pth", "written as .safetensors"),
+    "prn join of another suffix": (
+        "prn join {good}/multiposenet.safetensors {good}/prn.safetensors {at}/x.pth",
+        "weights files end in .safetensors",
+    ),
 }
 
 CONFIGS: dict[str, tuple[str, str, str]] = {  # what is replaced by what, and what is said

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from shared import REPOSITORY
 from tiny_training import run
 
-from manypose.io.safetensors import read_about, read_arrays
+from manypose.io.safetensors import read_about
 from manypose.training.facts import Facts
 from manypose.training.loop import BEST
 from manypose.training.state import pack, random_state, set_random_state, unpack
@@ -27,7 +27,7 @@ def last(out: Path) -> Path:
 
 
 def optimizer_groups(out: Path) -> list[dict]:
-    about, _ = read_arrays(last(out) / "optimizer.safetensors")
+    about = read_about(last(out) / "optimizer.safetensors")
     return unpack(about["state"], {str(i): torch.zeros(1) for i in range(999)})["param_groups"]
 
 

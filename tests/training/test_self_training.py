@@ -126,7 +126,7 @@ def test_what_cannot_be_done_is_one_clear_error(folder, capsys):
         run(folder, file({**row(HERE, BOX), "keypoints": [1, 2, 2] * 2}))
     source = folder / "given.json"
     source.write_text(json.dumps(file(row(HERE, BOX))))
-    with pytest.raises(ValueError, match="is the file that is read"):
+    with pytest.raises(ValueError, match="is the input file"):
         label(images=folder / "photos", annotations=source, out=source)
     with pytest.raises(ValueError, match=r"ignore score 0\.5, min score 0\.2"):
         label(images=folder, annotations=source, out=folder / "x.json", rules=LabelOptions(ignore_score=0.5, min_score=0.2))
@@ -176,7 +176,7 @@ def test_the_command_writes_a_file_that_trainings_read(tmp_path, capsys):
     source.write_text(json.dumps(both))
     assert main(words) == 1
     assert "1 of the 2 photos" in (said := capsys.readouterr().err)
-    assert "gone.png; fetch them, or label those there are (--photos present)" in said
+    assert "gone.png; download them, or label those present (--photos present)" in said
     assert main([*words, "--photos", "present"]) == 0
     assert [i["file_name"] for i in json.loads(out.read_text())["images"]] == ["a.png"]
     assert {a["image_id"] for a in json.loads(out.read_text())["annotations"]} == {3}
@@ -187,7 +187,7 @@ def test_many_machines_are_not_asked_for_a_file_that_cannot_be_written(folder):
 
     source = folder / "given.json"
     source.write_text(json.dumps(file(row(HERE, BOX))))
-    for out, message in ((source, "is the file that is read"), (folder, "is a folder; give a file")):
+    for out, message in ((source, "is the input file"), (folder, "is a folder; give a file")):
         with pytest.raises(ValueError, match=message):
             label_on_many(job=str(folder / "job"), images=folder / "photos", annotations=source, out=out)
     with pytest.raises(ValueError, match="block size must be at least 1, got 0"):

@@ -74,7 +74,7 @@ def test_memory_layout_does_not_matter(tiny, tmp_path):
 
 def test_the_bundled_model_is_the_default(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "BUNDLED", tmp_path)
-    with pytest.raises(ValueError, match=rf"no weights for '{files.DEFAULT}'.*weights come with the package for: no model"):
+    with pytest.raises(ValueError, match=rf"no weights for '{files.DEFAULT}'.*models with bundled weights: no model"):
         files.load()
     monkeypatch.setattr(files, "DEFAULT", "tiny")
     files.save(tiny, tmp_path / "tiny.safetensors", name="tiny", kwargs={"width": 6})
@@ -83,7 +83,7 @@ def test_the_bundled_model_is_the_default(tiny, tmp_path, monkeypatch):
 
 
 def test_random_weights_never_predict():
-    with pytest.raises(ValueError, match=r"no weights for 'swahr-w48': give some, as in load\('swahr-w48', weights=FILE\), or train it"):
+    with pytest.raises(ValueError, match=r"no weights for 'swahr-w48': give a file, as in load\('swahr-w48', weights=FILE\), or train it"):
         files.load("swahr-w48")
 
 
@@ -122,7 +122,7 @@ def damaged(kind: str, file, tmp_path):
 
 @pytest.mark.parametrize("kind", ["empty", "truncated", "text", "bad header", "pickle", "about is no JSON"])
 def test_damaged_files_are_named(kind, file, tmp_path):
-    with pytest.raises(ValueError, match=r"bad.safetensors: not a whole safetensors file") as caught:
+    with pytest.raises(ValueError, match=r"bad.safetensors: not a complete safetensors file") as caught:
         files.load(damaged(kind, file, tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -160,7 +160,7 @@ def test_a_file_of_another_model_or_skeleton_is_refused(file, tmp_path):
     with pytest.raises(ValueError, match="holds the skeleton 'coco' of 17 joints, not 'crowdpose' of 14"):
         files.load(file, skeleton="crowdpose")
     about, state = read_tensors(file)
-    for change, message in (({"model": "later"}, "'later', which this version does not know"), ({"skeleton": {"joints": ["a"]}}, "sigmas")):
+    for change, message in (({"model": "later"}, "'later', which is unknown to this version"), ({"skeleton": {"joints": ["a"]}}, "sigmas")):
         save_file(state, tmp_path / "b.safetensors", {"manypose": json.dumps({**about, **change})})
         with pytest.raises(ValueError, match=rf"b.safetensors: .*{message}"):
             files.load(tmp_path / "b.safetensors")
@@ -169,7 +169,7 @@ def test_a_file_of_another_model_or_skeleton_is_refused(file, tmp_path):
 def test_foreign_safetensors_need_a_name(file, tmp_path):
     _, state = read_tensors(file)
     save_file(state, tmp_path / "foreign.safetensors")
-    with pytest.raises(ValueError, match="does not say which model it is; name it"):
+    with pytest.raises(ValueError, match="no model name; give it"):
         files.load(tmp_path / "foreign.safetensors")
     assert files.load("tiny", weights=tmp_path / "foreign.safetensors", width=6).skeleton == COCO
 
@@ -196,7 +196,7 @@ def test_a_published_file_needs_a_name_and_runs_no_code(tmp_path):
             return (open, (str(witness), "w"))
 
     torch.save({"state_dict": Evil()}, path)
-    with pytest.raises(ValueError, match="does not say which model it is"):
+    with pytest.raises(ValueError, match="no model name"):
         files.load(path)
     with pytest.raises(ValueError, match=r"published.pth: .*code"):
         files.load("swahr-w18-small", weights=path)
@@ -225,7 +225,7 @@ def test_starting_from_another_file_takes_what_fits(tiny, file, tmp_path):
 def test_published_trunks_start_other_joints(tmp_path):
     first, second = build("swahr-w18-small"), build("swahr-w18-small", skeleton=CROWDPOSE)
     torch.save(first.net.state_dict(), tmp_path / "published.pth")
-    assert files.transfer(second, tmp_path / "published.pth", "swahr-w18-small").startswith("started from the trunk of")
+    assert files.transfer(second, tmp_path / "published.pth", "swahr-w18-small").startswith("started from the backbone of")
     assert torch.equal(first.net.conv1.weight, second.net.conv1.weight)
 
 
@@ -247,7 +247,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old(kind, tiny, file, tmp_path
 
 
 def test_weights_are_safetensors_of_known_models(tiny, tmp_path):
-    with pytest.raises(ValueError, match=r"written as .safetensors"):
+    with pytest.raises(ValueError, match=r"weights files end in .safetensors"):
         files.save(tiny, tmp_path / "a.pth", name="tiny")
     with pytest.raises(ValueError, match="no model 'other'"):
         files.save(tiny, tmp_path / "a.safetensors", name="other")

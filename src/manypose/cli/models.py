@@ -17,7 +17,7 @@ __all__ = ["COUNTING", "FIGURES", "Line", "models", "table", "text"]
 COUNTING = (
     "multiply-adds: one forward pass of a square input of that side, or of one person's crop for top-down models; "
     "convolutions and matrix products only, counted by "
-    "torch.utils.flop_counter and halved, without normalisation, activation, upsampling and grouping"
+    "torch.utils.flop_counter and halved, without normalization, activation, upsampling and grouping"
 )
 
 FIGURES = Path(__file__).with_name("model_figures.json")

@@ -1,7 +1,7 @@
-"""Training data: data sets, augmentation, loading. Configs name these functions and classes by this package, so that files may move.
+"""Training data: data sets, augmentation, loading. Configs use the names exported here.
 
-Data sets (`Photos` of `Sample`s): `coco`, `crowdpose`, `ochuman`, `mpii`, `posetrack`, `lspet`, and `custom` for a data set of one's own;
-`shards` reads any of them from WebDataset tar files that `write_shards` wrote.
+Data sets (`Photos` of `Sample`s): `coco`, `crowdpose`, `ochuman`, `mpii`, `posetrack`, `lspet`, and `custom` for custom data sets;
+`shards` reads any of them from WebDataset tar files written by `write_shards`.
 Augmentation: `Augment` (views for bottom-up methods), `EachPerson` and `PersonView` (crops for top-down methods), `Pasted`, `Colour`.
 Loading: `loader` mixes `Source`s into batches.
 """

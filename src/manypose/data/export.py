@@ -1,4 +1,4 @@
-"""Any data set as a file of COCO's form, for programs that read nothing else (``manypose label``, ``manypose evaluate``).
+"""Export of any data set as a COCO keypoint file (for ``manypose label``, ``manypose evaluate``).
 
 python -m manypose.data.export lspet --images DIR --annotations joints.mat --only ids.txt --out people.json
 """
@@ -74,7 +74,7 @@ def _around(region: Region, size: tuple[int, int]) -> Float[np.ndarray, "4"]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Write the data set that the command line names."""
+    """Write a data set given on the command line as a COCO file."""
     parser = ArgumentParser(prog="python -m manypose.data.export", description=__doc__)
     kinds = parser.add_subcommands()
     for name, reader in READERS.items():

@@ -1,7 +1,7 @@
-"""Loading for training: several data sets mixed by weight, augmented in workers, the same whatever the number of workers.
+"""Loading for training: several data sets mixed by weight and augmented in worker processes.
 
-Everything random about a sample comes from (seed, epoch, place in the epoch) alone. So a run can be resumed in the middle of an epoch,
-and results do not depend on how many workers there are.
+All random choices for a sample depend on (seed, epoch, index in the epoch) alone, so that a run can be resumed within an epoch and does
+not depend on the number of workers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Augmentation", "Loader", "Mixture", "People", "Plan", "Source", "loa
 
 @runtime_checkable
 class People(Protocol):
-    """What a source of samples can do: tell how many there are and give one by index, always the same."""
+    """A map-style data set of samples."""
 
     def __len__(self) -> int: ...
 
@@ -33,12 +33,12 @@ Augmentation = Callable[[Sample, np.random.Generator], Sample]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set and how often it is drawn from.
+    """A data set and its weight.
 
     Args:
         dataset: of `Sample`s.
         weight: share of the samples, relative to the other sources' weights.
-        mosaic: chance that a sample is put together from four of the data set's photos.
+        mosaic: probability of a mosaic of four photos of the data set.
     """
 
     dataset: People
@@ -47,7 +47,7 @@ class Source:
 
 
 class Key(NamedTuple):
-    """Which sample: all that a worker needs to make it."""
+    """The key of a sample: all that a worker needs to load it."""
 
     epoch: int
     place: int
@@ -56,17 +56,17 @@ class Key(NamedTuple):
 
 
 class Plan(Sampler[Key]):
-    """Which photo of which source comes at which place of an epoch.
+    """The order of samples in an epoch.
 
-    Every source gives its exact share of each epoch, and all photos of a source are used once before one is used again, across epochs.
+    Every source has its exact share of each epoch, and all its photos are used once before one is repeated, across epochs.
 
     Args:
-        lengths: how many samples each source has.
-        weights: the sources' shares.
-        length: samples an epoch.
-        batch_size: samples a batch.
-        seed: of the order.
-        shuffle: otherwise sources and samples come in order (evenly interleaved).
+        lengths: number of samples of each source.
+        weights: weights of the sources.
+        length: samples per epoch.
+        batch_size: samples per batch.
+        seed: random seed.
+        shuffle: random order; otherwise sources and samples come in order (evenly interleaved).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Plan(Sampler[Key]):
         return sources[np.argsort(when, kind="stable")]
 
     def _items(self, source: int, start: int, count: int) -> np.ndarray:
-        """Numbers start … start + count - 1 of the endless sequence of permutations of one source."""
+        """Elements start … start + count - 1 of the infinite sequence of permutations of one source."""
         n = self.lengths[source]
         if not self.shuffle:
             return np.arange(start, start + count) % n
@@ -120,7 +120,7 @@ class Plan(Sampler[Key]):
 
 
 class Mixture(Dataset[Sample]):
-    """Augmented samples by `Key`; what the workers run."""
+    """Augmented samples by `Key`, evaluated in the workers."""
 
     def __init__(
         self, sources: Sequence[Source], augment: Augmentation | None, seed: int, views: Sequence[Augmentation] = (), batch_size: int = 1
@@ -135,21 +135,21 @@ class Mixture(Dataset[Sample]):
             others = rng.integers(len(source.dataset), size=3)
             sample = mosaic([sample, *(source.dataset[int(i)] for i in others)], rng)
         sample = sample if self.augment is None else self.augment(sample, rng)
-        if self.views:  # one for the whole batch
+        if self.views:  # the same for all samples of a batch
             batch = np.random.default_rng((self.seed, key.epoch, key.place // self.batch_size, 4))
             sample = self.views[batch.integers(len(self.views))](sample, rng)
         return sample
 
 
 class Loader(DataLoader):
-    """A `DataLoader` of `Batch`es whose epochs can be chosen and entered anywhere."""
+    """A `DataLoader` of `Batch`es that can start at any batch of any epoch."""
 
     sampler: Plan
 
     def set_epoch(self, epoch: int, start: int = 0, process: int = 0, processes: int = 1) -> None:
-        """What iterating gives from now on: epoch `epoch` from batch `start` on, of these every `processes`-th from the `process`-th on.
+        """Set the batches of the next iteration: epoch `epoch` from batch `start` on, every `processes`-th from the `process`-th on.
 
-        Entering in the middle costs nothing; ``len`` stays the number of batches of a whole epoch.
+        Skipped batches are not loaded; ``len`` stays the number of batches of an epoch.
         """
         self.sampler.set_epoch(epoch, start, process, processes)
 
@@ -165,20 +165,20 @@ def loader(
     workers: int = 0,
     shuffle: bool = True,
 ) -> Loader:
-    """Batches of mixed, augmented samples. A sample depends on (seed, epoch, place in the epoch) and on nothing else.
+    """A loader of batches of mixed, augmented samples, each determined by (seed, epoch, index in the epoch).
 
     Args:
-        sources: what to mix.
-        augment: ``(sample, rng) -> Sample``, in the workers; None leaves samples as they are. All samples must leave it with one size.
-        batch_size: samples a batch; a last batch that is not full is dropped.
-        length: samples an epoch.
-        seed: of everything random.
-        views: further augmentations, such as views of different sizes, of which one is drawn for each batch and applied after `augment`.
-        workers: processes that load; 0 loads in this one.
+        sources: the data sets.
+        augment: ``(sample, rng) -> Sample``, applied in the workers; all results must have one size. None: no augmentation.
+        batch_size: samples per batch; an incomplete last batch is dropped.
+        length: samples per epoch.
+        seed: random seed.
+        views: further augmentations, such as views of different sizes, one of which is drawn for each batch and applied after `augment`.
+        workers: number of worker processes; 0 loads in the main process.
         shuffle: random order, or sources and samples in order.
 
     Raises:
-        ValueError: no sources, empty sources, bad weights, or fewer samples an epoch than a batch.
+        ValueError: no sources, empty sources, invalid weights, or fewer samples per epoch than per batch.
     """
     if not sources:
         raise ValueError("no data to train on: give at least one source")
@@ -197,5 +197,5 @@ def loader(
 
 
 def _one_thread(worker: int) -> None:
-    """Workers are parallel already; threads within them only get in one another's way."""
+    """Use one thread in a worker, since workers already run in parallel."""
     cv2.setNumThreads(0)

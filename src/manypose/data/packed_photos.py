@@ -1,4 +1,4 @@
-"""Thousands of photos' annotations in a few arrays: a tenth of the memory of as many objects, and files that processes share."""
+"""Annotations of many photos in a few arrays, with a tenth of the memory of objects, in files that processes share."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from manypose.data.photos import Photo, Region
 __all__ = ["PackedPhotos", "PhotoEntry", "pack"]
 
 POLYGONS, BOX, RUN_LENGTHS = range(3)
-"""Kinds of regions. All are stored as words of four bytes: float32 polygons, a float64 box, JSON text."""
+"""Kinds of regions, all stored as 4-byte words: float32 polygons, a float64 box, JSON text."""
 
 
 class PhotoEntry(NamedTuple):
-    """What `pack` takes of a photo; the fields of `Photo`, as lists."""
+    """The input of `pack` for a photo: the fields of `Photo`, as lists."""
 
     name: str
     size: tuple[int, int]
@@ -32,7 +32,7 @@ class PhotoEntry(NamedTuple):
 
 
 class PackedPhotos(Sequence[Photo]):
-    """Photos that are made from arrays when they are asked for.
+    """A sequence of photos stored as arrays.
 
     Args:
         root: the folder of the photos.
@@ -87,12 +87,12 @@ class PackedPhotos(Sequence[Photo]):
 
 
 def pack(root: Path, entries: Iterable[PhotoEntry], k: int) -> PackedPhotos:
-    """Photos as arrays. ``person``, ``ignored``, ``unposed``, ``name``, ``part`` and ``word`` say where the rows of each begin and end.
+    """Photos as arrays. ``person``, ``ignored``, ``unposed``, ``name``, ``part`` and ``word`` hold the ends of each one's rows.
 
     Args:
         root: the folder of the photos.
-        entries: one a photo.
-        k: joints of a person.
+        entries: one per photo.
+        k: number of joints.
     """
     rows: dict[str, list[Any]] = {
         key: [] for key in ("image_id", "size", "complete", "crowd", "name", "names", "person", "ignored", "unposed")

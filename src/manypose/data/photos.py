@@ -1,4 +1,4 @@
-"""Photos with annotated people: what every data set's reader turns its files into, and the map-style data set over it."""
+"""Photos with annotated people, the output of all readers of data sets, and the map-style data set of them."""
 
 import io
 import logging
@@ -24,25 +24,25 @@ __all__ = ["Photo", "Photos", "loss_mask", "paint", "read_rgb", "sample_of", "se
 log = logging.getLogger(__name__)
 
 Region = Any
-"""Where something is: an xyxy array, a COCO segmentation (list of polygons) or a COCO RLE (a mapping with size and counts)."""
+"""An image region: an xyxy box, a COCO segmentation (list of polygons) or a COCO RLE (a mapping with size and counts)."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo's annotations. Coordinates are photo pixels, integers are pixel centres.
+    """The annotations of one photo. Coordinates are photo pixels; integers are pixel centres.
 
     Args:
-        path: the picture file.
+        path: the image file.
         size: height and width.
-        image_id: the data set's.
+        image_id: of the data set.
         keypoints: x, y, visibility of the people with at least one labelled joint.
         boxes: xyxy.
         areas: square pixels.
-        ignored: regions where no loss may look: crowds, people without joints.
-        shapes: each person's region, or None where the data set does not give it.
+        ignored: regions without a loss: crowds, people without joints.
+        shapes: each person's region, or None if the data set has none.
         complete: whether all people in the photo are annotated or ignored; otherwise the loss is masked outside the labelled people.
-        crowd: the data set's own measure of crowding (CrowdPose), where it has one.
-        unposed: xyxy boxes of people without a labelled joint who are not in a crowd; they are among `ignored` too.
+        crowd: the crowd index of CrowdPose.
+        unposed: xyxy boxes of people without a labelled joint and outside crowds; also in `ignored`.
     """
 
     path: Path
@@ -59,19 +59,18 @@ class Photo:
 
 
 def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """A photo file as RGB, in the pixels that its annotations count.
+    """A photo file as RGB, in the pixel coordinates of its annotations.
 
-    COCO's annotations count stored pixels and ignore the EXIF orientation. Where an annotation file names the height and width of the
-    upright photo instead, the photo is turned; where both are the same (turned by 180°, mirrored, square), stored pixels are taken and a
-    warning is logged.
+    COCO's annotations ignore the EXIF orientation. If the annotated size is that of the upright photo, the photo is rotated; if both sizes
+    agree (rotated by 180°, mirrored, square), it is used as stored, with a warning.
 
     Args:
         path: the file.
-        given: its bytes, where they are in memory already.
+        given: its bytes, if already read.
         size: the annotations' height and width; None: stored pixels.
 
     Raises:
-        ValueError: cannot be decoded, is larger than `manypose.io.photos.max_pixels`, or of another size; the message names the file.
+        ValueError: the file cannot be decoded, is larger than `manypose.io.photos.max_pixels`, or has another size.
     """
     try:
         data = Path(path).read_bytes() if given is None else given
@@ -80,9 +79,9 @@ def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int]
             turned = header.getexif().get(ORIENTATION, 1)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except (OSError, SyntaxError, cv2.error, Image.DecompressionBombError) as e:
-        raise ValueError(f"{path}: not a picture that can be decoded ({str(e)[:100]}); fetch it again or leave it out") from None
+        raise ValueError(f"{path}: not an image that can be decoded ({str(e)[:100]}); download it again or remove it") from None
     if pixels is None:
-        raise ValueError(f"{path}: not a picture that can be decoded; fetch it again or leave it out")
+        raise ValueError(f"{path}: not an image that can be decoded; download it again or remove it")
     image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if size is None:
         return image
@@ -91,9 +90,9 @@ def read_rgb(path: str | Path, given: bytes | None = None, size: tuple[int, int]
     if image.shape[:2] != size:
         (h, w), (H, W) = pixels.shape[:2], size
         exif = "" if turned == 1 else f" (EXIF orientation {turned})"
-        raise ValueError(f"{path}: the picture is {w}x{h}, its annotations are for {W}x{H}{exif}")
+        raise ValueError(f"{path}: the image is {w}x{h}, its annotations are for {W}x{H}{exif}")
     if turned != 1 and not upright:
-        log.warning("%s: EXIF orientation %s; its annotations are taken to count stored pixels, as COCO's do", path, turned)
+        log.warning("%s: EXIF orientation %s; its annotations are assumed to be for the stored pixels, as in COCO", path, turned)
     return image
 
 
@@ -104,7 +103,7 @@ _TURNS = {
     7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
     8: lambda image: np.rot90(image),
 }
-"""What makes a photo upright, for those EXIF orientations that exchange width and height."""
+"""The rotation to upright for EXIF orientations that exchange width and height."""
 
 
 def paint(plane: UInt8[np.ndarray, "H W"], region: Region, value: int) -> None:
@@ -116,14 +115,14 @@ def paint(plane: UInt8[np.ndarray, "H W"], region: Region, value: int) -> None:
         x0, y0, x1, y1 = region
         plane[max(0, int(np.floor(y0))) : max(0, int(np.ceil(y1))), max(0, int(np.floor(x0))) : max(0, int(np.ceil(x1)))] = value
     else:
-        # Polygon corners count from the picture's edge, pixel centres lie half a pixel further in; 1/16 pixel is fillPoly's precision here.
+        # Polygon coordinates start at the image edge, pixel centres half a pixel inside; fillPoly's precision is 1/16 pixel here.
         polygons = [np.round((np.reshape(p, (-1, 2)) - 0.5) * 16).astype(np.int32) for p in region if len(p) >= 6]
         if polygons:
             cv2.fillPoly(plane, polygons, value, shift=4)
 
 
 def _decode(rle: Mapping, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """A run-length mask; one of another size (annotations of a photo that was scaled) is scaled to `size`."""
+    """A run-length mask, resized to `size` if the photo was scaled after annotation."""
     mask = decode_runs(rle)
     if mask.shape != size:
         mask = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
@@ -131,13 +130,13 @@ def _decode(rle: Mapping, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
 
 
 def loss_mask(photo: Photo, margin: float) -> UInt8[np.ndarray, "H W"]:
-    """1 where the loss may look: not at crowds and people without joints; in a photo that is not complete, at the labelled people only.
+    """The loss mask: 0 on crowds and people without joints and, in photos not completely annotated, outside the labelled people.
 
-    A labelled person's own box has a loss even where the *box* (not the outline) of a crowd or an unlabelled person covers it.
+    A labelled person's box has a loss even inside the *box* (not the outline) of a crowd or an unlabelled person.
 
     Args:
         photo: the annotations.
-        margin: by how much of its width and height a labelled person's box is enlarged on each side where the photo is not complete.
+        margin: fraction of its size by which a labelled person's box is enlarged on each side, in photos not completely annotated.
     """
     mask = np.full(photo.size, int(photo.complete), np.uint8)
     grow = np.stack([photo.boxes[:, 0] - photo.boxes[:, 2], photo.boxes[:, 1] - photo.boxes[:, 3]], 1) * margin
@@ -156,7 +155,7 @@ def loss_mask(photo: Photo, margin: float) -> UInt8[np.ndarray, "H W"]:
 
 
 def segmentation(photo: Photo) -> UInt8[np.ndarray, "H W"] | None:
-    """1 person, 0 none, 255 unknown; None where no person's outline is known."""
+    """The person mask (1 person, 0 none, 255 unknown); None if no outline is known."""
     if not any(shape is not None for shape in photo.shapes) and not (photo.complete and not len(photo.boxes)):
         return None
     plane = np.full(photo.size, 0 if photo.complete else 255, np.uint8)
@@ -177,14 +176,13 @@ class Photos(Dataset):
 
     Args:
         photos: the annotations.
-        skeleton: what the joints are.
-        report: what reading them found.
-        annotated: for each joint whether the data set labels it at all; the others get a mask plane of zeros. None: all are.
+        skeleton: of the k joints.
+        report: the report of their reader.
+        annotated: mask of the joints that the data set labels; others get a mask plane of zeros. None: all.
         margin: see `loss_mask`.
-        cache: keep nothing, the files' bytes, or the decoded photos in memory. Both are filled at once, so that workers share them.
-        unreadable: a photo that cannot be decoded ends the run with an error that names it, or gives an empty sample with an all-zero
-            mask (logged, and counted in `skipped`).
-        outlines: paint the person mask (`Sample.segmentation`), which methods of single people do not use.
+        cache: keep nothing, the files' bytes, or the decoded photos in memory, filled at the start so that workers share them.
+        unreadable: whether a photo that cannot be decoded is an error or an empty sample with mask 0 (logged, and counted in `skipped`).
+        outlines: whether to paint the person mask (`Sample.segmentation`), which top-down methods do not use.
     """
 
     photos: Sequence[Photo]
@@ -228,7 +226,7 @@ class Photos(Dataset):
 
 
 def unread(photo: Photo, skeleton: Skeleton) -> Sample:
-    """The sample of a photo that cannot be decoded: black, with nobody, and without a loss."""
+    """The sample of a photo that cannot be decoded: black, without people, with mask 0."""
     h, w = photo.size
     nobody = np.zeros((0, len(skeleton), 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     return Sample(skeleton, np.zeros((h, w, 3), np.uint8), *nobody, np.zeros((1, h, w), np.uint8), None, photo.image_id)

@@ -1,8 +1,8 @@
-"""COCO's run-length masks, checked before anything is decoded: a mask's memory is that of its photo, whatever the file claims.
+"""Decoding of COCO's run-length masks, with checks that bound the memory by the photo's size.
 
-A mask is the lengths of its runs of 0 and 1, column by column, beginning with 0: a list of numbers, or compressed, a string. In the string
-each number is written in characters of six bits ("0" is 0), the lower five bits of value first, the sixth set where more characters
-follow, as a signed number; from the fourth number on the difference to the number two before is written.
+A mask is given by the lengths of its runs of 0 and 1 in column order, beginning with 0: a list of numbers, or a compressed string. In the
+string each signed number is written in characters of six bits ("0" is 0): five bits of value, lowest first, and a continuation bit; from
+the fourth number on, the difference to the number two before is written.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from jaxtyping import Bool, Int
 __all__ = ["decode_runs", "run_lengths"]
 
 BASE = 48
-"""The character "0", which is zero."""
+"""The code of the character "0"."""
 
 
 def decode_runs(given: Mapping[str, Any], size: tuple[int, int] | None = None) -> Bool[np.ndarray, "H W"]:
     """The mask of a run-length segmentation.
 
     Args:
-        given: with ``size`` (height, width) and ``counts`` (a list or a string).
-        size: the height and width that it must have; None takes the mask's own.
+        given: a mapping with ``size`` (height, width) and ``counts`` (a list or a string).
+        size: required height and width; None: the mask's own.
 
     Raises:
         ValueError: another size, negative numbers, or runs that do not fill the mask exactly.
@@ -40,14 +40,14 @@ def decode_runs(given: Mapping[str, Any], size: tuple[int, int] | None = None) -
 
 
 def run_lengths(counts: Any, pixels: int) -> Int[np.ndarray, " r"]:
-    """The runs of a mask, as numbers.
+    """The run lengths of a mask.
 
     Args:
-        counts: a list of numbers, or a string (or bytes) in the compressed form.
-        pixels: how many the runs must cover.
+        counts: a list of numbers, or a compressed string (or bytes).
+        pixels: required sum.
 
     Raises:
-        ValueError: no such form, a negative number, or another sum than `pixels`.
+        ValueError: another form, a negative number, or another sum than `pixels`.
     """
     if isinstance(counts, (str, bytes)):
         lengths = _uncompressed(counts.encode() if isinstance(counts, str) else counts, pixels)
@@ -62,7 +62,7 @@ def run_lengths(counts: Any, pixels: int) -> Int[np.ndarray, " r"]:
 
 
 def _uncompressed(text: bytes, pixels: int) -> Int[np.ndarray, " r"]:
-    """Numbers beyond the mask end the reading; the caller refuses them."""
+    """The numbers of a compressed string; stops after the first one beyond the mask, which the caller refuses."""
     found: list[int] = []
     value = shift = 0
     for character in text:

@@ -1,4 +1,4 @@
-"""One photo with its people, and a batch of them: what data sets give and what methods learn from."""
+"""`Sample`, a photo with its annotated people, and `Batch`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -15,20 +15,20 @@ __all__ = ["Batch", "Sample", "collate", "warp"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A photo and its annotated people. Coordinates are pixels of `image`, integers are pixel centres.
+    """A photo and its annotated people. Coordinates are pixels of `image`; integers are pixel centres.
 
     Args:
-        skeleton: what the k joints are.
+        skeleton: of the k joints.
         image: RGB.
         keypoints: x, y, visibility (0 not labelled, 1 hidden, 2 visible).
         boxes: xyxy.
-        areas: in square pixels, as the data set's metric takes them.
-        mask: 1 where the loss may look. One plane for all joints (m = 1), or one a joint (m = k) where some joint types
-            are not annotated, such as the face points of sports photos.
-        segmentation: 1 person, 0 none, 255 unknown; or None where the data set has no masks.
-        image_id: the data set's.
-        turn: radians by which the photo was rotated.
-        unposed: xyxy boxes of people without a labelled joint: detectors learn them, the keypoint loss is masked there.
+        areas: in square pixels, as in the data set's metric.
+        mask: 1 in regions with a loss. One plane for all joints (m = 1), or one per joint (m = k) if some joint types are not annotated,
+            such as the face points of sports photos.
+        segmentation: 1 person, 0 none, 255 unknown; None if the data set has no segmentations.
+        image_id: of the data set.
+        turn: rotation of the photo in radians.
+        unposed: xyxy boxes of people without a labelled joint: targets of detectors, masked for the keypoint loss.
     """
 
     skeleton: Skeleton
@@ -44,7 +44,7 @@ class Sample:
 
 
 def warp(sample: Sample, w: Warp) -> Sample:
-    """The sample as the network sees it. Joints that leave the picture become unlabelled; outside the photo the mask is 0."""
+    """The sample in network pixels. Joints outside the image become unlabelled; outside the photo the mask is 0."""
     keypoints = w.joints(sample.keypoints, sample.skeleton.mirror)
     h, wd = w.size
     x, y = keypoints[..., 0], keypoints[..., 1]
@@ -65,7 +65,7 @@ def warp(sample: Sample, w: Warp) -> Sample:
 
 
 def _planes(planes: UInt8[np.ndarray, "m H W"], w: Warp) -> UInt8[np.ndarray, "m h w"]:
-    """Mask planes as the network sees them; most are equal to one another, and each is mapped once."""
+    """Mask planes in network pixels; equal planes are mapped once."""
     mapped: list[tuple[np.ndarray, np.ndarray]] = []
     out = np.empty((len(planes), *w.size), np.uint8)
     for plane, to in zip(planes, out, strict=True):
@@ -79,18 +79,18 @@ def _planes(planes: UInt8[np.ndarray, "m H W"], w: Warp) -> UInt8[np.ndarray, "m
 
 @dataclass(frozen=True)
 class Batch:
-    """b samples of one size, padded to n people; network pixels.
+    """A batch of b samples of one size, padded to n people; network pixels.
 
     Args:
-        images: RGB, not yet normalised (`Method.prepare` does that, on the device).
+        images: RGB, not normalized (`Method.prepare` does this on the device).
         keypoints: x, y, visibility; visibility 0 in padding.
         boxes: xyxy.
         areas: square pixels.
-        there: which rows are people and not padding.
-        mask: 1 where the loss may look; m is 1 (all joints alike) or k.
+        there: mask of the rows that are people and not padding.
+        mask: 1 in regions with a loss; m is 1 (all joints alike) or k.
         segmentation: 1 person, 0 none, 255 unknown.
-        turn: radians by which each photo was rotated; None: none was.
-        unposed: xyxy boxes of people without a labelled joint in the picture, zeros in padding; None: there are none.
+        turn: rotation of each photo in radians; None: no rotation.
+        unposed: xyxy boxes of people without a labelled joint, zeros in padding; None: there are none.
     """
 
     images: UInt8[torch.Tensor, "b H W 3"]
@@ -104,10 +104,10 @@ class Batch:
     unposed: Float[torch.Tensor, "b u 4"] | None = None
 
     def detection_boxes(self) -> tuple[Float[torch.Tensor, "b p 4"], Bool[torch.Tensor, "b p"]]:
-        """The boxes that a person detector learns, cut at the picture's edge, and which of them are people.
+        """The target boxes of a person detector, clipped to the image, and a mask of those that are people.
 
-        All people who are not in a crowd region: those with labelled joints, then those without (COCO's detection rule). Boxes of
-        which at most a pixel is left in the picture do not count.
+        All people outside crowd regions, with and without labelled joints (COCO's detection rule), except boxes of which at most a
+        pixel is inside the image.
         """
         h, w = self.mask.shape[-2:]
         rows = self.boxes if self.unposed is None else torch.cat([self.boxes, self.unposed], 1)
@@ -129,7 +129,7 @@ class Batch:
         return replace(self, **{name: None if tensor is None else change(tensor) for name, tensor in tensors.items()})
 
     def widths(self) -> Float[torch.Tensor, "b n"]:
-        """The boxes' widths before the photos were rotated, which enlarged each box to an upright one around it."""
+        """The boxes' widths before the rotation of the photos, which enlarged the boxes."""
         wide, high = (self.boxes[..., i + 2] - self.boxes[..., i] for i in (0, 1))
         if self.turn is None:
             return wide
@@ -138,7 +138,7 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size and skeleton to a batch.
+    """The batch of samples of one size and skeleton.
 
     Raises:
         ValueError: sizes differ.

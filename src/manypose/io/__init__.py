@@ -1,1 +1,1 @@
-"""Bytes in and out, safely: photos, videos, files. Knows nothing of people."""
+"""Reading and writing of photos, videos and files; independent of poses."""

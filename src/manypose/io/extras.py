@@ -1,4 +1,4 @@
-"""What an installation may lack, and the one line that says how to get it."""
+"""Optional dependencies, and the messages that say how to install them."""
 
 from importlib.util import find_spec
 
@@ -9,17 +9,17 @@ TORCH = ("torch", "torchvision", "timm", "scipy", "huggingface_hub")
 
 
 def torch_installed() -> bool:
-    """Whether PyTorch can be imported; nothing is imported."""
+    """Whether PyTorch is installed; does not import it."""
     return find_spec("torch") is not None
 
 
 def need_torch(what: str) -> None:
-    """Raises `ImportError` with the cure where PyTorch is not installed; `what` needs it."""
+    """Raise `ImportError` with the installation command if PyTorch is not installed; `what` names the feature that needs it."""
     if not torch_installed():
         raise ImportError(f"{what} needs PyTorch, which is not installed: pip install 'manypose[torch]'")
 
 
 def missing_extra(error: ImportError) -> str:
-    """The line for a module of the extra ``torch`` that is missing; empty for other errors."""
+    """The message for a missing package of the extra ``torch``; empty for other errors."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     return f"this needs {name}, which is not installed: pip install 'manypose[torch]'" if name in TORCH else ""

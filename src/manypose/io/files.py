@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writing, file fingerprints, and the size check of zip archives."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-_UMASK = os.umask(0o077)  # it can only be read by setting it
+_UMASK = os.umask(0o077)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
 __all__ = ["atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "write_json", "write_text"]
@@ -19,15 +19,15 @@ __all__ = ["atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "writ
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` (same suffix) that takes its place when the block ends well, and is removed when not.
+    """A temporary file beside `path` (same suffix) that replaces `path` when the block succeeds and is removed when it fails.
 
-    While it is written only its owner may read it; then it has the mode of the file that it replaces, or that of the umask.
+    While it is written, only its owner can read it; afterwards it has the mode of the file that it replaces, or the umask's.
 
     Raises:
-        OSError: cannot be written (full disk, no permission, a folder of that name); one line that names `path`.
+        OSError: the file cannot be written (full disk, no permission, a folder of that name); the message names `path`.
     """
     path = Path(path)
-    # /dev/stdout and pipes are written to, never replaced; a link stays a link, and its file is replaced.
+    # /dev/stdout and pipes are written to, not replaced; of a symbolic link the target is replaced.
     device = path.absolute().parts[1:2] == ("dev",) or (path.exists() and not path.is_file() and not path.is_dir())
     path = path.resolve() if path.is_symlink() and not device else path
     temporary = path if device else path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
@@ -35,13 +35,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not device:
             _remove(temporary)
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # private, and never through a planted link
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # private; O_EXCL does not follow a planted link
         yield temporary
         if not device:
             os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o666 & ~_UMASK)
             os.replace(temporary, path)
     except OSError as e:
-        # An error that is not of the system, or about another file (a photo that cannot be read), passes through unchanged.
+        # Errors without errno, or about another file (a photo that cannot be read), pass through unchanged.
         if e.errno is None or (e.filename and Path(e.filename) not in (path, temporary, *path.parents)):
             raise
         raise OSError(e.errno or errno.EIO, f"cannot be written: {e.strerror or e}", str(path)) from None
@@ -51,24 +51,24 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # its folder was no folder, or may not be written: then there is no such file either
+    with suppress(OSError):  # the folder does not exist or is not writable: then the file does not exist either
         path.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
     return Path(path)
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     return write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write JSON for people to read, whole or not at all.
+    """Write indented JSON atomically.
 
     Raises:
         ValueError: a number is not finite.
@@ -77,7 +77,7 @@ def write_json(path: str | Path, value: Any) -> Path:
 
 
 def stamp(path: Path) -> list[int]:
-    """A file's size and time of change; zeros where it cannot be asked."""
+    """A file's size and modification time; zeros if it cannot be accessed."""
     try:
         about = path.stat()
     except OSError:
@@ -86,27 +86,27 @@ def stamp(path: Path) -> list[int]:
 
 
 def known_by(name: str | Path | None) -> Any:
-    """What a file is known by in the settings of a run: its name, size and time of change."""
+    """The identity of a file in the settings of a run: its name, size and modification time."""
     return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
 
 
 MOST_UNPACKED = 64
-"""A zip archive (.npz, .pth) that says it holds more than so many times its own size, and more than 64 MiB, is refused unread."""
+"""Largest ratio of unpacked to packed size of a zip archive (.npz, .pth) of more than 64 MiB unpacked."""
 
 
 def check_unpacked(path: str | Path) -> None:
-    """Refuse a zip archive that would take much more memory than its size; other files pass.
+    """Refuse a zip archive that unpacks to far more than its size; other files pass.
 
     Raises:
-        ValueError: by what the archive says of its members, it unpacks to more than `MOST_UNPACKED` times its size.
-        OSError, zipfile.BadZipFile: it cannot be read.
+        ValueError: by its directory, the archive unpacks to more than `MOST_UNPACKED` times its size.
+        OSError, zipfile.BadZipFile: the archive cannot be read.
     """
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-    except (NotImplementedError, ValueError, struct.error) as e:  # a version to come, names that are no text, cut-off fields
+    except (NotImplementedError, ValueError, struct.error) as e:  # later versions, undecodable names, truncated fields
         raise zipfile.BadZipFile(str(e)) from None
     if size > max(MOST_UNPACKED * os.path.getsize(path), 64 * 2**20):
         raise ValueError(f"{path}: unpacks to {size / 1e6:,.0f} MB, more than {MOST_UNPACKED} times its size; not read")

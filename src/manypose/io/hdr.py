@@ -1,6 +1,6 @@
-"""High dynamic range to an ordinary picture: PQ and HLG, BT.2020 colours, by the formulas of ITU-R BT.2100.
+"""Conversion of HDR pictures (PQ and HLG, BT.2020 colours) to 8-bit RGB, by the formulas of ITU-R BT.2100.
 
-Diffuse white is at 203 nits (ITU-R BT.2408); what is brighter is compressed into the last tenth of the range.
+Diffuse white is 203 nits (ITU-R BT.2408); brighter values are compressed into the last tenth of the range.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ PQ, HLG = 16, 18
 
 WHITE = 203.0
 PEAK = 1000.0
-"""Nits of diffuse white, and of the display that HLG is made for."""
+"""Luminance (nits) of diffuse white and of HLG's nominal display."""
 
 KNEE = 0.9
 
@@ -24,14 +24,14 @@ BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.01
 
 
 def is_hdr(transfer: int) -> bool:
-    """Whether a transfer characteristic is PQ's or HLG's."""
+    """Whether a transfer characteristic is PQ or HLG."""
     return transfer in (PQ, HLG)
 
 
 def to_sdr(code: UInt16[np.ndarray, "H W 3"], transfer: int) -> UInt8[np.ndarray, "H W 3"]:
     """16-bit code values of PQ or HLG in BT.2020 as 8-bit RGB."""
     light = _table(transfer)[code >> 4]
-    if transfer == HLG:  # the opto-optical transfer function depends on the luminance of all three
+    if transfer == HLG:  # the opto-optical transfer function depends on the luminance
         luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
         light = light * (PEAK / WHITE * np.maximum(luminance, 1e-6) ** 0.2)[..., None]
     light = np.clip(light @ BT709.T, 0, None)
@@ -41,7 +41,7 @@ def to_sdr(code: UInt16[np.ndarray, "H W 3"], transfer: int) -> UInt8[np.ndarray
 
 @cache
 def _table(transfer: int) -> Float[np.ndarray, "4096"]:
-    """The light of each 12-bit code value: of PQ in units of diffuse white, of HLG the scene's, from 0 to 1."""
+    """The linear light of each 12-bit code value: for PQ in units of diffuse white, for HLG scene light in 0 … 1."""
     code = np.arange(4096) / 4095
     if transfer == PQ:
         m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128

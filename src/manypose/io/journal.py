@@ -1,4 +1,4 @@
-"""What a long run has finished, so that the same call goes on where it was stopped: by Ctrl-C, a crash or a kill."""
+"""The progress file of a long run, with which the same command continues after Ctrl-C, a crash or a kill."""
 
 import json
 import os
@@ -12,16 +12,16 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """A hidden file beside a result file, ``.NAME.progress.jsonl``: the settings, and a JSON line for each part that is finished.
+    """The hidden file ``.NAME.progress.jsonl`` beside a result file: the settings, then a JSON line for each finished part.
 
-    It is made when the first part is finished, and removed when the result file is written.
+    It is created when the first part is finished and removed when the result file is written.
 
     Args:
         result: the result file.
-        settings: what the parts depend on, as JSON values.
+        settings: everything that the parts depend on, as JSON values.
 
     Raises:
-        ValueError: an unfinished run with other settings left such a file.
+        ValueError: the file is damaged or was left by a run with other settings.
     """
 
     def __init__(self, result: Path, settings: Mapping[str, Any]) -> None:
@@ -33,11 +33,11 @@ class Journal:
             lines = [json.loads(line) for line in whole.splitlines()]
             parts: dict[Any, Any] = {key: value for key, value in lines[1:]}
         except (TypeError, ValueError, RecursionError):
-            raise ValueError(f"{self.path}: damaged; delete it, and the run begins anew") from None
+            raise ValueError(f"{self.path}: damaged; delete it to start the run again") from None
         if lines and lines[0] != self.settings:
             other = sorted(k for k in {*self.settings, *lines[0]} if self.settings.get(k) != lines[0].get(k))
             raise ValueError(
-                f"{self.path}: left by a run with other settings ({', '.join(other)}) that did not finish; give the same ones to go on, or "
+                f"{self.path}: left by an unfinished run with other settings ({', '.join(other)}); give the same ones to continue, or "
                 "delete it"
             )
         self.done = parts
@@ -45,10 +45,10 @@ class Journal:
             os.truncate(self.path, len(whole))
 
     def add(self, key: int | str, value: Any) -> None:
-        """Remember that a part is finished, with its result as a JSON value.
+        """Record a finished part and its result (a JSON value).
 
         Raises:
-            OSError: the file cannot be written; it stays as it was.
+            OSError: the file cannot be written; it is left unchanged.
         """
         if not self.path.exists():
             write_text(self.path, json.dumps(self.settings) + "\n")
@@ -62,5 +62,5 @@ class Journal:
         self.done[key] = value
 
     def remove(self) -> None:
-        """Forget it: the result file is there."""
+        """Remove the progress file."""
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""MATLAB's .mat and the hourglass users' HDF5 files, read with one clear error where something is wrong."""
+"""Readers of MATLAB's .mat files and of HDF5 annotation files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ __all__ = ["cells", "is_mat", "load_cells", "load_h5", "load_mat"]
 
 
 def is_mat(path: str | Path) -> bool:
-    """Whether a file begins as MATLAB's do (versions 5 to 7.3); False where it cannot be read."""
+    """Whether a file has a MATLAB header (versions 5 to 7.3); False if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(6) == b"MATLAB"
@@ -24,14 +24,14 @@ def load_mat(path: str | Path, *names: str) -> Any:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: cannot be read, or a variable is missing; the message names the file and says what there is.
+        ValueError: the file cannot be read, or lacks a variable; the message names the file and lists its variables.
     """
     given = [simplified(value) for value in _load(path, names)]
     return given[0] if len(names) == 1 else tuple(given)
 
 
 def load_cells(path: str | Path, name: str) -> list:
-    """A cell array of cell arrays … of numbers as nested lists of flat arrays; unlike `load_mat` it keeps cells of one element.
+    """A nested cell array of numbers as nested lists of flat arrays; unlike `load_mat` it keeps cells of one element.
 
     Raises:
         FileNotFoundError, ValueError: as `load_mat`.
@@ -52,9 +52,9 @@ def _load(path: str | Path, names: tuple[str, ...]) -> list[Any]:
     try:
         given = dict(read_variables(Path(path).read_bytes()))
     except (ValueError, OSError) as e:
-        raise ValueError(f"{path}: not a .mat file of versions 5 to 7 ({e}); download it again, or save it anew (save -v7)") from None
+        raise ValueError(f"{path}: not a .mat file of versions 5 to 7 ({e}); download it again, or save it again (save -v7)") from None
     if missing := [n for n in names if given.get(n) is None]:
-        there = ", ".join(n for n, value in given.items() if value is not None) or "nothing that can be read"
+        there = ", ".join(n for n, value in given.items() if value is not None) or "no readable variable"
         raise ValueError(f"{path}: has no variable {missing[0]!r}, it has {there}")
     return [given[n] for n in names]
 
@@ -65,7 +65,7 @@ def load_h5(path: str | Path, *names: str) -> tuple[np.ndarray, ...]:
     Raises:
         FileNotFoundError: no such file.
         ImportError: h5py is not installed.
-        ValueError: cannot be read, or a data set is missing; the message names the file and says what there is.
+        ValueError: the file cannot be read, or lacks a data set; the message names the file and lists its data sets.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
@@ -83,7 +83,7 @@ def load_h5(path: str | Path, *names: str) -> tuple[np.ndarray, ...]:
 
 
 def cells(value: Any) -> list:
-    """A cell array or struct array of any length as a list: one alone and none at all are simplified away on reading.
+    """A cell or struct array of any length as a list; `load_mat` simplifies arrays of no or one element.
 
     >>> cells({"x": 1}), cells(np.array([])), cells(3), cells([1, 2])
     ([{'x': 1}], [], [3], [1, 2])

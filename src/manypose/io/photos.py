@@ -1,7 +1,7 @@
-"""Photos in and out: one safe reader for files, and one way to pixels for arrays, PIL images and tensors.
+"""Reading and writing of photos: files, arrays, PIL images and tensors as RGB uint8 arrays (H, W, 3).
 
-Everything becomes RGB, uint8, (H, W, 3), as seen (EXIF orientation applied). Transparent parts become white. Of an animated picture
-the first frame is taken, with a warning. A file's kind is told by its content, never by its name.
+The EXIF orientation is applied, transparent parts become white, and of an animated image the first frame is used, with a warning. The
+file format is detected from the content, not the name.
 """
 
 import io
@@ -29,20 +29,20 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_PIXELS = 100_000_000
-"""The largest photo or video frame that is decoded, in pixels, unless ``MANYPOSE_MAX_PIXELS`` or an argument says otherwise."""
+"""Default limit of the size of photos and video frames in pixels; ``MANYPOSE_MAX_PIXELS`` or an argument overrides it."""
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif", ".mpo", ".jfif")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts")
 
-# Pillow knows more kinds; those that run other programs (EPS) or are no photos are left out.
+# Pillow's formats that run other programs (EPS) or are not photos are left out.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _SNIFFED = ("jpg", "png", "apng", "webp", "bmp", "tif", "gif", "jpx", "avif")  # as `filetype` calls them
 _ORIENTATION = 0x0112  # EXIF's tag
-_lock = threading.Lock()  # Pillow's own size limit and the warning filter are global
+_lock = threading.Lock()  # Pillow's size limit and the warning filter are global
 
 
 def max_pixels() -> int:
-    """The limit in force: ``MANYPOSE_MAX_PIXELS``, else `MAX_PIXELS`."""
+    """The current size limit in pixels: ``MANYPOSE_MAX_PIXELS``, else `MAX_PIXELS`."""
     given = os.environ.get("MANYPOSE_MAX_PIXELS", "")
     if not given:
         return MAX_PIXELS
@@ -52,7 +52,7 @@ def max_pixels() -> int:
 
 
 def check_size(path: str | Path, w: int, h: int, limit: int | None = None) -> None:
-    """Refuse a picture that would take too much memory; called before anything is decoded."""
+    """Refuse an image larger than `limit` pixels; called before decoding."""
     limit = max_pixels() if limit is None else limit
     if w * h > limit:
         raise ValueError(
@@ -65,20 +65,20 @@ def read(path: str | Path, limit: int | None = None, content: bytes | None = Non
     """A photo file as RGB.
 
     Args:
-        path: JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000 or AVIF, by content.
-        limit: the most pixels that are decoded; default `max_pixels`.
-        content: the file's bytes, where they are at hand; `path` then is what errors call it.
+        path: JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000 or AVIF.
+        limit: largest size in pixels; default `max_pixels`.
+        content: the file's bytes if they are already read; `path` is then only used in error messages.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder, no photo, empty, truncated, too large or unreadable; one line that names the file.
+        ValueError: a folder, not a photo, empty, truncated, too large or unreadable; the message names the file.
     """
     try:
         if content is not None and not content:
             raise _Refused(f"{path}: an empty file")
         with _opened(Path(path)) if content is None else io.BytesIO(content) as file:
             with _lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of broken metadata, which we do not need
+                warnings.simplefilter("ignore")  # about broken metadata, which is not used
                 image, frames = _header(file, path, limit)
             image.load()
             with _lock, warnings.catch_warnings():
@@ -91,15 +91,15 @@ def read(path: str | Path, limit: int | None = None, content: bytes | None = Non
         raise FileNotFoundError(f"{path}: no such file") from None
     except MemoryError:
         raise ValueError(f"{path}: not enough memory to decode it") from None
-    except Exception as e:  # decoders fail in a dozen ways on broken files: OSError, SyntaxError, struct.error, EOFError …
-        raise ValueError(f"{path}: a damaged photo ({_line(e)}); fetch it again") from None
+    except Exception as e:  # decoders raise many types on broken files: OSError, SyntaxError, struct.error, EOFError …
+        raise ValueError(f"{path}: a damaged photo ({_line(e)}); download it again") from None
     if frames > 1:
-        warnings.warn(f"{path}: an animated picture, its first of {frames} frames is used; save it as a video to use all", stacklevel=2)
+        warnings.warn(f"{path}: an animated image; only the first of {frames} frames is used; save it as a video to use all", stacklevel=2)
     return rgb
 
 
 class _Refused(ValueError):
-    """A refusal whose message is complete."""
+    """An error whose message is complete and names the file."""
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -119,14 +119,14 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _header(file: BinaryIO | io.BytesIO, path: str | Path, limit: int | None) -> tuple[Image.Image, int]:
-    """The header only: nothing is decoded yet. Also the number of frames (1 for multi-picture JPEG and TIFF, whose first is the photo)."""
+    """The image, not yet decoded, and its number of frames (1 for multi-picture JPEG and TIFF, whose first picture is the photo)."""
     before = Image.MAX_IMAGE_PIXELS
     Image.init()
     try:
-        Image.MAX_IMAGE_PIXELS = None  # our own limit, below, replaces Pillow's
+        Image.MAX_IMAGE_PIXELS = None  # `check_size`, below, replaces it
         image = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
     except Image.UnidentifiedImageError:
-        what = "a video, not a photo" if is_video(path) else "not a photo of a kind that can be read, or its start is damaged"
+        what = "a video, not a photo" if is_video(path) else "not a photo in a supported format, or its header is damaged"
         raise _Refused(f"{path}: {what}") from None
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -139,9 +139,9 @@ def _header(file: BinaryIO | io.BytesIO, path: str | Path, limit: int | None) ->
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        # Without orientation `exif_transpose` would copy the picture.
+        # `exif_transpose` copies the image even without an orientation.
         return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-    except Exception:  # broken EXIF: the picture is shown as stored, as viewers do
+    except Exception:  # broken EXIF: used as stored, as image viewers do
         return image
 
 
@@ -149,17 +149,17 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-# ── other things that hold pixels ──
+# ── other inputs ──
 
 
 def from_pil(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """A PIL image of any mode as RGB: 16 bits become 8, transparent parts white, CMYK is converted.
+    """A PIL image of any mode as 8-bit RGB; transparent parts become white.
 
     Raises:
-        ValueError: it has no pixels, or a float image is not in 0 … 1.
+        ValueError: the image has no pixels, or its floats are not in 0 … 1.
     """
     if 0 in image.size:
-        raise ValueError(f"a picture without pixels: {image.size[0]}x{image.size[1]}")
+        raise ValueError(f"an image without pixels: {image.size[0]}x{image.size[1]}")
     if image.mode.startswith("I"):  # "I" holds 16-bit PNGs and PGMs, and integer arrays
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return from_array(values if image.mode == "I" and values.max() <= 255 else values.astype(np.uint16))
@@ -177,7 +177,7 @@ def from_array(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W 3"]:
         array: uint8; uint16; other integers in 0 … 255; or floats in 0 … 1.
 
     Raises:
-        ValueError: another shape, kind or range; the message says what is expected.
+        ValueError: another shape, type or range; the message states the expected one.
     """
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(f"a photo as an array is (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, got the shape {array.shape}")
@@ -205,7 +205,7 @@ def _to_uint8(array: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     low, high = (array.min(), array.max()) if number else (0, 0)
     if np.issubdtype(array.dtype, np.floating):
         if not (low >= 0 and high <= 1):  # also where one is NaN
-            raise ValueError(f"a photo of floats must be in 0 … 1, got {low:g} … {high:g}; give uint8 pixels or undo the normalisation")
+            raise ValueError(f"a photo of floats must be in 0 … 1, got {low:g} … {high:g}; give uint8 pixels or undo the normalization")
         return np.round(array * 255.0).astype(np.uint8)
     if not number or low < 0 or high > 255:
         raise ValueError(f"a photo's pixels are uint8, uint16 or floats in 0 … 1, got {array.dtype} in {low} … {high}")
@@ -218,10 +218,10 @@ def _on_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """One photo, however it is given: a path, a file's bytes, an array, a PIL image or a tensor.
+    """A photo given as a path, a file's bytes, an array, a PIL image or a tensor, as RGB.
 
     Raises:
-        TypeError: something else.
+        TypeError: another type.
     """
     if isinstance(thing, (str, Path)):
         return read(thing, limit)
@@ -237,34 +237,34 @@ def pixels(thing: Any, limit: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def is_tensor(thing: Any) -> bool:
-    """Whether it is a PyTorch tensor; does not import PyTorch, which is imported already if there is a tensor."""
+    """Whether `thing` is a PyTorch tensor; does not import PyTorch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(thing, torch.Tensor)
 
 
 def write(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> Path:
-    """Write a picture (JPEG, PNG, WebP … by the suffix), whole or not at all.
+    """Write an image atomically, in the format of its suffix (JPEG, PNG, WebP …).
 
     Raises:
-        ValueError: the suffix names no kind of picture.
+        ValueError: the suffix is not that of an image format.
         OSError: the file cannot be written.
     """
     path = Path(path)
     Image.init()
     kind = Image.EXTENSION.get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE:
-        raise ValueError(f"{path}: {path.suffix or 'no suffix'} is no kind of picture; use .jpg or .png")
+        raise ValueError(f"{path}: {path.suffix or 'no suffix'} is not an image format; use .jpg or .png")
     out = io.BytesIO()
     Image.fromarray(image).save(out, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
     return write_bytes(path, out.getvalue())
 
 
-# ── what a file is, by its first bytes ──
+# ── file types, by the first bytes ──
 
 
 def _head(path: str | Path) -> bytes:
     try:
-        if not Path(path).is_file():  # opening a pipe would wait for ever
+        if not Path(path).is_file():  # opening a pipe would block
             return b""
         with open(path, "rb") as file:
             return file.read(1024)
@@ -278,11 +278,11 @@ def _photo(head: bytes) -> bool:
 
 
 def is_photo(path: str | Path) -> bool:
-    """Whether a file begins as a photo does."""
+    """Whether a file has the header of a photo."""
     return _photo(_head(path))
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file is a video: by its content, and where that tells nothing, by its suffix."""
+    """Whether a file is a video: by its header, or by its suffix if the header is not known."""
     head = _head(path)
     return filetype.video_match(head) is not None or (not _photo(head) and Path(path).suffix.lower() in VIDEOS)

@@ -1,4 +1,4 @@
-"""Arrays with shapes in their annotations (jaxtyping), in a form in which type checkers see complete types through them."""
+"""Array annotations with shapes (jaxtyping) that type checkers resolve to complete types."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Where photos and videos come from: files by path, folder or pattern, addresses, standard input, cameras."""
+"""Sources of photos and videos: files by path, folder or pattern, URLs, standard input, cameras."""
 
 import glob
 import sys
@@ -20,19 +20,19 @@ from manypose.io.photos import PHOTOS, VIDEOS, is_photo, is_video
 __all__ = ["SourceFiles", "camera", "example_photo", "fetch", "is_address", "is_live", "sources", "standard_input"]
 
 LARGEST = 200_000_000
-"""Bytes of a photo that is fetched or read from standard input."""
+"""Largest size in bytes of a photo from a URL or standard input."""
 
 SLOWEST = 20_000
-"""Bytes a second that a server has to send."""
+"""Smallest download rate in bytes a second."""
 
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """What `sources` found.
+    """The files that `sources` found.
 
     Args:
         paths: photos and videos, in order.
-        skipped: how many files of a folder were neither.
+        skipped: number of files of a folder that are neither.
     """
 
     paths: tuple[Path, ...]
@@ -40,10 +40,10 @@ class SourceFiles:
 
 
 def sources(spec: str | Path | Iterable[str | Path]) -> SourceFiles:
-    """The files that a path, a folder, a pattern or several of them mean.
+    """The photos and videos of a path, a folder, a pattern or several of them.
 
-    A folder's files come sorted by name (its subfolders are not entered; use ``folder/**/*.jpg``), a pattern's too; those given one by one
-    stay in their order. A file that is named is never left out, whatever it is.
+    Files of a folder (without its subfolders; use ``folder/**/*.jpg``) or a pattern are sorted by name; files given singly keep their
+    order and are included whatever their type.
 
     Raises:
         FileNotFoundError: no such file, or nothing matches.
@@ -67,7 +67,7 @@ def sources(spec: str | Path | Iterable[str | Path]) -> SourceFiles:
 
 
 def example_photo() -> Path:
-    """The photo of an astronaut that comes with the package."""
+    """The path of the bundled photo of an astronaut."""
     return Path(__file__).with_name("astronaut.jpg")
 
 
@@ -83,56 +83,56 @@ def _folder(path: Path) -> SourceFiles:
 
 
 def _wanted(path: Path) -> bool:
-    # A damaged .jpg counts as a photo, so that it is reported and not passed over.
+    # A damaged .jpg counts as a photo, so that it is reported and not skipped.
     return not path.name.startswith(".") and (path.suffix.lower() in (*PHOTOS, *VIDEOS) or is_photo(path) or is_video(path))
 
 
-# ── other places than files ──
+# ── URLs, standard input, cameras ──
 
 
 def is_address(source: str | Path) -> bool:
-    """Whether a source is an address: of a file (http, https), or of a stream (rtsp, rtmp, udp …)."""
+    """Whether a source is a URL: of a file (http, https) or a stream (rtsp, rtmp, udp …)."""
     return "://" in str(source) and urlsplit(str(source)).scheme.isalnum()
 
 
 def is_live(source: str | Path) -> bool:
-    """Whether an address is that of a video: of a stream, or of a file with a video's suffix."""
+    """Whether a URL is that of a stream or of a file with a video's suffix."""
     parts = urlsplit(str(source))
     return parts.scheme not in ("http", "https", "file") or Path(parts.path).suffix.lower() in (*VIDEOS, ".m3u8", ".mpd")
 
 
 def fetch(address: str, seconds: float = 30.0) -> bytes:
-    """The file at an http or https address.
+    """The content of an http or https URL.
 
     Raises:
-        ConnectionError: it cannot be fetched; the message names it.
+        ConnectionError: it cannot be downloaded.
         ValueError: it is larger than `LARGEST`.
     """
     try:
-        with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:  # nosec B310 - the address is the user's
+        with urlopen(Request(address, headers={"User-Agent": "manypose"}), timeout=seconds) as answer:  # nosec B310 - the user's URL
             content = b"".join(_in_time(answer, seconds))
     except (URLError, OSError, ValueError, HTTPException) as e:
         reason = e.reason if isinstance(e, URLError) else e
-        raise ConnectionError(f"{address}: cannot be fetched ({reason})") from None
+        raise ConnectionError(f"{address}: cannot be downloaded ({reason})") from None
     if len(content) > LARGEST:
-        raise ValueError(f"{address}: larger than {LARGEST / 1e6:.0f} MB; fetch it and give the file")
+        raise ValueError(f"{address}: larger than {LARGEST / 1e6:.0f} MB; download it and give the file")
     return content
 
 
 def _in_time(answer: HTTPResponse, seconds: float) -> Iterator[bytes]:
-    """The content, up to a byte more than `LARGEST`. A server that sends less than `SLOWEST` cannot hold the program forever."""
+    """The content in parts, up to `LARGEST` + 1 bytes; raises an error for servers slower than `SLOWEST`."""
     began, size = monotonic(), 0
     while size <= LARGEST and (part := answer.read1(min(1 << 20, LARGEST + 1 - size))):
         yield part
         size += len(part)
         if monotonic() - began > seconds + size / SLOWEST:
-            raise TimeoutError(f"only {size:,} bytes came in {monotonic() - began:.0f} seconds")
+            raise TimeoutError(f"only {size:,} bytes in {monotonic() - began:.0f} seconds")
     if size < int(answer.headers.get("Content-Length") or 0) and size <= LARGEST:
-        raise ConnectionError(f"it breaks off after {size:,} bytes")
+        raise ConnectionError(f"the connection ended after {size:,} bytes")
 
 
 def standard_input() -> bytes:
-    """The photo that comes by standard input.
+    """The bytes of a photo from standard input.
 
     Raises:
         ValueError: it is empty, or larger than `LARGEST`.
@@ -144,7 +144,7 @@ def standard_input() -> bytes:
 
 
 def camera(index: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The pictures of a camera, RGB, until it ends.
+    """The frames of a camera, RGB, until it stops.
 
     Raises:
         ValueError: there is no such camera.
@@ -154,7 +154,7 @@ def camera(index: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     cv2.utils.logging.setLogLevel(level)
     try:
         if not capture.isOpened():
-            raise ValueError(f"camera {index}: there is none, or another program has it")
+            raise ValueError(f"camera {index}: not found, or in use by another program")
         while True:
             there, frame = capture.read()
             if not there:

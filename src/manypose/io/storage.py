@@ -1,4 +1,4 @@
-"""Files on any file system that fsspec knows (local paths, ``s3://``, ``gs://``, ``hdfs://`` …), read, listed and written whole."""
+"""Reading, listing and atomic writing of files on any fsspec file system (local paths, ``s3://``, ``gs://``, ``hdfs://`` …)."""
 
 import time
 from collections.abc import Callable
@@ -13,44 +13,44 @@ __all__ = ["Folder", "is_local", "located", "read_file"]
 T = TypeVar("T")
 
 PUT_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
-"""Object stores: an object appears when all of it has arrived. Elsewhere a file is renamed into its place."""
+"""Object stores, where an upload is atomic; elsewhere a temporary file is renamed."""
 
 TRIES = 4
-"""Attempts of a remote file system; a second, then two, then four lie between them."""
+"""Attempts on a remote file system, with pauses of 1, 2 and 4 s."""
 
 
 def is_local(fs: Any) -> bool:
-    """Whether it is this machine's file system, or one that is mounted."""
+    """Whether a file system is local or mounted."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def located(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of a path or address, and the path in it.
+    """The fsspec file system of a path or URL, and the path in it.
 
     Raises:
-        ValueError: there is no such kind of address, or the package that reads it is not installed.
+        ValueError: the protocol is unknown, or its package is not installed.
     """
     import fsspec
 
     try:
         return fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as e:
-        raise ValueError(f"{uri}: this kind of address cannot be read: {' '.join(str(e).split())}") from None
+        raise ValueError(f"{uri}: this kind of URL cannot be read: {' '.join(str(e).split())}") from None
 
 
 def read_file(uri: str) -> bytes:
-    """The bytes of a file; a remote one is asked for again where that fails.
+    """The bytes of a file; remote reads are retried.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read; the message names it.
+        ValueError: the file cannot be read.
     """
     fs, path = located(uri)
     try:
         return _again(lambda: fs.cat_file(path), 1 if is_local(fs) else TRIES)
     except FileNotFoundError:
         raise FileNotFoundError(f"{uri}: no such file") from None
-    except Exception as e:  # each file system has errors of its own
+    except Exception as e:  # each file system has its own exceptions
         raise ValueError(f"{uri}: cannot be read ({' '.join(str(e).split())[:120] or type(e).__name__})") from None
 
 
@@ -67,10 +67,10 @@ def _again(call: Callable[[], T], tries: int) -> T:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that results are written to; it can be pickled.
+    """A local or remote folder for results; picklable.
 
     Args:
-        uri: a path or an address.
+        uri: a path or URL.
     """
 
     uri: str
@@ -85,18 +85,18 @@ class Folder:
         return f"{self._place[1]}/{name}"
 
     def open(self, name: str, mode: str = "rb") -> Any:
-        """An open file; one that is written appears when it is closed, or in pieces on a local disk."""
+        """An open file; on a remote file system a written file appears when it is closed."""
         fs = self._place[0]
         if "w" in mode:
             fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
         return fs.open(self.path(name), mode)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         return self._place[0].exists(self.path(name))
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
-        """A file's bytes, or some of them.
+        """A file's bytes, or those from `start` to `stop`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -105,10 +105,10 @@ class Folder:
         return _again(lambda: fs.cat_file(self.path(name), start, stop), 1 if is_local(fs) else TRIES)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all; one of that name is replaced.
+        """Write or replace a file atomically.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         fs, path = self._place[0], self.path(name)
         if is_local(fs):
@@ -122,7 +122,7 @@ class Folder:
             fs.mv(f"{folder}/.{last}.tmp", path)
 
     def names(self, folder: str) -> dict[str, int]:
-        """The files of a folder in it, with their sizes in bytes; none where there is no such folder."""
+        """The files of a subfolder with their sizes in bytes; empty if it does not exist."""
         fs = self._place[0]
         fs.invalidate_cache()
         try:
@@ -132,6 +132,6 @@ class Folder:
         return {f["name"].rstrip("/").rpartition("/")[2]: int(f.get("size") or 0) for f in found if f["type"] == "file"}
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder; nothing happens where there is none."""
+        """Remove a file or a folder if it exists."""
         if self.has(name):
             self._place[0].rm(self.path(name), recursive=True)

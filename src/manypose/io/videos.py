@@ -1,7 +1,7 @@
-"""Videos in and out, one frame at a time (PyAV, extra ``video``).
+"""Reading and writing of videos frame by frame (PyAV, extra ``video``).
 
-Pictures come as players show them: turned and mirrored as the file's display matrix says, with square pixels, and with HDR (PQ, HLG)
-brought to the brightness and colours of an ordinary picture. Each has its time.
+Frames are converted as video players do: rotated and mirrored by the display matrix, with square pixels, HDR (PQ, HLG) converted to
+8-bit RGB, each with its timestamp.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,26 +23,26 @@ from manypose.io.photos import VIDEOS, check_size
 __all__ = ["About", "Frame", "Start", "about", "available", "frames", "places", "read", "writer"]
 
 TICKS = 90_000
-"""Ticks a second of the times in written videos: those of 24, 25, 30 and 30000/1001 frames a second are whole numbers of it."""
+"""Time base of written videos (1/s): frame times at 24, 25, 30 and 30000/1001 frames a second are whole numbers of it."""
 
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,asf,ogg,mxf,h264,hevc,ivf,obu,dv,rm,nut,wtv,m4v,gif,apng"
 )
-"""FFmpeg's readers that a file may choose: none of a list or script that names other files (HLS, DASH, concat), which would be opened."""
+"""Allowed FFmpeg demuxers: none of playlists (HLS, DASH, concat), which would open other files."""
 
 PATIENCE = 30.0
-"""Seconds that an address may take to answer, and then for each frame."""
+"""Timeout in seconds of a URL, for the connection and for each frame."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What a video's header says.
+    """The properties of a video from its header.
 
     Args:
         fps: frames a second (the average where it varies).
-        size: height and width as stored; `frames` gives them turned where the video says so.
-        count: how many frames, or 0 where the header does not say.
+        size: height and width as stored, before rotation.
+        count: number of frames, or 0 if the header does not state it.
     """
 
     fps: Fraction
@@ -52,10 +52,10 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture of a video.
+    """A frame of a video.
 
     Args:
-        number: its place, from 0 on.
+        number: its index, from 0.
         time: seconds since the first frame.
         pixels: RGB, upright.
     """
@@ -67,12 +67,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Start:
-    """Where to begin to read a video.
+    """The position from which a video is read.
 
     Args:
-        number: of the frame.
-        tick: its presentation time in the stream's time base, as `places` gives it.
-        origin: that of the first frame.
+        number: index of the frame.
+        tick: its presentation time in the stream's time base, from `places`.
+        origin: the presentation time of the first frame.
     """
 
     number: int
@@ -81,7 +81,7 @@ class Start:
 
 
 def available() -> None:
-    """Raises `ImportError` where PyAV is not installed."""
+    """Raise `ImportError` if PyAV is not installed."""
     _av()
 
 
@@ -94,7 +94,7 @@ def _av() -> Any:
 
 
 def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
-    """The container and its video stream: the one that players choose, and not a still cover."""
+    """The container and its main video stream, not a cover image."""
     av = _av()
     if "://" not in str(path):
         path = Path(path)
@@ -112,11 +112,11 @@ def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
         if "://" in str(path) and monotonic() - began >= PATIENCE:
             said = f"no answer within {PATIENCE:g} seconds; check the address, and that the camera or server is on"
             raise ValueError(f"{path}: {said}") from None
-        raise ValueError(f"{path}: not a video that can be read ({_line(e)})") from None
+        raise ValueError(f"{path}: not a readable video ({_line(e)})") from None
     stream = container.streams.best("video")
     if stream is None or stream.codec_context is None:
         container.close()
-        raise ValueError(f"{path}: has no pictures{', only sound or data' if stream is None else ' of a known kind'}")
+        raise ValueError(f"{path}: has no video stream{'' if stream is None else ' with a known codec'}")
     try:
         check_size(path, stream.codec_context.width, stream.codec_context.height, limit)
     except ValueError:
@@ -130,11 +130,7 @@ def _line(error: Exception) -> str:
 
 
 def about(path: str | Path, limit: int | None = None) -> About:
-    """What a video's header says; `limit` as in `frames`.
-
-    Raises:
-        FileNotFoundError, ValueError: as `frames`.
-    """
+    """The properties of a video from its header; arguments and errors as of `read`."""
     container, stream = _open(path, limit)
     with container:
         fps = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -142,11 +138,7 @@ def about(path: str | Path, limit: int | None = None) -> About:
 
 
 def places(path: str | Path) -> list[int]:
-    """The presentation times of all frames in the stream's time base, in order; nothing is decoded. Empty where the file lacks any.
-
-    Raises:
-        ImportError, FileNotFoundError, ValueError: as `read`.
-    """
+    """The sorted presentation times of all frames in the stream's time base, without decoding; empty if any is missing."""
     av = _av()
     container, stream = _open(path, None)
     with container:
@@ -158,22 +150,22 @@ def places(path: str | Path) -> list[int]:
 
 
 def frames(path: str | Path, limit: int | None = None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The pictures of a video in order; see `read`."""
+    """The pixels of a video's frames in order; see `read`."""
     return (frame.pixels for frame in read(path, limit))
 
 
 def read(path: str | Path, limit: int | None = None, start: Start | None = None) -> Iterator[Frame]:
-    """The frames of a video in order; only a few are in memory at any time.
+    """The frames of a video in order, with only a few in memory.
 
     Args:
-        path: anything FFmpeg reads, also an address such as ``rtsp://…``.
-        limit: the most pixels a frame may have; default `media.max_pixels`.
-        start: the frame to begin with; the decoder begins at the key frame before it.
+        path: any file that FFmpeg reads, or a URL such as ``rtsp://…``.
+        limit: largest frame size in pixels; default `photos.max_pixels`.
+        start: the first frame to return; decoding starts at the key frame before it.
 
     Raises:
         ImportError: PyAV is not installed.
         FileNotFoundError: no such file.
-        ValueError: no video, without pictures, too large, or it breaks off (after the frames that could be read).
+        ValueError: not a video, no video stream, too large, or damaged (raised after the readable frames).
     """
     av = _av()
     container, stream = _open(path, limit)
@@ -193,20 +185,20 @@ def read(path: str | Path, limit: int | None = None, start: Start | None = None)
         except av.error.FFmpegError as e:
             raise ValueError(f"{path}: the video is damaged after {count} frames ({_line(e)})") from None
     if not count:
-        raise ValueError(f"{path}: a video without a single whole frame")
+        raise ValueError(f"{path}: a video without a complete frame")
 
 
 def _from(container: Any, stream: Any, tick: int) -> Iterator[Any]:
-    """The frames from a presentation time on."""
+    """The decoded frames from a presentation time on."""
     container.seek(tick, stream=stream)
     first = next(iter(container.decode(stream)), None)
-    # An index that is wrong leads behind the frame: then all frames before it are decoded.
+    # A wrong index leads past the frame: then decode from the start.
     container.seek(tick if first is not None and first.pts is not None and first.pts <= tick else 0, stream=stream)
     return (frame for frame in container.decode(stream) if frame.pts is None or frame.pts >= tick)
 
 
 def _shown(frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """A decoded frame as players show it."""
+    """A decoded frame as RGB with square pixels, upright."""
     if hdr.is_hdr(int(frame.color_trc)):
         picture = hdr.to_sdr(frame.to_ndarray(format="rgb48le"), int(frame.color_trc))
     else:
@@ -220,7 +212,7 @@ def _shown(frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def turned(picture: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "_h _w 3"]:
-    """A picture by its display matrix, rounded to one of the eight turns and mirrorings.
+    """A picture rotated and mirrored by its display matrix, to the nearest of the eight right-angle transforms.
 
     Args:
         picture: as stored.
@@ -239,25 +231,25 @@ Add = Callable[..., None]
 
 @contextmanager
 def writer(path: str | Path, fps: Fraction | float | int, sound: str | Path | None = None) -> Iterator[Add]:
-    """Writes a video frame by frame, whole or not at all: ``with writer("out.mp4", fps) as add: add(frame)``.
+    """A function that adds frames to a video, which is written atomically: ``with writer("out.mp4", fps) as add: add(frame)``.
 
-    ``add(frame, time)`` places a frame at that many seconds, for videos of a varying rate; all frames of a video come with a time, or
-    none does. An odd side is made even by repeating its last row or column, as video codecs need.
+    ``add(frame, time)`` sets the frame's time in seconds, for a variable frame rate; give it for all frames or for none. Odd sides are
+    padded by repeating the last row or column, since codecs need even sides.
 
     Args:
         path: ``.mp4``, ``.mkv``, ``.mov``, ``.webm`` or ``.avi``.
         fps: frames a second.
-        sound: a video whose sound is copied, where the kind of file can hold it.
+        sound: a video whose audio is copied if the container supports it.
 
     Raises:
         ImportError: PyAV is not installed.
-        ValueError: no such kind of video, no frames, or frames of different sizes.
+        ValueError: unknown suffix, no frames, or frames of different sizes.
         OSError: the file cannot be written.
     """
     av = _av()
     path = Path(path)
     if path.suffix.lower() not in VIDEOS:
-        raise ValueError(f"{path}: {path.suffix or 'no suffix'} is no kind of video; use .mp4")
+        raise ValueError(f"{path}: {path.suffix or 'no suffix'} is not a video format; use .mp4")
     codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264" if "libx264" in av.codecs_available else "mpeg4"
     options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
     rate = Fraction(fps).limit_denominator(60_000)
@@ -293,7 +285,7 @@ def writer(path: str | Path, fps: Fraction | float | int, sound: str | Path | No
 
 @contextmanager
 def _sound(out: Any, path: str | Path | None) -> Iterator[Callable[[float], None]]:
-    """Gives a function that copies the sound up to a time (s); one that does nothing where there is none, or it cannot be copied."""
+    """A function that copies the audio up to a time (s); it does nothing if there is none or it cannot be copied."""
     av = _av()
     source = None if path is None else _open(path, None)[0]
     best = None if source is None else source.streams.best("audio")

@@ -1,1 +1,1 @@
-"""The five systems, one folder a paper; `method` is their contract, `catalog` the named models."""
+"""Pose estimation methods, one package per paper; `method` is their contract, `catalog` the named models."""

@@ -1,4 +1,4 @@
-"""The named models: which system, with which arguments, and the figures its paper states."""
+"""The catalog of named models: method, arguments, and the paper's figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,16 @@ __all__ = ["MODELS", "ModelSpec", "build", "no_model"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A line in the table of models.
+    """A model of the catalog.
 
     Args:
-        factory: ``module:callable`` that gives the `Method`.
+        factory: ``module:callable`` that returns the `Method`.
         kwargs: its arguments.
         summary: one line for ``manypose models``.
-        published: the paper's figures, quoted, with where they stand.
-        detector: of a model that looks at one person at a time: the line that finds the people by default, and perhaps
-            ``@`` and the short side of the photos it looks at.
-        weights: the line whose bundled weights this one takes, with its own arguments; empty: it has its own.
-        untrainable: why it cannot be trained; empty: it can.
+        published: the paper's figures, with their source.
+        detector: of a top-down model: the name of the default person detector, optionally with ``@`` and its input's short side.
+        weights: name of the model whose bundled weights are used; empty: its own.
+        untrainable: the reason why it cannot be trained; empty: it can.
     """
 
     factory: str
@@ -204,7 +203,7 @@ def build(name: str, **overrides: Any) -> Method:
     """A new, untrained method by name; `overrides` replace arguments of its factory (such as ``skeleton``).
 
     Raises:
-        ValueError: no such name; the error lists the names there are.
+        ValueError: no such name; the message lists the names.
     """
     if name not in MODELS:
         raise ValueError(no_model(name))
@@ -213,7 +212,7 @@ def build(name: str, **overrides: Any) -> Method:
 
 
 def no_model(name: str, others: Sequence[str] = ()) -> str:
-    """The message about a name that no model has; it names the nearest one."""
+    """The error message for an unknown model name, with the most similar one."""
     names = [*others, *MODELS]
     near = get_close_matches(name, names, 1)
     return f"no model {name!r}{f' (did you mean {near[0]}?)' if near else ''}; there are {', '.join(names)}"

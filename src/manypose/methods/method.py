@@ -1,6 +1,6 @@
 """The contract of a method: the protocols `Method`, `TopDownMethod` and `PersonDetector`.
 
-Prediction, training, evaluation and drawing speak to methods through these three alone, and no method's room knows another's.
+Inference, training and evaluation use methods only through these protocols, and methods are independent of one another.
 """
 
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Tensor: TypeAlias = torch.Tensor
 else:
-    Tensor = Any  # no method is needed to run a graph, so PyTorch may be missing
+    Tensor = Any  # graphs run without PyTorch
 
 __all__ = ["Field", "Maps", "Method", "PersonDetector", "TopDownMethod", "module_of"]
 
@@ -32,17 +32,17 @@ Maps: TypeAlias = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Field:
-    """How one network output is mirrored and merged, so that test-time augmentation is written once for all methods.
+    """How one network output is mirrored and merged by test-time augmentation.
 
     Args:
-        mirror: the channel order of the mirrored picture's output, or None where channels do not change.
-        merge: ``mean`` over flips and scales (heat maps); ``stack``: kept side by side in a new last dimension (tags); ``boxes``: no maps
-            but boxes (b, n, 5), xyxy in the view's pixels and score; those of all views are put one after the other.
-        scales: ``all`` scales take part, or the ``base`` scale alone (tags of other scales live in another space).
-        shift: cells by which the mirrored picture's output is moved to the right once it is mirrored back; 1 for weights of programs that
+        mirror: channel order of the mirrored image's output; None: unchanged.
+        merge: ``mean`` over flips and scales (heat maps); ``stack`` in a new last dimension (tags); ``boxes``: boxes (b, n, 5), xyxy in
+            the view's pixels and score, which are concatenated.
+        scales: ``all`` scales are merged, or only the ``base`` scale (tags of different scales are not comparable).
+        shift: cells by which the output of the mirrored image is moved to the right after mirroring it back; 1 for weights of programs that
             place cell i at pixel ``i · stride``, as the published top-down HRNets.
-        offset: network pixels, right and down, from a peak's cell to its joint, which `decode` adds: maps of other scales are moved so that
-            theirs is as large in pixels of the base scale.
+        offset: network pixels, right and down, from a peak's cell to its joint, which `decode` adds; maps of other scales are moved to have
+            the same offset in pixels of the base scale.
     """
 
     mirror: tuple[int, ...] | None
@@ -54,14 +54,14 @@ class Field:
 
 @runtime_checkable
 class Method(Protocol):
-    """The contract of a system that finds people; implementations are `torch.nn.Module`s.
+    """The contract of a pose estimation method; implementations are `torch.nn.Module`s.
 
     Attributes:
         skeleton: the people's joints.
         stride: both sides of a network input are multiples of it.
-        size: the short side of the input it is tested at, in pixels.
-        fields: how each output that `readout` gives is mirrored and merged.
-        training_only: names of submodules (and of the arguments that make them) that training alone needs; weights files leave them out.
+        size: default short side of the input, in pixels.
+        fields: how each output of `readout` is mirrored and merged.
+        training_only: names of submodules (and of their arguments) that only training needs; weights files leave them out.
     """
 
     skeleton: Skeleton
@@ -71,44 +71,44 @@ class Method(Protocol):
     training_only: tuple[str, ...]
 
     def prepare(self, images: "UInt8[Tensor, 'b H W 3']") -> "Float[Tensor, 'b 3 H W']":
-        """RGB pixels to what the network was trained on (channel order, mean, deviation)."""
+        """The network's input from RGB pixels (channel order, normalization)."""
         ...
 
     def network(self, images: "Float[Tensor, 'b 3 H W']") -> Maps:
-        """All outputs of the network, as `loss` takes them."""
+        """All outputs of the network, for `loss` and `readout`."""
         ...
 
     def targets(self, people: "Batch", size: tuple[int, int]) -> Maps:
-        """What the outputs should be for a network input of `size`, rendered on the batch's device."""
+        """Training targets for a network input of `size`, on the batch's device."""
         ...
 
     def loss(self, outputs: Maps, targets: Maps) -> Maps:
-        """Named scalars; training minimises their sum."""
+        """Named scalar losses; training minimizes their sum."""
         ...
 
     def readout(self, outputs: Maps) -> Maps:
-        """Of all outputs those that decoding reads, one tensor a field of `fields`, all of one size; flips and scales merge on these."""
+        """The outputs for decoding, one tensor per field of `fields`; flips and scales are merged on these."""
         ...
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """The people of each image in network pixels, from `readout`'s outputs, perhaps merged; `size` of the input."""
+        """The people of each image in network pixels, from outputs of `readout` (possibly merged) for an input of `size`."""
         ...
 
 
 @runtime_checkable
 class TopDownMethod(Method, Protocol):
-    """A `Method` that sees one person at a time: `people` cuts a view for each box, and `decode` gives one person a view.
+    """A top-down `Method`: `people` gives a crop for each box, and `decode` one person per crop.
 
     Attributes:
-        input_size: height and width of a person's view in pixels.
-        person_nms_oks: of two people of one photo whose OKS is above it, the one with the lower score is left out.
+        input_size: height and width of a crop in pixels.
+        person_nms_oks: OKS above which the lower-scoring of two people of a photo is removed.
     """
 
     input_size: tuple[int, int]
     person_nms_oks: float
 
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
-        """One view for each box (xyxy in photo pixels).
+        """The crop of each box (xyxy in photo pixels).
 
         Raises:
             ValueError: a box has no area or is not finite.
@@ -118,20 +118,20 @@ class TopDownMethod(Method, Protocol):
 
 @runtime_checkable
 class PersonDetector(Protocol):
-    """A `Method` that finds the boxes of people apart from their keypoints: more and fainter ones than `decode` does."""
+    """A `Method` that also detects person boxes, more and with lower scores than those of `decode`."""
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
-        """The people of each image: xyxy in network pixels and score, from `readout`'s outputs; `size` of the input (height, width)."""
+        """The boxes of each image (xyxy in network pixels, score) from outputs of `readout` for an input of `size`."""
         ...
 
 
 def module_of(method: Method) -> "nn.Module":
-    """The same object, typed as the `torch.nn.Module` that every method is.
+    """The method, typed as a `torch.nn.Module`.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not a module.
     """
-    torch = sys.modules.get("torch")  # a program that has a module has imported it
+    torch = sys.modules.get("torch")  # imported if there is a module
     module: Any = method
     if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(f"a Method is a torch.nn.Module, got {type(method).__name__}")

@@ -1,1 +1,1 @@
-"""Network parts that two or more papers use."""
+"""Network components shared by two or more methods."""

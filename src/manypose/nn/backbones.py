@@ -1,7 +1,7 @@
-"""Backbones: timm's trunks as pyramids of feature maps, with the parameter names of published checkpoints.
+"""Backbones of timm as feature pyramids, with the parameter names of published checkpoints.
 
-`hrnet_parts` gives HRNet's parts, which a network holds at its top level as published state dicts do, and `hrnet_branches` runs them.
-timm is imported where a trunk is built: it brings torchvision, and importing both takes as long as importing PyTorch itself.
+`hrnet_parts` returns HRNet's modules, which a network holds at its top level as in published state dicts; `hrnet_branches` runs them.
+timm is imported when a backbone is built, since importing it with torchvision takes as long as importing PyTorch.
 """
 
 from pathlib import Path
@@ -30,19 +30,19 @@ def hrnet_parts(name: str = "hrnet_w32", branches: int = 4, pretrained: bool | s
 
     Args:
         name: any HRNet of timm, such as ``hrnet_w18_small``, ``hrnet_w32``, ``hrnet_w48``.
-        branches: how many of stage 4's four resolutions are wanted, finest first. The last exchange unit makes only these: a parameter
-            that reaches no output would stop distributed training.
+        branches: number of stage 4's four resolutions to return, finest first. The last exchange unit computes only these, since
+            parameters that reach no output stop distributed training.
         pretrained: ImageNet weights: True, a tag of timm, or a file; see `manypose.nn.imagenet_weights.fill_from_imagenet`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such HRNet, or the weights cannot be used or fetched.
+        ValueError: no such HRNet, or the weights do not fit or cannot be downloaded.
     """
     import timm
 
     if not name.startswith("hrnet_") or name not in timm.list_models("hrnet_*"):
         raise ValueError(f"no HRNet {name!r}; there are {', '.join(timm.list_models('hrnet_*'))}")
-    # feature_location="" gives the raw branches; timm's default appends parts of the classification head.
+    # feature_location="" gives the raw branches; timm's default adds the classification head.
     net = _create(name, pretrained, feature_location="")
     last = net.get_submodule("stage4")[-1]  # pyright: ignore[reportIndexIssue]
     last.fuse_layers = last.fuse_layers[:branches]
@@ -55,10 +55,7 @@ def hrnet_width(parts: dict[str, nn.Module]) -> int:
 
 
 def hrnet_branches(net: nn.Module, images: Float[Tensor, "b 3 H W"]) -> list[Float[Tensor, "b c h w"]]:
-    """Stage 4's branches (strides 4, 8, 16, 32; as many as `hrnet_parts` kept) of a network that holds HRNet's parts.
-
-    Both sides of the images must be multiples of 32.
-    """
+    """Stage 4's branches (strides 4, 8, 16, 32) of a network with HRNet's parts; sides of the images are multiples of 32."""
     if images.shape[-2] % 32 or images.shape[-1] % 32:
         raise ValueError(f"HRNet takes images whose sides are multiples of 32, got {tuple(images.shape[-2:])}; pad them")
     part = dict(net.named_children())
@@ -66,7 +63,7 @@ def hrnet_branches(net: nn.Module, images: Float[Tensor, "b 3 H W"]) -> list[Flo
     x = part["bn2"](part["conv2"](x)).relu_()
     branches = [part["layer1"](x)]
     for stage in (2, 3, 4):
-        # A transition makes the next lower resolution from the lowest there is; the others stay (stage 2: both come from layer1).
+        # A transition adds the next lower resolution, from the lowest (stage 2: both from layer1).
         steps = list(part[f"transition{stage - 1}"].children())
         branches = [s(branches[i] if i < len(branches) else branches[-1]) for i, s in enumerate(steps)]
         branches = part[f"stage{stage}"](branches)
@@ -79,17 +76,17 @@ def resnet(
     output_stride: int = 32,
     channels: tuple[int, int, int, int] | None = None,
 ) -> nn.Module:
-    """A ResNet whose output is the list C2, C3, C4, C5 (strides 4, 8, 16, 32), with torchvision's names (``conv1 bn1 layer1 … layer4``).
+    """A ResNet with the outputs C2, C3, C4, C5 (strides 4, 8, 16, 32) and torchvision's names (``conv1 bn1 layer1 … layer4``).
 
     Args:
         name: any ResNet of timm, such as ``resnet18``, ``resnet50``, ``resnet101``.
         pretrained: ImageNet weights: True, a tag of timm, or a file; see `manypose.nn.imagenet_weights.fill_from_imagenet`.
-        output_stride: 16 or 8: C5, or C4 and C5, keep that stride and have dilated convolutions instead.
-        channels: of the four layers' inner convolutions, for a lighter net (the published 64, 128, 256, 512); without ImageNet weights.
+        output_stride: 16 or 8: C5, or C4 and C5, use dilated convolutions at that stride.
+        channels: of the four layers' inner convolutions, for a smaller network without ImageNet weights; default 64, 128, 256, 512.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such ResNet, the weights cannot be used or fetched, or they are not for these channels.
+        ValueError: no such ResNet, the weights cannot be downloaded, or they do not fit these channels.
     """
     import timm
 

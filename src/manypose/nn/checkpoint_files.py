@@ -1,4 +1,4 @@
-"""Published ``.pth`` checkpoints: read without running anything in them, unwrapped, and checked name by name."""
+"""Reading of published ``.pth`` checkpoints, without running code in them, with checks of all names and shapes."""
 
 import _codecs
 import pickle
@@ -18,7 +18,7 @@ from manypose.io.files import check_unpacked
 
 __all__ = ["Published", "mismatch", "read_checkpoint", "with_counters"]
 
-# Training checkpoints hold their best score as a numpy number: data, but not what torch takes for data by itself.
+# Training checkpoints hold their best score as a NumPy number, which torch does not accept by default.
 _SCALAR = np.float64(0).__reduce__()[0]
 NUMPY_NUMBERS: list = [
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
@@ -29,13 +29,11 @@ NUMPY_NUMBERS: list = [
 
 
 def read_checkpoint(path: str | Path, wrappers: tuple[str, ...]) -> dict[str, Tensor]:
-    """A published file's parameters: a bare state dict, or one in the first of `wrappers` there is, perhaps with ``module.`` prefixes.
-
-    Nothing in the file is run.
+    """A published file's parameters: a state dict, or the one under the first existing key of `wrappers`; ``module.`` prefixes are removed.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, cut short, or it holds code.
+        ValueError: not a checkpoint, truncated, or with code.
     """
     path = Path(path)
     content = _read(path)
@@ -50,13 +48,13 @@ def _read(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     try:
-        with suppress(OSError):  # said below
+        with suppress(OSError):  # reported below
             check_unpacked(path)
     except zipfile.BadZipFile:
         raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
-            warnings.simplefilter("ignore")  # what torch says about odd files is said better below
+            warnings.simplefilter("ignore")  # the errors below are clearer than torch's warnings
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
@@ -68,17 +66,17 @@ def _read(path: Path) -> object:
         raise ValueError(f"{path}: not a PyTorch checkpoint, or damaged") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except Exception:  # torch raises many kinds on damaged files: RuntimeError, EOFError, KeyError, UnicodeDecodeError …
+    except Exception:  # torch raises many types on damaged files: RuntimeError, EOFError, KeyError, UnicodeDecodeError …
         raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
 
 
 def with_counters(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state with batch counters, which files of early PyTorch lack and which change nothing."""
+    """The state with batch counters, which files of early PyTorch versions lack and which have no effect."""
     return {**{name: tensor for name, tensor in own.items() if name.endswith("num_batches_tracked")}, **state}
 
 
 def mismatch(own: dict[str, Tensor], state: dict[str, Tensor]) -> str:
-    """How a state dict's names and shapes differ from a network's, in one line; empty where they agree."""
+    """A line on how a state dict's names and shapes differ from a network's; empty if they agree."""
     missing = [n for n in own if n not in state]
     unexpected = [n for n in state if n not in own]
     shapes = [
@@ -90,14 +88,14 @@ def mismatch(own: dict[str, Tensor], state: dict[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """The checkpoint files of a method's authors; parameters of ``method.net`` have the published names.
+    """The format of the checkpoints of a method's authors; parameters of ``method.net`` have the published names.
 
     Args:
         wrappers: keys under which a file may hold its state dict; the first that exists counts.
-        describe: gives a state dict's model, in terms of our model names, for errors.
-        trunk: tells the names of parameters that do not depend on the joints.
+        describe: the model name for a state dict, for errors.
+        trunk: whether a name is that of a parameter independent of the joints.
         prefix: removed from all names.
-        arguments: of the method for published weights.
+        arguments: arguments of the method for published weights.
     """
 
     wrappers: tuple[str, ...]
@@ -111,16 +109,16 @@ class Published:
         return {name.removeprefix(self.prefix): tensor for name, tensor in read_checkpoint(path, self.wrappers).items()}
 
     def fit(self, method: Any, state: dict[str, Tensor], source: str = "the checkpoint", *, trunk: bool = False) -> None:
-        """Put a state dict into a method, all or nothing.
+        """Load a state dict into a method, completely or not at all.
 
         Args:
-            method: of the architecture that the checkpoint was trained with.
-            state: see `read`.
+            method: a method with the checkpoint's architecture.
+            state: from `read`.
             source: the file's name, for errors.
-            trunk: the parameters that `Published.trunk` names alone; the rest of the state dict is ignored.
+            trunk: whether to load only the parameters that `Published.trunk` names.
 
         Raises:
-            ValueError: names or shapes differ; the error says how, and which model would fit.
+            ValueError: names or shapes differ; the message says how, and which model would fit.
         """
         own = {name: tensor for name, tensor in method.net.state_dict().items() if not trunk or self.trunk(name)}
         filled = with_counters(own, {name: tensor for name, tensor in state.items() if name in own} if trunk else state)

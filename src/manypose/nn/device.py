@@ -1,4 +1,4 @@
-"""The device and the precision to compute with."""
+"""Choice of the device and of the precision."""
 
 import os
 from functools import lru_cache
@@ -10,7 +10,7 @@ __all__ = ["bf16_is_faster", "choose_device"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device to work on; ``auto`` is a GPU where there is one, under ``torchrun`` the process's own.
+    """The device; ``auto`` is a GPU if there is one, under ``torchrun`` that of the process.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``xpu``, ``xpu:N`` or ``mps``.
@@ -37,10 +37,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def bf16_is_faster(device: torch.device) -> bool:
-    """Whether bfloat16 pays on a device: on GPUs that have it, and on CPU cores with AMX or AVX-512's bfloat16.
-
-    Other CPUs emulate it, several times slower.
-    """
+    """Whether bfloat16 is faster on a device: GPUs that support it, and CPUs with AMX or AVX-512 BF16 (others emulate it slowly)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type in ("xpu", "mps") or (device.type == "cpu" and bool({"amx_bf16", "avx512_bf16"} & _cpu_flags()))
@@ -48,7 +45,7 @@ def bf16_is_faster(device: torch.device) -> bool:
 
 @lru_cache(maxsize=1)
 def _cpu_flags() -> frozenset[str]:
-    """The features of the processor as Linux names them; empty elsewhere."""
+    """The CPU flags on Linux; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

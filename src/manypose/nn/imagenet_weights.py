@@ -1,4 +1,4 @@
-"""ImageNet weights for timm's trunks: from a local file of torchvision or timm, or fetched by tag."""
+"""ImageNet weights for timm's backbones: from a local file of torchvision or timm, or downloaded by tag."""
 
 import urllib.error
 import urllib.request
@@ -18,21 +18,21 @@ __all__ = ["fill_from_imagenet"]
 FILES = (".pth", ".pt", ".tar", ".bin", ".safetensors")
 
 TAGS = {"resnet": "tv_in1k", "hrnet": "ms_in1k"}
-"""The weights that the papers of this package start from: torchvision's first ones, and Microsoft's."""
+"""Default tags: the weights used in the papers, torchvision's first ones and Microsoft's."""
 
 
 def fill_from_imagenet(net: nn.Module, name: str, pretrained: bool | str | Path) -> None:
-    """Put ImageNet weights into a trunk; the file's classifier is ignored.
+    """Load ImageNet weights into a backbone; the classifier is ignored.
 
     Args:
-        net: a trunk with timm's (torchvision's) parameter names.
+        net: a backbone with timm's (torchvision's) parameter names.
         name: its name in timm, such as ``resnet50``.
-        pretrained: True fetches the default of `TAGS`; a tag, such as ``a1_in1k``; or a file: a state dict (``.pth``, ``.bin``) or
+        pretrained: True downloads the default of `TAGS`; or a tag, such as ``a1_in1k``; or a file: a state dict (``.pth``, ``.bin``) or
             ``.safetensors``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such tag, the weights cannot be fetched, or they are of another network.
+        ValueError: no such tag, the weights cannot be downloaded, or they are of another network.
     """
     path = Path(pretrained) if not isinstance(pretrained, bool) and Path(pretrained).suffix in FILES else _fetched(name, pretrained)
     if not path.is_file():
@@ -42,7 +42,7 @@ def fill_from_imagenet(net: nn.Module, name: str, pretrained: bool | str | Path)
     except FileNotFoundError:
         raise
     except Exception as e:
-        raise ValueError(f"{path}: not a whole weights file ({str(e).splitlines()[0][:200]})") from None
+        raise ValueError(f"{path}: not a complete weights file ({str(e).splitlines()[0][:200]})") from None
     own = net.state_dict()
     found = with_counters(own, {n: t for n, t in state.items() if n in own})
     if wrong := mismatch(own, found):
@@ -51,7 +51,7 @@ def fill_from_imagenet(net: nn.Module, name: str, pretrained: bool | str | Path)
 
 
 def _fetched(name: str, pretrained: bool | str | Path) -> Path:
-    """The file of a tag in the local cache of huggingface_hub, fetched if it is not there."""
+    """The file of a tag in huggingface_hub's cache, downloaded if necessary."""
     tag = TAGS.get(name.split("_")[0].rstrip("0123456789"), "") if isinstance(pretrained, bool) else str(pretrained).rpartition(".")[2]
     full = f"{name}.{tag}"
     there = timm.list_pretrained(f"{name}.*")
@@ -67,16 +67,16 @@ def _fetched(name: str, pretrained: bool | str | Path) -> Path:
         return Path(hf_hub_download(source, "model.safetensors"))  # nosec B615 - tensors alone
     except (OSError, HfHubHTTPError) as e:
         raise ValueError(
-            f"the ImageNet weights {full} cannot be fetched from {constants.ENDPOINT} ({type(e).__name__}); download {source} or "
+            f"the ImageNet weights {full} cannot be downloaded from {constants.ENDPOINT} ({type(e).__name__}); download {source} or "
             "torchvision's file elsewhere and give pretrained=FILE (in a config: model_args.pretrained: FILE)"
         ) from None
 
 
 def _reach(address: str, seconds: float = 5.0) -> None:
-    """Ask an address once, since huggingface_hub repeats its requests for half a minute where there is no network.
+    """Request a URL once, since huggingface_hub retries for half a minute without a network.
 
     Raises:
         OSError: no answer.
     """
-    with suppress(urllib.error.HTTPError):  # an answer, whatever it says
+    with suppress(urllib.error.HTTPError):  # any answer
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=seconds).close()  # nosec B310

@@ -1,10 +1,10 @@
-"""MoveNet's trunk: MobileNetV2 of width 1.75 with a feature pyramid, and the four heads that it was published with.
+"""MoveNet: MobileNetV2 of width 1.75 with a feature pyramid, and the four published heads.
 
 Network: Sandler et al., *MobileNetV2*, 2018 (inverted residuals, ReLU6); Lin et al., *Feature Pyramid Networks*, 2017; Google's MoveNet
-SinglePose Thunder (2021, Apache-2.0) puts them together and trained them. Batch norms are folded into the convolutions, as published.
+SinglePose Thunder (2021, Apache-2.0) combines them. Batch norms are folded into the convolutions, as published.
 
-TensorFlow pads a convolution of stride 2 at the right and bottom, PyTorch at the left and top. A rotation by 180 degrees exchanges the
-two: all kernels are stored rotated, and pictures are rotated before the network.
+TensorFlow pads convolutions of stride 2 at the right and bottom, PyTorch at the left and top. Therefore kernels are stored rotated by
+180 degrees, and images are rotated before the network.
 """
 
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ __all__ = ["FEATURES", "HEADS", "MoveNetHeads", "MoveNetTrunk", "load_heads", "l
 
 STEPS = ((32, 1), (40, 2), (40, 1), (56, 2), (56, 1), (56, 1), (112, 2), (112, 1), (112, 1), (112, 1), (168, 1), (168, 1), (168, 1),
          (280, 2), (280, 1), (280, 1), (560, 1))  # fmt: skip
-"""Channels and stride of the inverted residuals; each but the first widens its input six times."""
+"""Channels and stride of the inverted residuals; all but the first expand by a factor of six."""
 
 TAPS = {2: 24, 5: 32, 9: 64}
-"""Residuals whose output goes into the pyramid (strides 4, 8, 16), and the channels that it has there."""
+"""Residuals whose output goes into the pyramid (strides 4, 8, 16), and their channels in the pyramid."""
 
 OWN = (2, 5, 12)
-"""Residuals after which MobileNetV2's features are the richest of strides 4, 8, 16; of stride 32 they are the last layer's."""
+"""Last residuals of strides 4, 8 and 16; at stride 32 the features are the last layer's."""
 
 FEATURES = (40, 56, 168, 1280)
 
 HEADS = {"heat": 17, "centre": 1, "regression": 34, "offset": 34}
-"""Outputs of the published heads: heat maps, a map of person centres, and (y, x) in cells from a centre to each joint and within a cell."""
+"""Outputs of the published heads: heat maps, person centres, and (y, x) offsets in cells from a centre to each joint and within a cell."""
 
 WIDTH = 24
 
@@ -42,7 +42,7 @@ def _conv(inner: int, outer: int, kernel: int = 1, stride: int = 1, groups: int 
 
 
 class Residual(nn.Module):
-    """An inverted residual: widen, a depthwise convolution, narrow; added to its input where nothing changes its shape."""
+    """An inverted residual: expansion, depthwise convolution, projection; added to its input if the shapes agree."""
 
     def __init__(self, inner: int, outer: int, stride: int, widen: int = 6) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Residual(nn.Module):
         return x + y if self.added else y
 
     def _spread(self, x: Tensor) -> Tensor:
-        """The depthwise convolution; of stride 2 in single precision, since oneDNN's gradient in bfloat16 takes ten times as long."""
+        """The depthwise convolution; single precision for stride 2, since oneDNN's bfloat16 gradient is ten times slower."""
         if self.depthwise.stride[0] == 1 or x.dtype != torch.bfloat16 or x.device.type != "cpu":
             return self.depthwise(x)
         with torch.autocast("cpu", enabled=False):
@@ -70,10 +70,10 @@ def _separable(inner: int, outer: int) -> nn.Sequential:
 
 
 class MoveNetTrunk(nn.Module):
-    """Features of stride 4, 24 channels; both sides of a picture must be multiples of 32.
+    """MoveNet's backbone with 24 feature channels at stride 4; sides of images are multiples of 32.
 
     Args:
-        frozen: so many of the first residuals, and the stem, are not trained.
+        frozen: number of first residuals that are not trained, with the stem.
     """
 
     channels = WIDTH
@@ -91,11 +91,11 @@ class MoveNetTrunk(nn.Module):
             part.requires_grad_(False)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 24 h w"]:
-        """From RGB between -1 and 1."""
+        """Features for RGB in -1 … 1."""
         return self.pyramid(images)[0].flip(2, 3)
 
     def pyramid(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Tensor, list[Tensor]]:
-        """The same, and MobileNetV2's own features of strides 4, 8, 16, 32 (`FEATURES` channels); all lie upside down."""
+        """As `forward`, and MobileNetV2's features of strides 4, 8, 16, 32 (`FEATURES` channels); all rotated by 180 degrees."""
         x = relu6(self.stem(images.flip(2, 3)), inplace=True)
         kept: list[Tensor] = []
         own: list[Tensor] = []
@@ -114,7 +114,7 @@ class MoveNetTrunk(nn.Module):
 
 
 class MoveNetHeads(nn.Module):
-    """Heads on the trunk's features: a separable convolution to 96 channels, and one of 1 × 1 to the outputs.
+    """Heads: a separable convolution to 96 channels and a 1 × 1 convolution for each output.
 
     Args:
         outputs: channels by name.
@@ -125,25 +125,25 @@ class MoveNetHeads(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Sequential(*_separable(WIDTH, 96), _conv(96, n)) for name, n in outputs.items()})
 
     def forward(self, features: Float[Tensor, "b 24 h w"]) -> dict[str, Float[Tensor, "b _c h w"]]:
-        """Raw outputs by name: heat maps and centres before their sigmoid."""
+        """Outputs by name: logits of heat maps and centres, and offsets."""
         return self.upside_down(features.flip(2, 3))
 
     def upside_down(self, x: Float[Tensor, "b 24 h w"]) -> dict[str, Float[Tensor, "b _c h w"]]:
-        """The same from features that lie upside down."""
+        """As `forward`, for features rotated by 180 degrees."""
         return {name: head(x).flip(2, 3) for name, head in self.heads.items()}
 
 
 def load_trunk(trunk: MoveNetTrunk, path: str | Path) -> None:
-    """Fill a trunk from the published file."""
+    """Load a backbone from the published file."""
     trunk.load_state_dict(movenet_tensors(path))
 
 
 def load_heads(heads: MoveNetHeads, path: str | Path) -> None:
-    """Fill those heads that were published from the published file."""
+    """Load the published heads from the published file."""
     own = heads.state_dict()
     heads.load_state_dict({k: v for k, v in movenet_tensors(path, "heads").items() if k in own}, strict=False)
 
 
 def to_input(images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
-    """RGB of 0 to 255 to -1 to 1."""
+    """RGB in 0 … 255 scaled to -1 … 1."""
     return images / 127.5 - 1

@@ -1,4 +1,4 @@
-"""MoveNet's published weights: a safetensors copy of the tensors of its TensorFlow graph, under our names."""
+"""Reader of MoveNet's published weights, a safetensors copy of the tensors of its TensorFlow graph."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ NET = ROOT + "center_net_mobile_net_v2fpn_feature_extractor/model_1/"
 
 
 def _trunk_names() -> Iterator[tuple[str, str, str]]:
-    """Each convolution of the trunk: its name here, its kernel's and its bias's in the file (a bias may be missing)."""
+    """For each convolution of the backbone: its name, and the names of its kernel and bias in the file (a bias may be missing)."""
     folded = [("stem", "model/Conv1/Conv2D"), ("last", "model/Conv_1/Conv2D")]
     for i in range(RESIDUALS):
         block = f"model/block_{i}" if i else "model/expanded_conv"
@@ -41,11 +41,11 @@ def _head_names() -> Iterator[tuple[str, str, str]]:
 
 
 def movenet_tensors(path: str | Path, part: str = "trunk") -> dict[str, Tensor]:
-    """The tensors of MoveNet's `trunk` or `heads` under the names here, from a safetensors copy of the published TensorFlow graph.
+    """The tensors of MoveNet's ``trunk`` or ``heads`` under the names of `manypose.nn.movenet`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it holds something else.
+        ValueError: not MoveNet's weights.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of MoveNet's weights")

@@ -1,8 +1,7 @@
-"""Light trunks over a whole photo of many people: what the light models of the four bottom-up systems stand on.
+"""Light backbones for photos with many people, used by the light models of the four bottom-up methods.
 
-MoveNet Thunder was trained to find one person in a crop, and yet its heat maps show the joints of several. So they are where all four
-light systems start: their joints' maps are MoveNet's logits plus a change that is learnt, and whatever else a system needs (body parts,
-tags, boxes) is read from MobileNetV2's own features of all strides.
+MoveNet Thunder was trained on crops of one person, but its heat maps show the joints of several. The light models therefore start from
+its heat map logits plus a learned residual; limbs, tags and boxes are predicted from MobileNetV2's features of all strides.
 """
 
 from collections.abc import Sequence
@@ -20,23 +19,23 @@ from manypose.nn.rates import faster
 __all__ = ["CHANNELS", "LIGHT", "Context", "JointsInContext", "Mix", "PhotoMoveNet", "movenet_file", "movenet_pixels", "photo_trunk"]
 
 LIGHT = ("movenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-"""The names of the light trunks; their input is RGB from -1 to 1."""
+"""Names of the light backbones; their input is RGB in -1 … 1."""
 
 
 CHANNELS = (FEATURES[0] + WIDTH, *FEATURES[1:])
-"""Of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
+"""Channels of the features of strides 4 (MobileNetV2's and the pyramid's), 8, 16 and 32."""
 
 
 def movenet_pixels(images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-    """RGB from -1 to 1."""
+    """RGB images scaled to -1 … 1."""
     return to_input(images.permute(0, 3, 1, 2).float())
 
 
 def movenet_file(pretrained: bool | str | Path | None) -> str | Path | None:
-    """The file that MoveNet's trunk starts from; None: random numbers.
+    """The file of MoveNet's initial weights; None: random weights.
 
     Raises:
-        ValueError: True, which names no file.
+        ValueError: `pretrained` is True, which names no file.
     """
     if pretrained is True:
         raise ValueError("MoveNet's weights are in no package: give the file, pretrained=FILE (docs/default-model.md says where it is)")
@@ -44,9 +43,9 @@ def movenet_file(pretrained: bool | str | Path | None) -> str | Path | None:
 
 
 class Mix(nn.Module):
-    """A 3 × 3 convolution with a ReLU; added to its input where the channels stay.
+    """A 3 × 3 convolution with ReLU, added to its input if the channels agree.
 
-    Not depthwise: on CPUs the gradient of a depthwise convolution takes longer than that of a full one of so few channels.
+    Not depthwise, whose gradient is slower on CPUs for so few channels.
     """
 
     def __init__(self, inner: int, outer: int) -> None:
@@ -54,19 +53,19 @@ class Mix(nn.Module):
         self.conv = nn.Conv2d(inner, outer, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h w"]:
-        """From c to c2 channels."""
+        """Features of c2 channels."""
         y = relu(self.conv(x))
         return x + y if x.shape[1] == y.shape[1] else y
 
 
 class PhotoMoveNet(nn.Module):
-    """The trunk and its joints' maps.
+    """MoveNet's backbone with heat maps.
 
     Args:
-        joints: how many maps. MoveNet's own maps are a start where there are 17.
-        frozen: so many of the trunk's first residuals, and its stem, are not trained.
-        pretrained: a file of MoveNet's published weights, or a weights file of another light model, whose parts of the same name and
-            shape are taken; None: random numbers.
+        joints: number of heat maps; 17 start from MoveNet's own.
+        frozen: number of first residuals that are not trained, with the stem.
+        pretrained: a file of MoveNet's published weights, or a weights file of another light model, of which matching parts are loaded;
+            None: random weights.
     """
 
     channels = CHANNELS
@@ -85,31 +84,31 @@ class PhotoMoveNet(nn.Module):
             take_over(self, pretrained, ("trunk.", "heads."))
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], list[Tensor]]:
-        """Logits of the joints' maps, and features of strides 4, 8, 16, 32 (`CHANNELS`); RGB from -1 to 1, sides multiples of 32."""
+        """Heat map logits, and features of strides 4, 8, 16, 32 (`CHANNELS`); input RGB in -1 … 1, sides multiples of 32."""
         fine, own = self.trunk.pyramid(images)
         heat = self.heads.upside_down(fine)["heat"].float()
         return heat, [f.flip(2, 3) for f in (torch.cat([own[0], fine.to(own[0].dtype)], 1), *own[1:])]
 
 
 def photo_trunk(name: str, joints: int, frozen: int = 0, pretrained: bool | str | Path | None = None) -> nn.Module:
-    """A light trunk with a start of the joints' maps; ``channels`` says how many its features have at strides 4, 8, 16, 32.
+    """A light backbone with heat maps; its attribute ``channels`` gives the channels at strides 4, 8, 16, 32.
 
     Args:
         name: one of `LIGHT`.
-        joints: how many maps.
-        frozen: so many of its first residuals (MoveNet) or stages (EfficientNet-Lite), and its stem, are not trained.
-        pretrained: of MoveNet see `PhotoMoveNet`; of EfficientNet-Lite the weights of ImageNet (see `efficientnet_lite`), or a weights
-            file of another light model on the same trunk.
+        joints: number of heat maps.
+        frozen: number of first residuals (MoveNet) or stages (EfficientNet-Lite) that are not trained, with the stem.
+        pretrained: for MoveNet see `PhotoMoveNet`; for EfficientNet-Lite ImageNet weights (see `efficientnet_lite`), or a weights file
+            of another light model with the same backbone.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such trunk, or the weights cannot be used; the message says what can be done.
+        ValueError: no such backbone, or the weights cannot be used.
     """
     if name == "movenet":
         return PhotoMoveNet(joints, frozen, movenet_file(pretrained))
     if name not in LIGHT:
         raise ValueError(f"no light trunk {name!r}; there are {', '.join(LIGHT)}")
-    from manypose.nn.efficientnet_lite import PhotoEfficientNet  # timm takes long to import
+    from manypose.nn.efficientnet_lite import PhotoEfficientNet  # slow to import
 
     if not _of_light_model(pretrained):
         return PhotoEfficientNet(joints, name, frozen, pretrained or False)
@@ -120,10 +119,10 @@ def photo_trunk(name: str, joints: int, frozen: int = 0, pretrained: bool | str 
 
 
 class Context(nn.Module):
-    """Features of a wide view at stride 4: those of all strides, from coarse to fine.
+    """Fusion of the features of all strides, from coarse to fine, into features of stride 4 with a large receptive field.
 
     Args:
-        channels: that come out; more where the stride is larger.
+        channels: output channels (more at larger strides).
         inputs: channels of the features of strides 4, 8, 16, 32.
     """
 
@@ -136,7 +135,7 @@ class Context(nn.Module):
         faster(self.parameters())
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
-        """From features of strides 4, 8, 16, 32."""
+        """Features of stride 4 from those of strides 4, 8, 16, 32."""
         x = self.mix[3](relu(self.lateral[3](features[3])))
         for i in (2, 1, 0):
             above = interpolate(self.down[i](x), scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -145,12 +144,12 @@ class Context(nn.Module):
 
 
 class JointsInContext(nn.Module):
-    """Joints' maps of all people, and features for whatever else a system reads.
+    """A light backbone with refined heat maps of all people, and features for further heads.
 
     Args:
-        joints: how many maps.
+        joints: number of heat maps.
         channels: of the features.
-        frozen, pretrained, trunk: see `photo_trunk`; of another light model the context is taken over too.
+        frozen, pretrained, trunk: see `photo_trunk`; from another light model the context is loaded too.
     """
 
     def __init__(
@@ -166,12 +165,12 @@ class JointsInContext(nn.Module):
             take_over(self, pretrained, ("context.", "change."))  # type: ignore[arg-type]
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c h w"]]:
-        """Logits of the joints' maps and the features, both at stride 4."""
+        """Heat map logits and features, both at stride 4."""
         logits, x, _ = self.with_features(images)
         return logits, x
 
     def with_features(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b c h w"], list[Tensor]]:
-        """The same, and the trunk's features of strides 4, 8, 16, 32."""
+        """As `forward`, and the backbone's features of strides 4, 8, 16, 32."""
         logits, branches = self.photo(images)
         x = self.context(branches)
         return logits + self.change(x).float(), x, branches
@@ -195,10 +194,10 @@ def _names(path: str | Path) -> list[str]:
 
 
 def take_over(module: nn.Module, path: str | Path, parts: Sequence[str]) -> None:
-    """Fill those tensors of a module whose names begin with one of `parts` from a file that has them under any prefix.
+    """Load those tensors of a module whose names begin with one of `parts` from a file that has them under any prefix.
 
     Raises:
-        ValueError: the file has none of them.
+        ValueError: the file has none of these tensors.
     """
     own, taken = module.state_dict(), {}
     with safe_open(str(path), "pt") as file:

@@ -1,4 +1,4 @@
-"""Pixels as networks that start from ImageNet weights expect them."""
+"""Input normalization for networks with ImageNet weights."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -10,10 +10,10 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of values
 
 
 class ImageNetInput(nn.Module):
-    """RGB pixels less ImageNet's mean, over its deviation, as (b, 3, H, W).
+    """Normalization of RGB pixels by ImageNet's mean and deviation, to (b, 3, H, W).
 
     Args:
-        bgr: the network's channels are blue, green, red, as OpenCV reads photos.
+        bgr: whether the network's channels are blue, green, red, as in OpenCV.
     """
 
     mean: Tensor
@@ -26,6 +26,6 @@ class ImageNetInput(nn.Module):
             self.register_buffer(name, torch.tensor(rgb[::-1] if bgr else rgb).view(3, 1, 1) * 255, persistent=False)
 
     def forward(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """The network's input."""
+        """The normalized input."""
         images = images.flip(3) if self.bgr else images
         return (images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation

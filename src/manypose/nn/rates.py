@@ -1,7 +1,4 @@
-"""Parameters that start at random numbers beside others that are trained already: they learn faster.
-
-`manypose.training.optimizers.RelativeAdam` reads the rates.
-"""
+"""Relative learning rates of new parameters beside pretrained ones, read by `manypose.training.optimizers.RelativeAdam`."""
 
 from collections.abc import Iterable
 
@@ -10,15 +7,15 @@ from torch import nn
 __all__ = ["RATE", "faster", "rate_of"]
 
 RATE = 10.0
-"""How many times larger the steps of new parameters are."""
+"""Factor of the learning rate of new parameters."""
 
 
 def faster(parameters: Iterable[nn.Parameter], rate: float = RATE) -> None:
-    """Give parameters steps that are `rate` times larger."""
+    """Set the factor of the learning rate of parameters."""
     for parameter in parameters:
         parameter.rate = rate  # type: ignore[attr-defined]
 
 
 def rate_of(parameter: nn.Parameter) -> float | None:
-    """The rate that `faster` gave a parameter; None: none."""
+    """The factor set by `faster`; None if not set."""
     return getattr(parameter, "rate", None)

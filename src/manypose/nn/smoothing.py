@@ -1,4 +1,4 @@
-"""Gaussian smoothing of maps, on any device."""
+"""Gaussian smoothing of maps."""
 
 from typing import Literal
 
@@ -15,13 +15,13 @@ __all__ = ["convolve", "smooth"]
 def smooth(
     maps: Float[Tensor, "b c h w"], sigma: float, radius: int | None = None, edge: Literal["zero", "repeat"] = "zero"
 ) -> Float[Tensor, "b c h w"]:
-    """Maps convolved with a Gaussian that sums to 1.
+    """Maps convolved with a normalized Gaussian.
 
     Args:
         maps: any maps.
-        sigma: in cells; 0 leaves the maps as they are.
-        radius: where the Gaussian is cut off, in cells; default 3 sigma.
-        edge: beyond the edge the maps are 0, or the last cell is repeated.
+        sigma: in cells; 0 does nothing.
+        radius: radius of the kernel, in cells; default 3 sigma.
+        edge: padding with zeros, or with the edge cell.
     """
     if sigma <= 0:
         return maps
@@ -33,9 +33,9 @@ def smooth(
 def convolve(
     maps: Float[Tensor, "b c h w"], row: Float[Tensor, " s"], edge: Literal["zero", "repeat"] = "zero"
 ) -> Float[Tensor, "b c h w"]:
-    """Columns and rows of maps convolved with a symmetric `row`."""
+    """Maps convolved with a symmetric kernel `row` along columns and rows."""
     planes = maps.detach().flatten(0, 1)
-    if maps.device.type == "cpu":  # plane after plane while each lies in the cache: 20 times faster than torch's convolution
+    if maps.device.type == "cpu":  # OpenCV, plane by plane: 20 times faster than torch's convolution
         taps, out = row.double().numpy(), np.empty(planes.shape, planes.numpy().dtype)
         border = cv2.BORDER_CONSTANT if edge == "zero" else cv2.BORDER_REPLICATE
         for plane, to in zip(planes.contiguous().numpy(), out, strict=True):

@@ -1,1 +1,1 @@
-"""The people of one image: what they are, their geometry, drawing and file formats."""
+"""Poses of the people of one image: skeletons, boxes, geometry, drawing and file formats."""

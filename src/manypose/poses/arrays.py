@@ -1,6 +1,6 @@
-"""People as plain arrays: what the file formats and the drawing read, and what the readers of formats return.
+"""Poses as plain arrays: the input of file writers and drawing, and the output of file readers.
 
-`manypose.poses.poses.Poses` stands above this file and satisfies `People`.
+`manypose.poses.poses.Poses` satisfies `People`.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class People(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PoseArrays:
-    """The people that a file gives; ``Poses.of(arrays)`` makes `Poses` of them. Fields as in `People`."""
+    """The people of one image of a file; ``Poses.of(arrays)`` converts them. Fields as in `People`."""
 
     skeleton: Skeleton
     keypoints: Float[np.ndarray, "n k 2"]

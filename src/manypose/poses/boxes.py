@@ -1,4 +1,4 @@
-"""Boxes of people, for top-down methods."""
+"""Person boxes: boxes files, validation, boxes around keypoints, and NMS."""
 
 import json
 from collections import Counter
@@ -15,29 +15,28 @@ __all__ = [
 ]  # fmt: skip
 
 LEAST = 0.1
-"""Pixels: a box that is narrower or lower has no area."""
+"""Smallest width and height of a valid box in pixels."""
 
 MARGINS = (0.14, 0.13, 0.14, 0.09)
-"""Growth of a box around joints on the left, top, right and bottom that makes it like an annotated box, as parts of its width and height:
-the median over 96,000 people of COCO train2017 with at least ten labelled joints."""
+"""Margins (left, top, right, bottom; fractions of width and height) by which a box around joints grows to an annotated box: the
+median over 96,000 people of COCO train2017 with at least ten labelled joints."""
 
 COUNTED = 0.05
-"""Score from which a joint counts for its person's box."""
+"""Smallest score of a joint that counts for its person's box."""
 
 
 def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
-    """A boxes file: xyxy and score of the people of each photo, by file name.
+    """The person boxes (xyxy, score) of a boxes file by photo name.
 
     Two forms of JSON, with or without a byte order mark:
     ``{"photo.jpg": [[x0, y0, x1, y1], [x0, y0, x1, y1, score], …]}``, or a COCO detection results list
-    (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``; other categories than 1 are left out, and where there are others, also
-    people who are not among the 100 best boxes of their photo: MSPN, Section 4.2). There an image id stands for the photo whose file name
-    is that number, as COCO's are; such keys come out as the number without leading zeros. A row of numbers that is no box is kept
-    here, and counted and left out when its photo is predicted on: see `usable`.
+    (``image_id`` or ``file_name``, ``bbox`` as xywh, ``score``). Other categories than 1 are left out; if there are any, so are
+    people who are not among the 100 best boxes of their photo (MSPN, Section 4.2). An image id means the photo whose file name is that
+    number; the key is the number without leading zeros. Invalid boxes are kept here and left out at prediction: see `usable`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: neither form; the message names the file and the entry.
+        ValueError: neither form; the message names the entry.
     """
     path = Path(path)
     try:
@@ -64,7 +63,7 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
 
 
 def _best(rows: list, most: int = 100) -> list[tuple[str, Mapping[str, Any]]]:
-    """The detections and their photos; of a detector of several categories the best `most` of each photo, of all categories."""
+    """The detections and their photos; if there are several categories, only the `most` best of each photo."""
     named = [(str(row["file_name"] if "file_name" in row else row["image_id"]), row) for row in rows]
     if all(row.get("category_id", 1) == 1 for row in rows):
         return named
@@ -81,16 +80,16 @@ def _best(rows: list, most: int = 100) -> list[tuple[str, Mapping[str, Any]]]:
 def match_boxes(
     boxes: Mapping[str, Any], paths: Sequence[Path], root: Path | None = None, ids: Sequence[int] | None = None
 ) -> list[Any | None]:
-    """The boxes of each photo from a mapping by name or image id; None for a photo without.
+    """The boxes of each photo from a mapping by name or image id; None for a photo without an entry.
 
-    A photo's boxes are looked for by its image id, then by its path (relative to `root`, and as given), and last by its file name alone,
-    only where no other of the photos and no other key has that file name.
+    An entry is matched by image id, then by path (relative to `root`, or as given), then by file name, if the name is unique among the
+    photos and the keys.
 
     Args:
         boxes: by path, file name, stem, or image id as text.
         paths: the photos.
         root: the folder of the photos.
-        ids: the photos' image ids. Without them the number that a file name consists of is its image id, as in COCO.
+        ids: the photos' image ids. Default: the number in the file name, as in COCO.
     """
     names, keys = Counter(p.name for p in set(paths)), Counter(Path(k).name for k in boxes)
     by_name = {Path(k).name: k for k in boxes}
@@ -108,10 +107,10 @@ def match_boxes(
 
 
 def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:
-    """Boxes (n, 4) or (n, 5), an array or lists, as xyxy and score; a score that is not given is 1.
+    """Boxes (n, 4) or (n, 5), an array or lists, as xyxy and score (default 1).
 
     Raises:
-        ValueError: not numbers, or another shape.
+        ValueError: not numbers, or of another shape.
     """
     if boxes is None:
         return None
@@ -127,10 +126,7 @@ def with_scores(boxes: Any) -> Float[np.ndarray, "n 5"] | None:
 
 
 def usable(boxes: Float[np.ndarray, "n 5"], photo: tuple[int, int]) -> tuple[Bool[np.ndarray, " n"], dict[str, int]]:
-    """Which boxes are usable in a photo of that height and width, and the numbers of the others by reason.
-
-    A box may reach beyond the photo; it must be finite, have an area and touch the photo.
-    """
+    """A mask of the boxes that are finite, have an area and touch a photo (h, w), and the number of the others by reason."""
     h, w = photo
     finite = np.isfinite(boxes).all(1)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -142,22 +138,22 @@ def usable(boxes: Float[np.ndarray, "n 5"], photo: tuple[int, int]) -> tuple[Boo
 
 
 def skipped_text(skipped: Mapping[str, int]) -> str:
-    """Such as: 3 boxes were left out (2 not finite, 1 without an area)."""
+    """A message, such as: 3 boxes were left out (2 not finite, 1 without an area)."""
     n = sum(skipped.values())
     return f"{n} box{'es were' if n != 1 else ' was'} left out ({', '.join(f'{count} {reason}' for reason, count in skipped.items())})"
 
 
 def counted(scores: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, "n k"]:
-    """Which joints count as found for a person's box: score 0.05 or more; of a person without any such joint, those above 0.
+    """A mask of the joints that count for a person's box: score 0.05 or more, or above 0 if the person has none of 0.05.
 
-    A joint of lower score is a network's guess at a joint that the photo does not show, and would stretch the box.
+    Joints of lower scores are usually not visible in the photo and would enlarge the box.
     """
     sure = scores >= COUNTED
     return np.where(sure.any(1, keepdims=True), sure, scores > 0)
 
 
 def boxes_around(keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n 4"]:
-    """The xyxy box around each person's joints that are there; zeros where there is none."""
+    """The xyxy box around each person's joints in the mask `there`; zeros for a person without any."""
     low = np.where(there[..., None], keypoints, np.inf).min(1, initial=np.inf)
     high = np.where(there[..., None], keypoints, -np.inf).max(1, initial=-np.inf)
     boxes = np.concatenate([low, high], 1)
@@ -168,7 +164,7 @@ def boxes_around(keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, 
 def person_boxes(
     keypoints: Float[np.ndarray, "n k 2"], there: Bool[np.ndarray, "n k"], boxes: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 5"]:
-    """The boxes of found people with their scores, for a top-down method; boxes that merely enclose joints grow by `MARGINS` first."""
+    """The boxes and scores of predicted people for a top-down method; boxes around joints are enlarged by `MARGINS`."""
     boxes = boxes.astype(np.float32)
     if len(boxes) and np.allclose(boxes, boxes_around(keypoints, there), atol=1e-3):
         sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
@@ -177,7 +173,7 @@ def person_boxes(
 
 
 def box_nms(boxes: Float[np.ndarray, "n 5"], overlap: float) -> Int[np.ndarray, " m"]:
-    """The boxes that stay, by falling score: none has an intersection over union above `overlap` with a higher one that stays."""
+    """Indices of the boxes kept by non-maximum suppression at an IoU of `overlap`, by falling score."""
     order = np.argsort(-boxes[:, 4], kind="stable")
     x0, y0, x1, y1 = boxes[order, :4].T
     areas = (x1 - x0) * (y1 - y0)

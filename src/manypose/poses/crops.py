@@ -1,4 +1,4 @@
-"""Crops of people: one `Warp` for each box (MSPN, Section 4.2)."""
+"""Crops for top-down methods: one `Warp` for each box (MSPN, Section 4.2)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,7 @@ __all__ = ["aspect_box", "crop", "crops"]
 
 
 def aspect_box(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple[float, float]) -> Float[np.ndarray, "4"]:
-    """A box enlarged about its centre by the factors `extend`, then further to the proportions of `size`.
+    """A box enlarged about its centre by the factors `extend`, then to the aspect ratio of `size`.
 
     Args:
         box: xyxy.
@@ -24,13 +24,13 @@ def aspect_box(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple
 
 
 def crop(box: Float[np.ndarray, "4"], size: tuple[int, int], extend: tuple[float, float], published: bool = False) -> Warp:
-    """The map from a photo to a picture of `size` that shows a box, enlarged by `aspect_box`.
+    """The map from a photo to the crop of a box, enlarged by `aspect_box`.
 
     Args:
         box: xyxy in photo pixels, with an area.
         size: height and width.
         extend: factors of width and height.
-        published: as in the authors' programs, the box's centre lies at (w/2, h/2) of the result, half a pixel off its centre.
+        published: the authors' alignment: the box's centre maps to (w/2, h/2), half a pixel off the crop's centre.
 
     Raises:
         ValueError: the box is not finite or has no area.
@@ -51,10 +51,10 @@ def crops(
 ) -> list[Warp]:
     """A `Warp` for each box.
 
-    Boxes are cut at one photo width and height outside the photo, so that a wrong, huge box does not shrink the person to a pixel.
+    Boxes are clipped at one photo width and height outside the photo, which bounds the crop of a wrong, huge box.
 
     Raises:
-        ValueError: a box is not finite, has no area, or does not touch the photo; the message says which and how many.
+        ValueError: a box is not finite, has no area, or does not touch the photo; the message gives the first and the number.
     """
     h, w = photo
     boxes = np.asarray(boxes, np.float64)

@@ -1,4 +1,4 @@
-"""Drawing people: left green, right orange, torso and face blue, or a colour a person; lines as wide as suits each person's size."""
+"""Drawing of poses: left green, right orange, torso and face blue, or a colour per person; line widths by person size."""
 
 import colorsys
 from collections.abc import Sequence
@@ -45,13 +45,12 @@ def draw(
         photo: RGB.
         poses: in the photo's pixels.
         joint_threshold: joints with a lower score, and their limbs, are not drawn.
-        boxes: draw each person's box too.
-        ids: write track ids, where people have them.
-        scores: write each person's score.
-        colour_by: left and right in two colours (``side``), or a colour for each person of the photo (``person``) or track id (``id``;
-            people without ids are coloured as persons).
-        alpha: how opaque the drawing is, 0 … 1.
-        width: of the lines, in pixels; default: `line_width` of each person.
+        boxes: whether to draw each person's box.
+        ids: whether to write track ids.
+        scores: whether to write each person's score.
+        colour_by: a colour per side (``side``), person (``person``) or track id (``id``; without ids, per person).
+        alpha: opacity of the drawing, 0 … 1.
+        width: line width in pixels; default: `line_width` of each person.
     """
     if colour_by not in ("side", "person", "id"):
         raise ValueError(f"colour_by is side, person or id, got {colour_by!r}")
@@ -60,7 +59,7 @@ def draw(
     widths = [width if width is not None else line_width(box, photo.shape[:2]) for box in around]
     numbers = poses.ids if colour_by == "id" and poses.ids is not None else range(len(poses))
     colours = [None if colour_by == "side" else person_colour(int(n)) for n in numbers]
-    # Large people first: those in front of or behind them stay visible.
+    # Large people first, so that small ones stay visible.
     for i in sorted(range(len(poses)), key=lambda i: -widths[i]):
         there = poses.keypoint_scores[i] > max(joint_threshold, 0)
         _person(picture, poses.skeleton, poses.keypoints[i], there, widths[i], colours[i])
@@ -75,25 +74,25 @@ def draw(
 
 
 def line_width(box: Float[np.ndarray, "4"], photo: tuple[int, int]) -> float:
-    """Pixels that suit a person of this xyxy box in a photo of this (h, w): about 1.5 % of the person, within what the eye can follow."""
+    """The line width in pixels for a person (xyxy box) in a photo (h, w): about 1.5 % of the box diagonal, within limits."""
     person, picture = float(np.hypot(*(box[2:] - box[:2]))), max(photo)
     return float(np.clip(0.015 * person, max(1.0, 0.0016 * picture), max(1.5, 0.007 * picture)))
 
 
 def person_colour(number: int) -> Colour:
-    """A colour for a person or track id; of numbers in a row they are far apart, and the same number has the same one everywhere."""
+    """The colour of a person or track id; consecutive numbers have clearly different colours."""
     red, green, blue = colorsys.hsv_to_rgb(number * 0.61803398875 % 1.0, 0.75 if number // 8 % 2 else 1.0, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def joint_colour(skeleton: Skeleton, joint: int) -> Colour:
-    """By side; blue for the face and for joints that have no side."""
+    """The colour of a joint by side; blue for the face and for joints without a side."""
     side = "middle" if _is(skeleton, joint, _FACE) else skeleton.side(joint)
     return {"left": LEFT, "right": RIGHT}.get(side, MIDDLE)
 
 
 def limb_colour(skeleton: Skeleton, limb: Sequence[int]) -> Colour:
-    """By side; blue between joints of the face and the trunk."""
+    """The colour of a limb by side; blue between joints of the face and the trunk."""
     outer = [j for j in limb if not _is(skeleton, j, _TRUNK)]
     return joint_colour(skeleton, outer[0]) if outer else MIDDLE
 
@@ -102,7 +101,7 @@ def _is(skeleton: Skeleton, joint: int, words: Sequence[str]) -> bool:
     return any(word in skeleton.joints[joint] for word in words)
 
 
-# ── strokes; all coordinates are pixel centres, drawn to 1/16 px, antialiased ──
+# ── shapes, antialiased, in pixel-centre coordinates to 1/16 px ──
 
 
 def _person(
@@ -115,7 +114,7 @@ def _person(
 ) -> None:
     limbs = [limb for limb in skeleton.limbs if there[list(limb)].all()]
     joints = [int(j) for j in np.flatnonzero(there)]
-    # The face's points lie close together: finer strokes keep them apart.
+    # Keypoints of the face are close together and drawn finer.
     fine = [0.65 if _is(skeleton, j, _FACE) else 1.0 for j in range(len(skeleton))]
     rim = max(0.7, 0.3 * width)
     for extra, outline in ((rim, True), (0.0, False)):
@@ -127,7 +126,7 @@ def _person(
 
 
 def _line(picture: UInt8[np.ndarray, "H W 3"], a: Float[np.ndarray, "2"], b: Float[np.ndarray, "2"], width: float, colour: Colour) -> None:
-    """A straight stroke of any fractional width (OpenCV's own lines have whole widths only)."""
+    """A line of fractional width (OpenCV's lines have integer widths)."""
     along = (b - a) / max(float(np.hypot(*(b - a))), 1e-6)
     across = np.array([-along[1], along[0]]) * width / 2
     cv2.fillConvexPoly(picture, _fixed([a + across, b + across, b - across, a - across]), colour, cv2.LINE_AA, _SHIFT)
@@ -139,7 +138,7 @@ def _disc(picture: UInt8[np.ndarray, "H W 3"], center: Float[np.ndarray, "2"], r
 
 
 def _fixed(points: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    # Points far outside would overflow OpenCV's 32 bits.
+    # Points far outside would overflow OpenCV's 32-bit coordinates.
     return np.round(np.clip(np.asarray(points, np.float64), -30_000, 60_000) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -152,7 +151,7 @@ def _box(picture: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, "4"], width
 
 
 def _labels(picture: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"], texts: Sequence[str], widths: Sequence[float]) -> None:
-    """A small label over each box's top left corner."""
+    """A text label above each box's top left corner."""
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     for box, text, width in zip(boxes, texts, widths, strict=True):

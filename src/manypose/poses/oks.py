@@ -1,4 +1,4 @@
-"""Object keypoint similarity (OKS): how alike two people are, as COCO defines it, and suppression of duplicates by it."""
+"""Object keypoint similarity (OKS) as defined by COCO, and OKS-NMS."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from manypose.poses.poses import Poses
 __all__ = ["keypoint_similarity", "oks", "oks_nms"]
 
 BLOCK = 64
-"""People compared with all others at once."""
+"""Block size of `oks_nms` in people."""
 
 
 def keypoint_similarity(
     square_distances: Float[np.ndarray, "*n k"], areas: Float[np.ndarray, "*n"], sigmas: Sequence[float] | Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "*n k"]:
-    """COCO's similarity of a joint to its true place, ``exp(-d² / (2 area (2 sigma)²))``, in double precision."""
+    """COCO's similarity of a joint to its ground truth, ``exp(-d² / (2 area (2 sigma)²))``, in double precision."""
     variance = (2 * np.asarray(sigmas, np.float64)) ** 2
     return np.exp(-(square_distances / variance / (np.asarray(areas, np.float64)[..., None] + np.spacing(1)) / 2))
 
@@ -28,9 +28,9 @@ def oks(
     areas: Float[np.ndarray, " m"],
     sigmas: tuple[float, ...],
 ) -> Float[np.ndarray, "n m"]:
-    """Object keypoint similarity of every person to every true person (COCO's definition, double precision).
+    """OKS of every predicted person to every ground-truth person (COCO's definition, double precision).
 
-    The mean over the labelled joints of ``exp(-d² / (2 area (2 sigma)²))``; 0 where a true person has no labelled joint.
+    The mean of `keypoint_similarity` over the labelled joints; 0 for a ground-truth person without labelled joints.
     """
     d2 = ((keypoints[:, None].astype(np.float64) - truth[None]) ** 2).sum(-1)
     similar = keypoint_similarity(d2, np.broadcast_to(areas, d2.shape[:2]), sigmas)
@@ -39,10 +39,10 @@ def oks(
 
 
 def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
-    """Keep people by falling score; drop a person with an OKS above `threshold` to one kept before.
+    """The people kept by NMS: by falling score, a person with an OKS above `threshold` to a kept one is removed.
 
-    The kept one counts as the truth: its found joints as labelled, the area of its box as its area. A fragment does not remove a whole
-    person: one with fewer than half of another's joints leaves it alone.
+    The kept person serves as ground truth, with its found joints as labelled and its box's area. A person with fewer than half of the
+    joints of another does not remove it.
     """
     if len(poses) < 2:
         return poses
@@ -51,7 +51,7 @@ def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
     joints = found.sum(1)
     order = np.argsort(-poses.scores, kind="stable")
     kept: list[int] = []
-    # In blocks, so that thousands of people take no more memory than a few.
+    # In blocks, to bound the memory.
     while len(order):
         block, rest = order[:BLOCK], order[BLOCK:]
         same = _same(poses, found, areas, joints, order, block, threshold)
@@ -65,6 +65,6 @@ def oks_nms(poses: Poses, threshold: float = 0.9) -> Poses:
 
 
 def _same(poses: Poses, found, areas, joints, order, block, threshold: float) -> Bool[np.ndarray, "n b"]:
-    """Which people of `order` one of `block` would remove."""
+    """A mask of the people of `order` that each person of `block` removes."""
     similar = oks(poses.keypoints[order], poses.keypoints[block], found[block], areas[block], poses.skeleton.sigmas)
     return (similar > threshold) & (2 * joints[block] >= joints[order, None])

@@ -1,4 +1,4 @@
-"""`Person`: one of the people of an image."""
+"""`Person`: one person of an image."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class Person:
         keypoints: xy pixels of each joint.
         scores: confidence of each joint, 0 where it was not found.
         score: confidence of the person.
-        box: xyxy; the detector's where a detector found the person, else the box around the joints.
-        id: track id, where the person is tracked.
+        box: xyxy; the detector's box if known, else the box around the joints.
+        id: track id, if the person is tracked.
     """
 
     skeleton: Skeleton
@@ -43,7 +43,7 @@ class Person:
         """A joint by name.
 
         Raises:
-            KeyError: the skeleton has no such joint; the message names those it has.
+            KeyError: the skeleton has no such joint.
         """
         if joint not in self.skeleton.joints:
             raise KeyError(f"skeleton {self.skeleton.name!r} has no joint {joint!r}; it has {', '.join(self.skeleton.joints)}")
@@ -56,6 +56,6 @@ class Person:
 
 
 def box_text(box: Float[np.ndarray, "4"]) -> str:
-    """Such as: box 10, 20 to 110, 220."""
+    """A box as text, such as: box 10, 20 to 110, 220."""
     x0, y0, x1, y1 = (f"{v:.0f}" for v in box)
     return f"box {x0}, {y0} to {x1}, {y1}"

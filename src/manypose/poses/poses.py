@@ -28,14 +28,14 @@ class Poses:
 
     Args:
         skeleton: names and order of the k joints.
-        keypoints: positions; a joint that was not found has score 0 (its position is then meaningless, by custom 0).
-        keypoint_scores: 0 where a joint was not found, else its confidence.
-        scores: one confidence a person.
-        boxes: xyxy. Left out, the boxes around each person's joints that count (`manypose.poses.boxes.counted`).
-        masks: person masks at the image's size, where a method gives them.
-        ids: track ids, where a tracker gave them.
-        detections: the person detector's xyxy boxes, where people were looked for in such boxes. Result files take these as ``bbox``.
-        photo: the path or RGB array in which the people were found, where it is known: for drawing.
+        keypoints: positions; a joint that was not found has score 0 and, by convention, position 0.
+        keypoint_scores: confidence of each joint, 0 if not found.
+        scores: confidence of each person.
+        boxes: xyxy; default: around each person's joints (those of `manypose.poses.boxes.counted`).
+        masks: person masks at the image's size, from methods with segmentation.
+        ids: track ids, from a tracker.
+        detections: the person detector's xyxy boxes, from top-down methods; ``bbox`` of result files.
+        photo: the path or RGB array of the photo, for drawing.
     """
 
     skeleton: Skeleton
@@ -72,7 +72,7 @@ class Poses:
     @overload
     def __getitem__(self, which: slice | list[int] | np.ndarray) -> "Poses": ...
     def __getitem__(self, which: int | np.integer | slice | list[int] | np.ndarray) -> "Person | Poses":
-        """One person by its place; some of the people by slice, index array or boolean array."""
+        """One person by index; several by slice, index array or boolean array."""
         if isinstance(which, (int, np.integer)):
             if not -len(self) <= which < len(self):
                 raise IndexError(f"no person {which}: there are {len(self)}")
@@ -91,7 +91,7 @@ class Poses:
         return f"Poses({people} of skeleton {self.skeleton.name!r}" + (f", scores {shown})" if len(self) else ")")
 
     def summary(self) -> str:
-        """A line for all and a line for each person: score, joints found, box and track id."""
+        """A text with a line for each person: score, number of joints found, box and track id."""
         rows = [
             f"  {i}: score {p.score:.3f}, {int((p.scores > 0).sum())} joints, {box_text(p.box)}" + ("" if p.id is None else f", id {p.id}")
             for i, p in enumerate(self)
@@ -106,7 +106,7 @@ class Poses:
 
     @classmethod
     def of(cls, people: People) -> "Poses":
-        """Poses of the arrays that a format's reader returns."""
+        """Poses from the arrays of a format's reader."""
         found = (people.keypoints, people.keypoint_scores, people.scores)
         more: Any = {} if people.boxes is None else {"boxes": people.boxes}
         return cls(people.skeleton, *found, ids=people.ids, detections=people.detections, **more)
@@ -115,15 +115,14 @@ class Poses:
     def of_joints(
         cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], least: float | None = None, doubt: float | None = None
     ) -> "Poses":
-        """One person from the x, y and height of each joint.
+        """One person from the x, y and peak height of each joint.
 
         Args:
             skeleton: of the person.
             joints: x, y, height.
-            least: the person's score is the mean of the heights above it; None: of all.
-            doubt: the score is the heights' mean weighted by themselves, and `doubt` for each joint counts as evidence against the person:
-                Σh² / (Σh + k · doubt). So joints that cannot be seen hardly lower the score. Raising it lowers the scores of people of
-                whom little is seen.
+            least: the person's score is the mean of the heights above `least`; None: of all.
+            doubt: if given, the score is Σh² / (Σh + k · doubt), a mean of the heights weighted by themselves with a penalty `doubt` per
+                joint, so that invisible joints hardly lower it. Raising it lowers the scores of people with few visible joints.
         """
         heights = joints[:, 2].copy()
         counts = heights if least is None else heights[heights > least]
@@ -133,19 +132,19 @@ class Poses:
 
     @classmethod
     def of_boxes(cls, skeleton: Skeleton, boxes: Float[np.ndarray, "n 5"]) -> "Poses":
-        """People of whom boxes and scores alone are known; every joint stands in the box's middle."""
+        """People from boxes and scores alone; every joint lies at the box's centre."""
         middle = np.repeat((boxes[:, None, :2] + boxes[:, None, 2:4]) / 2, len(skeleton), 1)
         return cls(skeleton, middle, np.ones(middle.shape[:2], np.float32), boxes[:, 4], boxes[:, :4])
 
     def to(self, skeleton: Skeleton) -> "Poses":
-        """The same people with the joints of another skeleton, matched by name; joints that these lack get score 0."""
+        """The same people with the joints of another skeleton, matched by name; missing joints get score 0."""
         keypoints, scores = in_skeleton(self, skeleton)
         return replace(self, skeleton=skeleton, keypoints=keypoints, keypoint_scores=scores)
 
     # ── to other formats (`manypose.poses.formats` has more, and the readers) ──
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
-        """This image's part of a COCO keypoint results file."""
+        """The entries of this image in a COCO keypoint results file."""
         return formats.to_coco(self, image_id)
 
     def to_openpose(self, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
@@ -153,7 +152,7 @@ class Poses:
         return formats.to_openpose(self, order)
 
     def to_csv_rows(self, image: str = "") -> list[tuple[Any, ...]]:
-        """One row a found joint: image, person, joint, x, y, score, id."""
+        """One row per found joint: image, person, joint, x, y, score, id."""
         return formats.to_csv_rows(self, image)
 
     def to_supervision(self) -> Any:
@@ -161,11 +160,11 @@ class Poses:
         return formats.to_supervision(self)
 
     def to_pandas(self, image: str = "") -> Any:
-        """A ``pandas.DataFrame`` with one row a found joint and the columns of the CSV format (extra ``interop``)."""
+        """A ``pandas.DataFrame`` with the rows of `to_csv_rows` (extra ``interop``)."""
         return formats.to_pandas([(image, self)])
 
     def to_json(self, image: str = "") -> str:
-        """One line of JSON with everything but masks and the photo; coordinates to 0.001 px."""
+        """One line of JSON with all fields except masks and photo; coordinates to 0.001 px."""
         return formats.to_jsonl(self, image)
 
     def save(self, path: str | Path) -> None:
@@ -181,11 +180,11 @@ class Poses:
 
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
-        """The people of a file that `save` wrote (or of a JSON Lines file with one line).
+        """The people of a file written by `save` (or of a JSON Lines file with one line).
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not such a file.
+            ValueError: not a file of poses.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file of poses")
@@ -204,28 +203,28 @@ class Poses:
 
         Args:
             path: ``.jpg``, ``.png`` …
-            photo: path, array, PIL image or tensor to draw on; default: the one they were found in.
+            photo: path, array, PIL image or tensor; default: the photo of the prediction.
             options: of `manypose.poses.drawing.draw`.
 
         Raises:
-            ValueError: no photo is known (frames of a video are not kept).
+            ValueError: the photo is not known (video frames are not kept).
         """
         from manypose.io import photos
 
         photo = self.photo if photo is None else photo
         if photo is None:
-            raise ValueError("these people do not know their photo; give it: poses.draw(path, photo)")
+            raise ValueError("the photo of these poses is not known; give it: poses.draw(path, photo)")
         picture = drawing.draw(photos.pixels(photo), self, **options)
         if path is not None:
             photos.write(path, picture)
         return picture
 
     def show(self, photo: Any = None, **options: Any) -> None:
-        """Open `draw`'s picture in the system's picture viewer."""
+        """Open the drawing in the system's image viewer."""
         Image.fromarray(self.draw(None, photo, **options)).show()
 
     def _repr_png_(self) -> bytes | None:
-        """The picture that a notebook shows; None where the photo is not known."""
+        """The drawing shown by notebooks; None if the photo is not known."""
         if self.photo is None:
             return None
         out = io.BytesIO()

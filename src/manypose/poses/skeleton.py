@@ -1,6 +1,6 @@
 """Skeletons: the joints of a person, their limbs, mirror pairs and OKS constants.
 
-The whole program is given one `Skeleton`; no function takes a number of joints.
+All functions take a `Skeleton` instead of a number of joints.
 """
 
 import re
@@ -16,7 +16,7 @@ __all__ = ["COCO", "CROWDPOSE", "MPII", "POSETRACK", "Skeleton", "named"]
 
 
 MOST_JOINTS = 1000
-"""More joints than any data set has; a file that says so is damaged or hostile."""
+"""Largest number of joints, a guard against damaged or hostile files."""
 
 
 def _not_too_many(name: str, joints: int) -> None:
@@ -37,7 +37,7 @@ class Skeleton:
             meaningless.
 
     Raises:
-        ValueError: lengths differ, a limb or the mirror names no joint, or a sigma is not positive.
+        ValueError: lengths differ, an index of a limb or of the mirror is out of range, or a sigma is not positive.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Skeleton:
         if sorted(self.mirror) != list(range(k)) or any(self.mirror[j] != i for i, j in enumerate(self.mirror)):
             raise ValueError(f"skeleton {self.name!r}: mirror must exchange pairs of its {k} joints, got {list(self.mirror)}")
         if any(not (0 <= a < k and 0 <= b < k) for a, b in self.limbs):
-            raise ValueError(f"skeleton {self.name!r}: a limb names a joint that is not there; joints run from 0 to {k - 1}")
+            raise ValueError(f"skeleton {self.name!r}: a limb has a joint index out of range; joints run from 0 to {k - 1}")
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -70,24 +70,24 @@ class Skeleton:
         """Index of a joint by name.
 
         Raises:
-            ValueError: there is none; the message names the joints.
+            ValueError: there is no such joint; the message lists the joints.
         """
         if joint not in self.joints:
             raise ValueError(f"skeleton {self.name!r} has no joint {joint!r}; it has {', '.join(self.joints)}")
         return self.joints.index(joint)
 
     def side(self, joint: int) -> str:
-        """``left``, ``right`` or ``middle``, by the joint's name: for drawing."""
+        """``left``, ``right`` or ``middle``, by the joint's name."""
         return _side(self.joints[joint])[0]
 
     @property
     def unpaired(self) -> tuple[str, ...]:
-        """Joints named left or right without a mirror partner: mirrored views teach the wrong side."""
+        """Joints named left or right without a mirror partner; with these, mirror augmentation gives wrong labels."""
         return tuple(j for i, j in enumerate(self.joints) if _side(j)[0] != "middle" and self.mirror[i] == i)
 
     @property
     def of_people(self) -> bool:
-        """Whether these are joints of people: called so (``person`` …), or all of them joints of built-in skeletons."""
+        """Whether these are joints of people, by the skeleton's name (``person`` …) or because all are joints of built-in skeletons."""
         known = {joint for skeleton in BUILT_IN.values() for joint in skeleton.joints}
         return self.name.lower().startswith(("person", "people", "human")) or set(self.joints) <= known
 
@@ -108,10 +108,10 @@ class Skeleton:
 
         Without `mirror`, names that differ only in their side are paired: ``left_hip`` and ``right_hip``, ``L_Hip`` and ``R_Hip``,
         ``hip_l`` and ``hip_r``, ``hip-left`` and ``hip-right``, ``hip.L`` and ``hip.R``, ``LHip`` and ``RHip``. A warning names
-        joints that have a side and no partner.
+        joints with a side but no partner.
         """
         joints = tuple(str(j) for j in joints)
-        _not_too_many(name, len(joints))  # before pairs are looked for, which takes time by the square of their number
+        _not_too_many(name, len(joints))  # before pairing, which takes quadratic time
 
         def at(j: str | int) -> int:
             if isinstance(j, int):
@@ -224,9 +224,9 @@ def _side(joint: str) -> tuple[str, str]:
     return ("left" if side[0] in "lL" else "right"), rest.lower()
 
 
-# Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack are scored by distances relative to the head
-# (PCKh and its AP), so there are no official sigmas. Ours are COCO's for the joints that COCO has, its shoulder's for head, neck and
-# thorax, its hip's for the pelvis. They serve OKS-NMS, matching and training; OKS AP with them cannot be compared to published figures.
+# Sigmas of COCO and CrowdPose are those of their evaluation programs. MPII and PoseTrack (evaluated by PCKh) have no official sigmas: here
+# they are COCO's for the joints that COCO has, its shoulder's for head, neck and thorax, its hip's for the pelvis. They are used for
+# OKS-NMS, matching and training; OKS AP with them is not comparable to published figures.
 COCO = Skeleton.build(
     "coco",
     (

@@ -1,4 +1,4 @@
-"""Geometry: one affine map for a photo, its joints, boxes and masks.
+"""`Warp`: the affine map of a photo, its joints, boxes and masks to the network input and back.
 
 Integer coordinates are pixel centres everywhere: the top left pixel covers -0.5 … 0.5 in x and y. Scaling a picture by s maps x to
 ``(x + 0.5)·s - 0.5``, cell i of a map of stride s lies at pixel ``i·s + (s - 1)/2`` (`cell_to_pixel`), and mirroring a picture of width W
@@ -45,17 +45,17 @@ class Warp:
         if not np.isfinite(self.matrix).all() or abs(np.linalg.det(self.matrix[:, :2])) < 1e-12:
             raise ValueError("a Warp needs an affine matrix that can be inverted; check the box or the image size it was made from")
 
-    # ── ways to make one ──
+    # ── construction ──
 
     @classmethod
     def fit(cls, photo: tuple[int, int], short: int, stride: int = 64, long: int | None = None) -> "Warp":
-        """Scale a whole photo to the short side `short`, and pad both sides (right, bottom) to multiples of `stride`.
+        """A map that scales a photo to the short side `short` and pads it (right, bottom) to multiples of `stride`.
 
         Args:
             photo: height and width.
             short: the short side of the result before padding, in pixels.
             stride: of the network.
-            long: largest long side before padding; longer photos are scaled further down. Default 4 × `short`.
+            long: largest long side before padding; default 4 × `short`.
         """
         h, w = photo
         scale = min(short / min(h, w), (long or 4 * short) / max(h, w))
@@ -64,7 +64,7 @@ class Warp:
 
     @classmethod
     def scaling(cls, scale: float, size: tuple[int, int]) -> "Warp":
-        """Scale by one factor; the outer corner of the top left pixel stays in place."""
+        """A scaling that keeps the outer corner of the top left pixel in place."""
         offset = (scale - 1) / 2
         return cls(np.array([[scale, 0, offset], [0, scale, offset]], np.float64), size)
 
@@ -72,14 +72,14 @@ class Warp:
     def similarity(
         cls, center: tuple[float, float], extent: float, size: tuple[int, int], degrees: float = 0.0, mirror: bool = False
     ) -> "Warp":
-        """Map the photo point `center` to the middle of the result, and `extent` photo pixels to its width.
+        """A similarity that maps the photo point `center` to the middle of the result, and `extent` photo pixels to its width.
 
         Args:
             center: xy in photo pixels.
             extent: width in photo pixels.
             size: height and width of the result.
             degrees: rotation, counter-clockwise as seen.
-            mirror: mirror left and right after that.
+            mirror: whether to mirror afterwards.
         """
         h, w = size
         scale, angle = w / extent, np.deg2rad(degrees)
@@ -91,7 +91,7 @@ class Warp:
 
     @classmethod
     def crop(cls, box: Float[np.ndarray, "4"], size: tuple[int, int], degrees: float = 0.0, mirror: bool = False) -> "Warp":
-        """Show an xyxy box, enlarged to the aspect ratio of the result."""
+        """The crop of an xyxy box, enlarged to the aspect ratio of the result."""
         x0, y0, x1, y1 = (float(v) for v in box)
         if not np.isfinite([x0, y0, x1, y1]).all() or x1 <= x0 or y1 <= y0:
             raise ValueError(f"a box must be finite with x1 > x0 and y1 > y0, got {[x0, y0, x1, y1]}")
@@ -110,11 +110,11 @@ class Warp:
         matrix = np.vstack([other.matrix, [0, 0, 1]]) @ np.vstack([self.matrix, [0, 0, 1]])
         return Warp(matrix[:2], other.size, self.mirrored != other.mirrored)
 
-    # ── what it does ──
+    # ── application ──
 
     @property
     def scale(self) -> float:
-        """Network pixels per photo pixel, as a length."""
+        """Network pixels per photo pixel (length)."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
     @property
@@ -123,7 +123,7 @@ class Warp:
         return np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
 
     def image(self, photo: Shaped[np.ndarray, "H W *c"], fill: int = 0) -> Shaped[np.ndarray, "h w *c"]:
-        """The photo in network pixels: bilinear, `fill` outside the photo, averaged first where it is reduced, against aliasing.
+        """The photo in network pixels: bilinear, `fill` outside the photo, area-averaged before reduction.
 
         Sampling points are exact to 0.001 network pixels (OpenCV before 5 rounds them to 1/32 photo pixel).
         """
@@ -144,7 +144,7 @@ class Warp:
         return seen.reshape(*self.size, *photo.shape[2:])
 
     def mask(self, mask: Shaped[np.ndarray, "H W"], outside: int = 0) -> Shaped[np.ndarray, "h w"]:
-        """A mask as the network sees it: nearest pixel, `outside` beyond the photo."""
+        """A mask in network pixels: nearest neighbour, `outside` beyond the photo."""
         part, matrix = self._seen(mask, 1)
         if part.size == 0:
             return np.full(self.size, outside, mask.dtype)
@@ -154,9 +154,9 @@ class Warp:
         ).astype(mask.dtype)
 
     def _seen(self, photo: Shaped[np.ndarray, "H W ..."], step: int) -> tuple[Shaped[np.ndarray, "..."], Float[np.ndarray, "2 3"]]:
-        """The part of the photo that the result shows, cut between blocks of `step` pixels, and the matrix from there.
+        """The visible part of the photo, aligned to blocks of `step` pixels, and the matrix from there.
 
-        A person in a large photo then costs no more than one in a small photo, and OpenCV's limit of 32,767 pixels a side is never met.
+        This bounds the cost for large photos and avoids OpenCV's limit of 32,767 pixels a side.
         """
         h, w = self.size
         corners = np.array([[-1, -1], [w, -1], [w, h], [-1, h]]) @ self.inverse[:, :2].T + self.inverse[:, 2]
@@ -168,7 +168,7 @@ class Warp:
         return photo[low[1] : high[1], low[0] : high[0]], matrix
 
     def points(self, xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
-        """Photo points to network points (sides are not exchanged: see `joints`)."""
+        """Photo points in network pixels (left and right are not exchanged: see `joints`)."""
         return (xy @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(xy.dtype)
 
     def joints(self, keypoints: Float[np.ndarray, "n k c"], mirror: tuple[int, ...]) -> Float[np.ndarray, "n k c"]:
@@ -178,11 +178,11 @@ class Warp:
         return out[:, list(mirror)] if self.mirrored else out
 
     def boxes(self, boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
-        """Upright xyxy boxes around the mapped corners."""
+        """Axis-aligned xyxy boxes around the mapped corners."""
         return _map_boxes(boxes, self.matrix)
 
     def back(self, poses: Poses, photo: tuple[int, int] | None = None) -> Poses:
-        """People in photo pixels, from network pixels.
+        """Poses mapped back from network pixels to photo pixels.
 
         Args:
             poses: in network pixels.
@@ -192,7 +192,7 @@ class Warp:
             ValueError: there are masks and `photo` is None.
         """
         if poses.masks is not None and photo is None:
-            raise ValueError("masks go back to the photo only when its height and width are given: warp.back(poses, photo=(H, W))")
+            raise ValueError("masks need the photo's height and width: warp.back(poses, photo=(H, W))")
         inverse = self.inverse
         keypoints = (poses.keypoints @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
         scores = poses.keypoint_scores
@@ -200,7 +200,7 @@ class Warp:
             order = list(poses.skeleton.mirror)
             keypoints, scores = keypoints[:, order], scores[:, order]
         keypoints[scores == 0] = 0
-        # A box that merely encloses the joints stays tight under a rotation; a detector's box becomes the upright box around its corners.
+        # A box around the joints is recomputed, to stay tight under rotation; a detector's box becomes the box around its mapped corners.
         around = np.allclose(poses.boxes, boxes_around(poses.keypoints, counted(poses.keypoint_scores)), atol=1e-3)
         boxes = boxes_around(keypoints, counted(scores)) if around else _map_boxes(poses.boxes, inverse).astype(np.float32)
         masks = None

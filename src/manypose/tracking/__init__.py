@@ -1,1 +1,1 @@
-"""People of a video over time."""
+"""Tracking of people over the frames of a video."""

@@ -1,4 +1,4 @@
-"""How similar people of two frames are by OKS, and one-to-one pairs of the most similar."""
+"""Similarity (OKS) of the people of two frames, and one-to-one matching."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ from manypose.poses.oks import keypoint_similarity
 __all__ = ["pairs", "similarity"]
 
 CHUNK = 2_000_000
-"""Joint distances worked on at once: bounds the memory where there are hundreds of people."""
+"""Joint distances computed at once, which bounds the memory."""
 
 
 def similarity(
@@ -24,19 +24,19 @@ def similarity(
     sigmas: Sequence[float],
     moved: Float[np.ndarray, "m k 2"] | float = 0.0,
 ) -> Float[np.ndarray, "m n"]:
-    """OKS between people that may lack joints: 0 … 1.
+    """OKS (0 … 1) between people with missing joints.
 
     The sum of COCO's ``exp(-d² / (2 area (2 sigma)²))`` over the joints that both have, divided by the geometric mean of their numbers of
-    joints: a whole person reaches 1 with a whole person, at most 0.7 with half a person, and little with a single joint.
+    joints: two complete people reach 1, a complete person and half a person at most 0.7.
 
     Args:
         known: people of the earlier frame.
         known_found: which joints they have.
         seen: people of the later frame.
         seen_found: which joints those have.
-        areas: in square pixels, of each pair.
+        areas: of each pair, in square pixels.
         sigmas: OKS constants.
-        moved: how far the known joints should have moved. (Apart from `known`, so that rounding does not depend on the place.)
+        moved: predicted motion of the known joints (separate from `known`, so that rounding does not depend on the position).
     """
     m, n, k = len(known), len(seen), len(sigmas)
     out = np.empty((m, n))
@@ -52,18 +52,18 @@ def similarity(
 
 
 def pairs(alike: Float[np.ndarray, "m n"], min_similarity: float, how: Literal["hungarian", "greedy"]) -> Int[np.ndarray, "p 2"]:
-    """Rows and columns of pairs, each row and column in one at most, none below `min_similarity`.
+    """Rows and columns of one-to-one pairs with a similarity of at least `min_similarity`.
 
     Args:
         alike: similarities.
-        min_similarity: of a pair.
-        how: the largest sum over all pairs, or the most similar first (ties in the order of rows, then columns).
+        min_similarity: smallest similarity of a pair.
+        how: largest total similarity, or most similar pair first (ties by row, then column).
     """
     possible = alike >= min_similarity
     if not possible.any():
         return np.zeros((0, 2), np.int64)
     if how == "hungarian":
-        # What is no pair adds nothing to the sum.
+        # Pairs below the threshold do not count.
         columns = lapjv(1 - np.where(possible, alike, 0.0), extend_cost=True)[1]
         rows = np.flatnonzero(columns >= 0)
         good = possible[rows, columns[rows]]

@@ -1,4 +1,4 @@
-"""Optical flow: how far the pixels of a video moved from one frame to the next, by OpenCV on the CPU.
+"""Optical flow between the frames of a video, by OpenCV on the CPU.
 
 DIS: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016. Farnebäck: Two-Frame Motion Estimation Based on Polynomial
 Expansion, SCIA 2003.
@@ -16,18 +16,18 @@ __all__ = ["Flow", "Kind", "Step"]
 Kind = Literal["dis", "farneback"]
 
 Step = Callable[["Float[np.ndarray, '*p 2']"], "Float[np.ndarray, '*p 2']"]
-"""From points of a frame (xy pixels) to how far each has moved in the next one."""
+"""A function from points of a frame (xy pixels) to their displacements in the next frame."""
 
 
 class Flow:
-    """Follows points from each frame to the next; the last frame alone is kept, reduced and grey.
+    """Optical flow from each frame to the next; keeps only the last frame, reduced and in grey.
 
     Args:
         kind: ``dis`` or ``farneback`` (six times slower).
-        side: frames are reduced to this long side in pixels; finer motion than of a frame so small is not seen.
+        side: long side in pixels to which frames are reduced. Raising it detects finer motion and takes more time.
 
     Raises:
-        ValueError: another kind, or a side below 32.
+        ValueError: unknown kind, or a side below 32.
     """
 
     def __init__(self, kind: Kind = "dis", side: int = 512) -> None:
@@ -41,12 +41,10 @@ class Flow:
         self._last: np.ndarray | None = None
 
     def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> Step:
-        """Takes the next frame; gives a function from points of the frame before (xy pixels) to how far each has moved.
-
-        Before the first frame nothing moves. A point outside the picture moves as the nearest one inside.
+        """The flow from the previous frame to this one; zero for the first frame. Points outside move as the nearest pixel inside.
 
         Raises:
-            ValueError: the frame's size is not that of those before.
+            ValueError: the frame's size differs from the previous one's.
         """
         grey = _grey(frame, self._side)
         if self._last is not None and frame.shape[:2] != self._size:
@@ -70,7 +68,7 @@ def _farneback(last: np.ndarray, grey: np.ndarray) -> np.ndarray:
 
 
 def _grey(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "h w"]:
-    """Grey, no larger than `side`, no smaller than OpenCV's flow can take."""
+    """The frame in grey, with a long side of at most `side` and at least OpenCV's minimum size."""
     h, w = frame.shape[:2]
     scale = min(1.0, side / max(h, w))
     size = (max(16, round(w * scale)), max(16, round(h * scale)))
@@ -79,11 +77,11 @@ def _grey(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "h 
 
 
 def _sampled(field: np.ndarray, points: Float[np.ndarray, "*p 2"], size: tuple[int, int]) -> Float[np.ndarray, "*p 2"]:
-    """The flow at points of the whole frame, bilinear, in its pixels."""
+    """The flow at points of the full frame, bilinear, in its pixels."""
     h, w = field.shape[:2]
     ratio = np.array([size[1] / w, size[0] / h])
     x, y = np.moveaxis((np.asarray(points, np.float64) + 0.5) / ratio - 0.5, -1, 0)
-    # Not by SciPy, which the light installation has not, nor by cv2.remap, which rounds places to 1/32 pixel.
+    # Not SciPy, which the light installation lacks, nor cv2.remap, which rounds positions to 1/32 pixel.
     x, y = np.clip(x, 0, w - 1), np.clip(y, 0, h - 1)
     x0, y0 = np.minimum(x.astype(np.intp), w - 2), np.minimum(y.astype(np.intp), h - 2)
     u, v = (x - x0)[..., None], (y - y0)[..., None]

@@ -1,14 +1,13 @@
-"""Tracking: the identities of people over the frames of a video, for the people that any method finds.
+"""`Tracker`: track ids for the people of a video, for any pose estimation method.
 
-Source: Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, Section 3: tracks are moved into the new
-frame by optical flow; the people of the frame take the ids of the tracks they are most similar to by OKS; for a person whom
-the detector missed, the method runs again in the box of the moved joints, enlarged by 15 %; OKS-NMS removes duplicates.
+Source: Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, Section 3: tracks are propagated
+by optical flow; people take the ids of the most similar tracks by OKS; for a person missed by the detector, the pose network runs again
+in the box of the propagated joints, enlarged by 15 %; OKS-NMS removes duplicates.
 
-We deviate. Flow cannot move a track that has no person in the last frame, since the pixels there show something else; such a track moves
-at its own speed, as do all tracks without flow. Where flow and speed differ, the better fit counts. People with missing joints are
-compared by the joints that both have (`manypose.tracking.association.similarity`). Pairs have the largest sum of similarities; the
-paper takes the most similar pair first (`TrackOptions.matching`). A person found in the box of a track gets the lower of its new score
-and the score of its last detection. The tracker stores one row for each track.
+Deviations: a track without a person in the last frame, and every track without flow, is propagated at constant velocity; otherwise the
+better fit of flow and velocity counts. People with missing joints are compared by the joints that both have
+(`manypose.tracking.association.similarity`). Matching maximizes the total similarity; the paper matches the most similar pair first
+(`TrackOptions.matching`). A redetected person gets the lower of its new score and the score of its last detection.
 """
 
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from manypose.tracking.tracks import FrameDetections, Tracks
 __all__ = ["Look", "TrackOptions", "Tracker"]
 
 Look: TypeAlias = Callable[[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "n 4"]], list[Poses]]
-"""From a frame and boxes (xyxy) to the person in each box: `Poses` with one person or without any, in the frame's pixels."""
+"""A function from a frame and boxes (xyxy) to `Poses` with at most one person per box, in the frame's pixels."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class TrackOptions:
 
 
 class Tracker:
-    """Gives ids to the people of a video, frame by frame. Ids count from 1; none is given to two people.
+    """The tracker of one video, frame by frame. Ids are unique and start at 1.
 
     >>> from manypose.poses.skeleton import COCO
     >>> def person(x):
@@ -90,13 +89,13 @@ class Tracker:
     [[1], [1], [1], [2], [1]]
 
     Args:
-        options: how to track.
-        look: a top-down model that finds missed people in the predicted boxes of their tracks (`Model.tracker` gives one).
+        options: tracking options.
+        look: a top-down model for redetection in the predicted boxes of tracks (`Model.tracker` sets it).
     """
 
     def __init__(self, options: TrackOptions = TrackOptions(), look: Look | None = None) -> None:
         if look is None and options.detect_every > 1:
-            raise ValueError("detect_every needs a top-down model, which follows people between the frames that the detector sees")
+            raise ValueError("detect_every needs a top-down model, which follows people in the frames without detection")
         self.options: TrackOptions = options
         self.look: Look | None = look
         self._flow = None if options.flow == "none" else Flow(options.flow)
@@ -106,13 +105,13 @@ class Tracker:
 
     @property
     def needs_frames(self) -> bool:
-        """Whether `update` must be given the picture."""
+        """Whether `update` needs the frame's pixels."""
         return self._flow is not None or self.look is not None
 
     def step(self, frame: UInt8[np.ndarray, "H W 3"]) -> Step | None:
-        """How far points moved from the frame before into this one, to be given to `update`; None without optical flow.
+        """The optical flow from the previous frame, an argument of `update`; None without optical flow.
 
-        It depends on the frames alone and may run ahead of `update`, in a thread of its own; each frame once, in order.
+        Call it once for each frame, in order; it may run ahead of `update` in another thread.
 
         Raises:
             ValueError: frames of different sizes.
@@ -120,19 +119,18 @@ class Tracker:
         return None if self._flow is None else self._flow.step(frame)
 
     def update(self, poses: Poses, frame: UInt8[np.ndarray, "H W 3"] | None = None, step: Step | None = None) -> Poses:
-        """The people of the next frame with ids, in the order they came in; people found again come last.
+        """The people of the next frame with ids, in input order, followed by redetected people.
 
         Args:
             poses: people found in the frame.
-            frame: its pixels, RGB; needed for flow and for looking again.
-            step: what `Tracker.step` gave for this frame, where it was called before.
+            frame: its pixels, RGB; needed for flow and redetection.
+            step: the result of `Tracker.step` for this frame, if it was called.
 
         Raises:
-            ValueError: no frame where one is needed, frames of different sizes, another skeleton than before, or numbers that are not
-                finite.
+            ValueError: a needed frame is missing, frames differ in size, skeletons differ, or numbers are not finite.
         """
         if frame is None and self.needs_frames:
-            raise ValueError("tracking with optical flow, or looking again, needs the frame's pixels; give them, or set flow='none'")
+            raise ValueError("tracking with optical flow or redetection needs the frame's pixels; give them, or set flow='none'")
         if self._skeleton is not None and poses.skeleton.joints != self._skeleton.joints:
             raise ValueError(f"people of skeleton {poses.skeleton.name!r} follow people of skeleton {self._skeleton.name!r}")
         everybody, order = FrameDetections.of(poses), _order(poses)
@@ -155,7 +153,7 @@ class Tracker:
         return out if more is None else _joined(out, more)
 
     def _matched(self, known: Tracks, seen: FrameDetections) -> Int[np.ndarray, " n"]:
-        """The ids of people of the frame, 0 where they fit no track."""
+        """The ids of the people of the frame, 0 if unmatched."""
         ids = np.zeros(len(seen.score), np.int64)
         alike = self._alike(known, seen)
         found = pairs(alike, self.options.min_similarity, self.options.matching)
@@ -165,18 +163,18 @@ class Tracker:
 
     def _alike(self, known: Tracks, seen: FrameDetections) -> Float[np.ndarray, "m n"]:
         assert self._skeleton is not None
-        # Of a person of whom little is seen, in one of the frames, the box is too small.
+        # The box of a partly visible person is too small.
         areas, sigmas = np.maximum(known.area[:, None], seen.area), self._skeleton.sigmas
         alike = similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, sigmas, known.moved)
         if self._flow is None:
             return alike
-        # Flow loses limbs that move far from one frame to the next; a person's own speed knows nothing of a turn. The better one counts.
+        # Flow fails for large motions, constant velocity for turns: the better fit counts.
         return np.maximum(alike, similarity(known.keypoints, known.found, seen.keypoints, seen.found, areas, sigmas, known.coasted))
 
-    # ── people whom the detector missed ──
+    # ── redetection ──
 
     def _redetected(self, known: Tracks, detected: Poses, frame: UInt8[np.ndarray, "H W 3"], look: Look) -> Poses | None:
-        """People of tracks without a detection, found in their predicted boxes; of two at one place the better one."""
+        """People found in the predicted boxes of tracks without a detection, after NMS."""
         wanted = (known.age > 0) & (known.missed <= self.options.max_missing_frames) & known.found.any(1) & (known.score > 0)
         rows = np.flatnonzero(wanted)
         boxes = _boxes(known.keypoints[rows] + known.moved[rows], known.found[rows], self.options.box_margin)
@@ -184,7 +182,7 @@ class Tracker:
         inside = (boxes[:, :2] < [w - 1, h - 1]).all(1) & (boxes[:, 2:] > 0).all(1)
         rows, boxes = rows[inside], boxes[inside]
         parts = [p.to(detected.skeleton) for p in look(frame, boxes.astype(np.float32))] if len(rows) else []
-        # The score of the last detection bounds the new one, which knows nothing of the detector; it is not multiplied from frame to frame.
+        # The last detection's score bounds the new one, which lacks the detector's score.
         parts = [replace(p, scores=np.minimum(p.scores, known.score[r]).astype(np.float32)) for p, r in zip(parts, rows, strict=True)]
         best: Poses | None = None
         for i in sorted(range(len(rows)), key=lambda i: -parts[i].scores.max(initial=0)):
@@ -203,7 +201,7 @@ class Tracker:
 
 
 def _order(poses: Poses) -> Int[np.ndarray, " n"]:
-    """Order by score, then by place, independent of the input order."""
+    """Order by score, then by position, independent of the input order."""
     order = np.argsort(-poses.scores, kind="stable")
     if len(order) > 1 and (np.diff(poses.scores[order]) == 0).any():
         xy = np.where((poses.keypoint_scores > 0)[..., None], poses.keypoints, -np.inf).reshape(len(poses), -1)
@@ -221,7 +219,7 @@ def _suppressed(poses: Poses, order: Int[np.ndarray, " n"], nms: float) -> tuple
 
 
 def _boxes(keypoints: Float[np.ndarray, "n k 2"], found: np.ndarray, around: float) -> Float[np.ndarray, "n 4"]:
-    """Boxes around joints, enlarged by a part of their size and at least a pixel on each side."""
+    """Boxes around joints, enlarged by the fraction `around` of their size and at least one pixel on each side."""
     boxes = boxes_around(keypoints, found)
     pad = np.maximum(around * (boxes[:, 2:] - boxes[:, :2]), 1)
     return np.concatenate([boxes[:, :2] - pad, boxes[:, 2:] + pad], 1)

@@ -1,4 +1,4 @@
-"""The tracks of a video as arrays: each person as last detected, and the predicted places of its joints."""
+"""The tracks of a video as arrays: each person's last detection and the predicted motion of its joints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from manypose.poses.poses import Poses
 __all__ = ["FrameDetections", "Tracks"]
 
 SHARE = 0.2
-"""The weight of the newest speed in the running mean of a person's speeds, once there are five of them."""
+"""Weight of the newest velocity in the running mean, from the fifth velocity on."""
 
 SHRINK = 0.9
-"""The least ratio of a person's area to the one before: a box around half a person is too small, and no person shrinks so fast."""
+"""Smallest ratio of a person's area to the previous one, since the box of a partly visible person is too small."""
 
 
 @dataclass(frozen=True)
 class FrameDetections:
-    """People of one frame, in double precision.
+    """The people of one frame, in double precision.
 
     Args:
-        keypoints: 0 where there is no such joint.
-        found: which joints they have.
-        area: of their boxes.
-        score: of each.
+        keypoints: 0 for missing joints.
+        found: mask of the joints found.
+        area: areas of the boxes.
+        score: score of each person.
     """
 
     keypoints: Float[np.ndarray, "n k 2"]
@@ -35,7 +35,7 @@ class FrameDetections:
 
     @classmethod
     def of(cls, poses: Poses) -> "FrameDetections":
-        """Raises `ValueError` where a coordinate or score is not finite."""
+        """Arrays of `Poses`; raises `ValueError` if a coordinate or score is not finite."""
         found = poses.keypoint_scores > 0
         keypoints = np.where(found[..., None], poses.keypoints.astype(np.float64), 0)
         boxes = poses.boxes.astype(np.float64)
@@ -48,17 +48,17 @@ class FrameDetections:
 
 
 class Tracks:
-    """One row a person.
+    """Tracks, one row each.
 
     Attributes:
-        ids: of the tracks.
+        ids: track ids.
         keypoints, found, area: as in `FrameDetections`, when the person was last found.
-        score: of the last detection.
-        moved: how far each joint should have moved since then (m, k, 2).
-        velocity: of the whole person, pixels a frame (m, 2).
-        times: how often the person was found.
-        age: frames since the person was found.
-        missed: frames since the person was detected. A person who is found in the box of its track is found without being detected.
+        score: score of the last detection.
+        moved: predicted motion of each joint since then (m, k, 2).
+        velocity: mean velocity of the joints in pixels per frame (m, 2).
+        times: number of frames in which the person was found.
+        age: frames since the person was last found.
+        missed: frames since the person was last detected (redetection does not count).
     """
 
     def __init__(self, k: int) -> None:
@@ -77,7 +77,7 @@ class Tracks:
         return len(self.ids)
 
     def move(self, flow: Callable[[np.ndarray], np.ndarray] | None) -> None:
-        """Move all tracks to the next frame: those found in the last frame by flow, the others by their own speed."""
+        """Propagate the tracks to the next frame: those found in the last frame by flow, the others at constant velocity."""
         way = np.broadcast_to(self.velocity[:, None], self.moved.shape)
         if flow is not None:
             way = np.where((self.age == 0)[:, None, None], flow(self.keypoints), way)
@@ -87,7 +87,7 @@ class Tracks:
 
     @property
     def coasted(self) -> Float[np.ndarray, "m k 2"]:
-        """How far each person would have moved by its own speed alone."""
+        """The motion of each person at constant velocity."""
         return np.broadcast_to((self.velocity * self.age[:, None])[:, None], self.moved.shape)
 
     def add(self, seen: FrameDetections, first: int) -> None:

@@ -1,1 +1,1 @@
-"""One training loop for every model."""
+"""Training: one loop for all models."""

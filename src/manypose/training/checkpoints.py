@@ -1,4 +1,4 @@
-"""Checkpoints of a training, written whole or not at all, so that a killed training resumes from the last one.
+"""Atomic checkpoints of a training, from which a killed training resumes.
 
 A checkpoint consists of safetensors and JSON; reading it runs no code.
 """
@@ -26,14 +26,14 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """The folder of a training's checkpoints: ``step-00001000/`` and so on.
 
-    Each holds ``model.safetensors``, one safetensors file for each further part (optimiser, average, gradient scaler) and for each
+    Each holds ``model.safetensors``, one safetensors file for each further part (optimizer, average, gradient scaler) and for each
     process's random generators, and ``training.json``: step, settings and progress.
 
     Args:
-        folder: where they lie; one folder that all processes see.
+        folder: the folder, shared by all processes.
         accelerator: the processes.
-        keep: number of checkpoints that stay; the oldest is removed first.
-        facts: what the training is made of.
+        keep: number of checkpoints to keep; the oldest is removed first.
+        facts: settings of the training.
         network: its state is saved under its own names.
         parts: further objects with ``state_dict`` and ``load_state_dict``.
     """
@@ -42,18 +42,18 @@ class Checkpoints:
         self.folder, self.accelerator, self.keep, self.facts, self.network, self.parts = folder, accelerator, keep, facts, network, parts
 
     def there(self) -> list[Path]:
-        """The whole checkpoints, oldest first."""
+        """The complete checkpoints, oldest first."""
         return sorted(p for p in self.folder.glob("step-*") if (p / "training.json").is_file())
 
     def save(self, step: int, progress: Mapping[str, Any]) -> Path:
         """Write a checkpoint under a temporary name, rename it, then remove the oldest. All processes call this.
 
         Args:
-            step: optimiser steps done.
-            progress: JSON values that `resume` gives back.
+            step: number of optimizer steps.
+            progress: JSON values that `resume` returns.
 
         Raises:
-            OSError: it cannot be written; those before stay.
+            OSError: it cannot be written; earlier checkpoints are kept.
         """
         place = self.folder / f"step-{step:08d}"
         temporary = self.folder / f".{place.name}.tmp"
@@ -87,13 +87,13 @@ class Checkpoints:
         return place
 
     def resume(self, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
-        """Load the newest checkpoint; gives its step and progress, or 0 and nothing where there is none. All processes call this.
+        """Load the newest checkpoint; returns its step and progress, or 0 and {} without one. All processes call this.
 
         Args:
-            say: takes a line for each setting that differs from the checkpoint's.
+            say: is called with a line for each setting that differs from the checkpoint's.
 
         Raises:
-            ValueError: it belongs to another training, is damaged, or the processes see different folders.
+            ValueError: it belongs to another training or is damaged, or processes have different folders.
         """
         there = self.there()
         self._agree(there)
@@ -146,13 +146,13 @@ def _read(path: Path) -> Any:
 
 
 def _load(part: Any, state: Any) -> None:
-    """Optimisers keep the settings of the config: a stored state would bring the old rate and weight decay back."""
+    """Load a state; optimizers keep the settings of the config instead of the stored learning rate and weight decay."""
     settings = [{k: v for k, v in g.items() if k != "params"} for g in part.param_groups] if isinstance(part, Optimizer) else []
     part.load_state_dict(state)
     if isinstance(part, Optimizer):
         for group, setting in zip(part.param_groups, settings, strict=True):
             group.update(setting)
-        for parameter, values in part.state.items():  # a file has one memory layout; fused optimisers need the parameter's
+        for parameter, values in part.state.items():  # fused optimizers need the parameter's memory layout
             for name, value in values.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                     values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -21,22 +21,22 @@ class Facts:
     """The settings of a training; JSON values.
 
     Args:
-        fixed: must be the same when the training goes on (model, skeleton, data, whole batch).
-        free: may differ; the new ones count from there on, and the difference is printed (rate, weight decay, length).
+        fixed: settings that must be equal on resume (model, skeleton, data, total batch).
+        free: settings that may change on resume, which is printed (learning rate, weight decay, length).
     """
 
     fixed: Mapping[str, Any]
     free: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """As a checkpoint stores it."""
+        """The value stored in a checkpoint."""
         return json.loads(json.dumps({"fixed": self.fixed, "free": self.free}))
 
     def check(self, stored: Mapping[str, Any], place: str) -> list[str]:
-        """Lines that say which free settings differ from those of a checkpoint.
+        """Messages about free settings that differ from those of a checkpoint.
 
         Raises:
-            ValueError: fixed settings differ; the message names them all.
+            ValueError: fixed settings differ; the message lists them.
         """
         own = self.to_json()
         wrong = _differences(stored.get("fixed", {}), own["fixed"])
@@ -49,7 +49,7 @@ class Facts:
 
 
 def describe(value: Any) -> Any:
-    """An object of a config as JSON: a dataclass by its fields, a function or another object by its name."""
+    """An object of a config as JSON: a dataclass by its fields, other objects by name."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -64,7 +64,7 @@ def describe(value: Any) -> Any:
 
 
 def described_data(data: Loader) -> dict[str, Any]:
-    """The sources of a loader by number and content of their samples (not by path: a data set may be moved), and its order."""
+    """The order of a loader, and its sources by number and content of samples (not by path, so that data may be moved)."""
     mixture = data.dataset
     assert isinstance(mixture, Mixture)
     sources = [{"samples": len(s.dataset), "weight": s.weight, "mosaic": s.mosaic, "content": _digest(s.dataset)} for s in mixture.sources]

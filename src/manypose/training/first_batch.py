@@ -1,4 +1,4 @@
-"""A picture of a training's first batch: the views as the network sees them, with joints and target maps."""
+"""An image of a training's first batch: network inputs with joints and target maps."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ __all__ = ["draw_batch"]
 
 
 def draw_batch(batch: Batch, method: nn.Module, skeleton: Skeleton, path: Path, most: int = 8) -> Path:
-    """Write one row for each of the first views: with its people's joints, and with the highest target of all joints laid over.
+    """Write an image with a row for each of the first views: with joints, and with the maximum of all target maps overlaid.
 
     Args:
         batch: network pixels.
-        method: gives the targets.
-        skeleton: the joints.
-        path: of the picture.
-        most: views.
+        method: the method, for its targets.
+        skeleton: of the joints.
+        path: the image file.
+        most: number of views.
     """
     images = batch.images[:most].cpu().numpy()
     heat = _heat(batch, method)[:most]
@@ -40,7 +40,7 @@ def draw_batch(batch: Batch, method: nn.Module, skeleton: Skeleton, path: Path, 
 
 
 def _heat(batch: Batch, method: nn.Module) -> np.ndarray:
-    """The highest of all maps of the targets at each pixel, 0 … 1; zeros for a method whose targets are no maps."""
+    """The maximum of all target maps at each pixel, 0 … 1; zeros for a method without target maps."""
     size = (batch.images.shape[1], batch.images.shape[2])
     with torch.no_grad():
         targets = method.targets(batch, size)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Training of SIMPLE's grouping CNN alone, from annotated poses: ``manypose grouping train``. No photo is needed."""
+"""Training of SIMPLE's grouping CNN from annotated poses, without photos: ``manypose grouping train``."""
 
 import math
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def train(
         )
     images = list(annotated_people(annotations))
     set_random_seed(seed)
-    cnn = GroupingCNN(**(network.arguments if network else {}))  # built anew: that of a config was made before the seed was set
+    cnn = GroupingCNN(**(network.arguments if network else {}))  # rebuilt, since that of a config was built before the seed was set
     if init is not None:
         cnn.load_state_dict(load_grouping(init).state_dict())
     acc = accelerator("fp16" if precision == "fp16" else "no", 1, device, out, log)

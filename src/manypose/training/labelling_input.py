@@ -1,4 +1,4 @@
-"""The checks of an annotation file that is to be completed: all of its entries go into the new file, so none may be odd."""
+"""Checks of an annotation file for self-training, whose entries are all copied to the new file."""
 
 import json
 from collections.abc import Mapping

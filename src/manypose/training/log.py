@@ -1,4 +1,4 @@
-"""Reports of a training: progress bar, curves by one of accelerate's trackers, and the error where a loss is not finite."""
+"""Log of a training: progress bar, curves by a tracker of accelerate, and the error for a loss that is not finite."""
 
 import csv
 import os
@@ -22,24 +22,24 @@ CURE = "Lower the learning rate, clip gradients (clip_norm), or give precision b
 Tracker = Literal["tensorboard", "wandb", "mlflow", "csv", "none"]
 
 CURVES = "curves.csv"
-"""Every figure of a training, one a row: step, name, value. Written beside the tracker's own files unless the tracker is ``none``."""
+"""File of all figures of a training, one per row: step, name, value. Written for all trackers except ``none``."""
 
 
 def check_tracker(tracker: Tracker) -> None:
-    """Raises `ValueError` where a tracker's package is not installed."""
+    """Raise `ValueError` if a tracker's package is not installed."""
     if tracker not in ("csv", "none") and find_spec(tracker) is None:
         raise ValueError(f"log {tracker} needs the package {tracker}: pip install {tracker}; or give csv, tensorboard or none")
 
 
 class Log:
-    """Collects losses on the device and reads them only now and then, since reading waits for the device.
+    """The log of a training. Losses are collected on the device and read at intervals, since reading synchronizes.
 
     Args:
         accelerator: the processes; the main one reports.
         out: folder of the curves.
-        step: where the training starts.
-        total: where it ends.
-        tracker: who draws the curves.
+        step: first step.
+        total: last step.
+        tracker: the tracker of the curves.
     """
 
     def __init__(self, accelerator: Accelerator, out: Path, step: int, total: int, tracker: Tracker = "tensorboard"):
@@ -62,13 +62,13 @@ class Log:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.bar.close()
-        with self._written() if kind is None else suppress(OSError):  # another error has come first
+        with self._written() if kind is None else suppress(OSError):  # do not hide an earlier error
             if self.file is not None:
                 self.file.close()
             for tracker in self.accelerator.trackers:
                 tracker.finish()
         if kind is not None and issubclass(kind, OSError) and not self.shown > self.start:
-            self._remove_events()  # nothing was trained: no file without content is left
+            self._remove_events()  # nothing was trained: leave no empty file
 
     def _remove_events(self) -> None:
         for half in (self.out / "tensorboard").glob(f"events.*.{os.getpid()}.*"):
@@ -76,7 +76,7 @@ class Log:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """The system's errors of curves (a full disk) as one that names their folder; TensorBoard's half-written files are removed."""
+        """Turns write errors (a full disk) into one that names the folder, and removes TensorBoard's incomplete files."""
         try:
             yield
         except OSError as e:
@@ -84,7 +84,7 @@ class Log:
             raise OSError(e.errno, f"curves cannot be written: {e.strerror or e}; give --log none to do without", str(self.out)) from None
 
     def add(self, step: int, losses: Mapping[str, Tensor], images: int) -> None:
-        """The named losses of one batch."""
+        """Add the named losses of one batch."""
         self.names = list(losses)
         self.rows.append(torch.stack([v.detach().float() for v in losses.values()]))
         self.steps.append(step)
@@ -92,11 +92,11 @@ class Log:
         self.step = step
 
     def look(self, rate: float, stop: bool = False) -> bool:
-        """Report the means since the last look, over all processes. All processes call this at the same step.
+        """Report the means over all processes since the last call. All processes call this at the same step.
 
         Args:
             rate: the learning rate.
-            stop: this process wants to stop.
+            stop: whether this process wants to stop.
 
         Returns:
             whether any process wants to stop.
@@ -127,7 +127,7 @@ class Log:
         return stop
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """Points of curves."""
+        """Add points to the curves."""
         with self._written():
             if self.tracker not in ("csv", "none"):
                 self.accelerator.log(dict(values), step=step)
@@ -136,14 +136,14 @@ class Log:
                 self.file.flush()
 
     def say(self, line: str) -> None:
-        """A line above the progress bar."""
+        """Print a line above the progress bar."""
         if self.accelerator.is_main_process:
             self.bar.write(line)
 
 
 @contextmanager
 def writers_hushed() -> Iterator[None]:
-    """TensorBoard's thread raises an error of the system again in the thread that writes next: its own traceback is not printed too."""
+    """Suppress tracebacks of TensorBoard's writer thread, whose errors are raised again in the calling thread."""
     before = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:
@@ -158,7 +158,7 @@ def writers_hushed() -> Iterator[None]:
 
 
 def plot(curves: Path, picture: Path) -> Path | None:
-    """Draw loss and validation figures of a `CURVES` file over the steps; None where matplotlib is not installed."""
+    """Draw loss and validation figures of a `CURVES` file over the steps; None if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         return None
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def plot(curves: Path, picture: Path) -> Path | None:
 
 
 def _begun(path: Path, step: int) -> Any:
-    """The curves' file up to a step, open for more: later rows belong to a part of the training that was lost."""
+    """The curves file, truncated after a step (later rows belong to a lost part of the training) and open for appending."""
     kept = [row for row in _rows(path) if row[0] <= step]
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w", newline="")
@@ -191,7 +191,7 @@ def _begun(path: Path, step: int) -> Any:
 
 
 def _rows(path: Path) -> list[tuple[int, str, float]]:
-    """The rows of a curves file; the last one of a training that was killed may be incomplete and is left out."""
+    """The rows of a curves file, without an incomplete last one."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:

@@ -1,8 +1,8 @@
-"""The one training loop: steps, accumulation, average of the weights, checkpoints, validation and log, on `accelerate`.
+"""The training loop on `accelerate`: steps, accumulation, weight averaging, checkpoints, validation and log.
 
-It trains any network whose ``forward`` takes a batch and gives named losses: a method (`train`), the PRN (`prn`) and SIMPLE's grouping
-CNN (`grouping`). A training that was stopped, even by ``kill -9``, goes on from its last checkpoint when it is called again, and ends
-with the weights that an undisturbed training ends with.
+It trains any network whose ``forward`` returns named losses for a batch: a method (`train`), the PRN (`prn`) and SIMPLE's grouping CNN
+(`grouping`). A training that was stopped, even by ``kill -9``, resumes from its last checkpoint and ends with the same weights as without
+interruption.
 """
 
 import signal
@@ -37,7 +37,7 @@ except ImportError as e:
 __all__ = ["BEST", "Job", "Precision", "Saving", "Tracker", "accelerator", "precision_on", "run"]
 
 BEST = "best.safetensors"
-"""The weights with the best validation figure."""
+"""File of the weights with the best validation figure."""
 
 Precision = Literal["auto", "no", "bf16", "fp16"]
 
@@ -67,28 +67,28 @@ class Saving:
 
 @dataclass(frozen=True)
 class Job:
-    """A training: network, data, optimiser and settings.
+    """A training: network, data, optimizer and settings.
 
     Args:
-        network: takes a batch, gives named losses.
-        optimizer: of the network's parameters, each group with its full rate.
-        stream: ``(start, process, processes)`` gives a process's batches without end, from its `start`-th on; batches have ``to(device)``.
+        network: returns named losses for a batch.
+        optimizer: of the network's parameters, with the full learning rate of each group.
+        stream: ``stream(start, process, processes)`` returns a process's endless batches from index `start`; batches have ``to(device)``.
         steps: length of the training.
-        per_epoch: steps in an epoch, for the validation.
-        rate: share of the full rate at a step.
-        plateau: lowers the rate further, by the losses.
-        write: ``(network, path, step)`` writes the weights file; its description holds ``"step"``.
+        per_epoch: steps per epoch, for the validation.
+        rate: fraction of the full learning rate at a step.
+        plateau: rule that lowers the rate by the losses.
+        write: ``write(network, path, step)`` writes the weights file with ``"step"`` in its description.
         file: the weights file.
-        facts: what a checkpoint must have in common with the training that goes on.
-        count: samples in a batch, for the speed.
-        shown: takes the first batch of a new training, to draw it.
-        accumulate: batches whose gradients make one step.
-        clip_norm: longest gradient (2-norm).
-        ema: decay of the running average of the weights, which is then what is saved; faster at the start: (1 + step) / (10 + step).
-        saving: checkpoints and the weights file.
+        facts: the settings compared on resume.
+        count: samples per batch, for the speed.
+        shown: is called with the first batch of a new training, to draw it.
+        accumulate: batches per optimizer step.
+        clip_norm: largest 2-norm of the gradient.
+        ema: decay of the moving average of the weights, which is saved instead of them; at the start (1 + step) / (10 + step) at most.
+        saving: settings of checkpoints and the weights file.
         max_minutes: stop with a checkpoint after this time.
-        validation: measures the weights now and then.
-        tracker: of the curves.
+        validation: evaluation during training.
+        tracker: the tracker of the curves.
     """
 
     network: nn.Module
@@ -113,12 +113,10 @@ class Job:
 
 
 def accelerator(precision: Literal["no", "bf16", "fp16"], accumulate: int, device: str, out: Path, tracker: Tracker) -> "Accelerator":
-    """The processes and the device of a training.
-
-    bfloat16 is the network's own matter (`manypose.training.step.Step`), so that trainings of one process may differ in it.
+    """The accelerator (processes and device) of a training; bfloat16 is left to `manypose.training.step.Step`.
 
     Raises:
-        ValueError: no such device or tracker, or a precision that does not suit it.
+        ValueError: no such device or tracker, or an unsupported precision.
     """
     check_tracker(tracker)
     chosen = choose_device(device)
@@ -136,7 +134,7 @@ def accelerator(precision: Literal["no", "bf16", "fp16"], accumulate: int, devic
 
 
 def precision_on(precision: Precision, device: torch.device) -> tuple[Literal["no", "bf16", "fp16"], str]:
-    """The precision to use on a device, and a line that says why where it is another than the one asked for."""
+    """The precision for a device, and a message with the reason if it differs from the requested one."""
     fast = bf16_is_faster(device)
     if precision == "auto":
         return ("bf16" if fast else "no"), ""
@@ -146,17 +144,17 @@ def precision_on(precision: Precision, device: torch.device) -> tuple[Literal["n
 
 
 def run(acc: "Accelerator", job: Job, out: Path) -> Path:
-    """Train, or go on with a training that was stopped; gives the weights file.
+    """Train, or resume a training; returns the weights file.
 
     Args:
-        acc: see `accelerator`.
-        job: what is trained.
+        acc: from `accelerator`.
+        job: the training.
         out: folder for checkpoints, curves and weights.
 
     Raises:
         ValueError: checkpoints in `out` belong to another training, or are damaged.
-        FloatingPointError: a loss or weight is not finite; the last checkpoint stays.
-        OSError: something cannot be written.
+        FloatingPointError: a loss or weight is not finite; the last checkpoint is kept.
+        OSError: a file cannot be written.
     """
     began, place = time.monotonic(), torch.device(acc.device)
     bare = job.network.to(place).train()
@@ -179,7 +177,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
     validate_after = 0 if job.validation is None else max(1, round(job.validation.every * job.per_epoch))
 
     stream = job.stream(step * job.accumulate, acc.process_index, acc.num_processes)
-    stream = chain([next(stream)] if step < job.steps else [], stream)  # data that cannot be used are found before any file is opened
+    stream = chain([next(stream)] if step < job.steps else [], stream)  # finds unusable data before any file is opened
     with writers_hushed(), Log(acc, out, step, job.steps, job.tracker) as log, _stop_signal() as signalled:
         while step < job.steps and not progress.exhausted(job.validation):
             share = job.rate(step) * (1.0 if job.plateau is None else job.plateau.share(level))
@@ -208,7 +206,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
             validate = bool(validate_after) and (step % validate_after == 0 or step == job.steps)
             due = step % job.saving.every == 0 or step == job.steps or validate
             stop = bool(signalled) or (job.max_minutes is not None and time.monotonic() - began > 60 * job.max_minutes)
-            # Several processes must agree on stopping, so they do it where all of them look.
+            # Processes agree on stopping at the steps where all call `look`.
             if due or step % job.saving.look == 0 or (stop and acc.num_processes == 1):
                 stop = log.look(share * full[0], stop)
                 if due or stop:
@@ -237,7 +235,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
 
 
 def _added(acc: "Accelerator", level: Level, loss_sum: torch.Tensor, steps: int) -> Level:
-    """The losses of the last steps, the mean over all processes, put to an epoch's."""
+    """Add the losses of the last steps (the mean over all processes) to those of the epoch."""
     total: Any = acc.reduce(loss_sum, "mean")
     return level.plus(float(total), steps)
 
@@ -245,7 +243,7 @@ def _added(acc: "Accelerator", level: Level, loss_sum: torch.Tensor, steps: int)
 def _measured(
     acc: "Accelerator", job: Job, validation: Validation, result: nn.Module, progress: Progress, step: int, log: Log, out: Path
 ) -> Progress:
-    """Validate, log the figures, and keep the weights where they are the best yet."""
+    """Evaluate, log the figures, and save the weights if they are the best."""
     figures = validated(validation, result)
     log.figures(step, figures)
     progress, better = progress.after(validation, figures, step)
@@ -257,7 +255,7 @@ def _measured(
 
 
 def _step_of(file: Path) -> Any:
-    """The step that a weights file says it is of; None where there is no readable file."""
+    """The step stored in a weights file; None if there is no readable file."""
     try:
         return read_about(file).get("step")
     except (OSError, ValueError):
@@ -265,14 +263,14 @@ def _step_of(file: Path) -> Any:
 
 
 def _finite(network: nn.Module, step: int) -> None:
-    """A finite loss can have a gradient that is not finite: such weights must not become the last checkpoint."""
+    """Refuse weights that are not finite, which a finite loss does not exclude, before they become the last checkpoint."""
     if not torch.stack([p.detach().isfinite().all() for p in network.parameters()]).all():
         raise FloatingPointError(f"the weights are not finite after step {step}; the last checkpoint stays. {CURE}")
 
 
 @contextmanager
 def _stop_signal() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM comes."""
+    """A list that is empty until SIGTERM is received."""
     came: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
     try:

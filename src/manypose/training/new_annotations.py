@@ -21,7 +21,7 @@ Row = dict[str, Any]
 """An annotation of COCO's JSON format."""
 
 SAME_OKS, SAME_IOU = 0.3, 0.4
-"""OKS and box overlap from which a detected and an annotated person are the same."""
+"""OKS and IoU from which a detected and an annotated person are the same."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class LabelOptions:
             )
 
     def predicting(self) -> PredictOptions:
-        """How the teacher predicts; a person's score is no higher than the box's."""
+        """The teacher's prediction options; a person's score is at most the box's."""
         least = self.ignore_score
         return PredictOptions(flip=self.flip, threshold=least, detector_threshold=least, batch_size=self.batch_size, mixed=self.mixed)
 
@@ -137,7 +137,7 @@ def _compared(poses: Poses, rows: Sequence[Row]) -> tuple[Float[np.ndarray, "m k
 
 
 def _known(poses: Poses, boxes: Float[np.ndarray, "n 4"], rows: Sequence[Row]) -> Bool[np.ndarray, " n"]:
-    """Which detected people are annotated, or have their middle in a region without a loss."""
+    """A mask of the detected people who are annotated, or have their centre in a region without loss."""
     known = np.zeros(len(poses), bool)
     mine = [r for r in rows if usable(r)]
     if mine and len(poses):
@@ -152,7 +152,7 @@ def _known(poses: Poses, boxes: Float[np.ndarray, "n 4"], rows: Sequence[Row]) -
 
 
 def _detected(around: Float[np.ndarray, "n 4"], detected: Float[np.ndarray, "m 5"], size: tuple[int, int]) -> Float[np.ndarray, "n 4"]:
-    """The detected box that overlaps most with the box around each person's joints, cut at the photo's edge."""
+    """The detected box that overlaps most with the box around each person's joints, clipped to the photo."""
     if len(detected) and len(around):
         around = detected[_iou(around, detected[:, :4]).argmax(1), :4]
     return np.clip(around.astype(np.float64), 0, np.tile(size[::-1], 2) - 0.5)

@@ -1,4 +1,4 @@
-"""An optimizer for networks whose batch norms are folded into their convolutions, so that tensors differ in size by three orders."""
+"""An optimizer for networks with folded batch norms, whose tensors differ in magnitude by three orders."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,16 +13,16 @@ __all__ = ["RelativeAdam"]
 
 
 class RelativeAdam(Optimizer):
-    """Adam (Kingma and Ba, 2015) whose step is a share of each tensor's own size (its root mean square).
+    """Adam (Kingma and Ba, 2015) with steps relative to the root mean square of each tensor.
 
-    Parameters that start at random numbers may have larger steps (`manypose.nn.rates.faster`).
+    Randomly initialized parameters may have larger steps (`manypose.nn.rates.faster`).
 
     Args:
-        params: what to train.
-        lr: the largest step, as a share of a tensor's root mean square.
-        betas: decay of the gradient's running mean and of its square's.
-        floor: the root mean square that a smaller tensor, such as one of zeros, is taken to have.
-        floor_of_new: the same of those parameters.
+        params: parameters to train.
+        lr: largest step as a fraction of a tensor's root mean square.
+        betas: decays of the running means of the gradient and its square.
+        floor: smallest root mean square used, for tensors such as zeros.
+        floor_of_new: the same for randomly initialized parameters.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class RelativeAdam(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; tensors without a gradient stay."""
+        """One step; tensors without a gradient are unchanged."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

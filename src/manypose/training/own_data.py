@@ -1,4 +1,4 @@
-"""The config of a training on a data set of one's own, from its YAML file and a model's name: what ``train --data FILE.yaml`` fills in."""
+"""The default config of a training on a custom data set (``train --data FILE.yaml``)."""
 
 import math
 from pathlib import Path
@@ -18,20 +18,20 @@ from manypose.weights import files
 __all__ = ["own_data_config"]
 
 STEPS = 16
-"""The least length of an epoch: each photo of a small data set is seen several times, each time as another view."""
+"""Smallest number of samples per epoch; photos of small data sets are used several times per epoch with different views."""
 
 PATIENCE = 20
-"""Measurements without a better AP after which a training ends."""
+"""Evaluations without a better AP after which a training ends."""
 
 
 def own_data_config(data: str | Path, model: str | None = None, *, epochs: float = 50, batch_size: int | None = None) -> dict[str, Any]:
-    """A config for `manypose train`, as plain values: loader, augmentation, optimiser, rates, validation.
+    """A config for `manypose train` as plain values: loader, augmentation, optimizer, schedule, validation.
 
     Args:
         data: a data set's YAML file (`manypose.data.datasets.custom`).
-        model: a name in the table of models, ``default`` or ``fast``; weights that come with the package are what it starts from.
+        model: a model's name, ``default`` or ``fast``; bundled weights are used for initialization.
         epochs: length of the training.
-        batch_size: views a step; by default 16, or 8 of a very small data set.
+        batch_size: views per step; default 16, or 8 for a very small data set.
 
     Raises:
         FileNotFoundError, ValueError: the data set or the model cannot be used; the message names the file.
@@ -81,7 +81,7 @@ def own_data_config(data: str | Path, model: str | None = None, *, epochs: float
 
 
 def _person_view(method: TopDownMethod, skeleton: Skeleton) -> dict[str, Any]:
-    """Views of one person with the margin that the method leaves around a box."""
+    """Crops of one person with the method's margin around a box."""
     h, w = method.input_size
     shown = method.people(np.zeros((h, w, 3), np.uint8), np.array([[0, 0, w, h]], np.float32))[0]
     margin = round(1 / float(np.hypot(*shown.matrix[:, 0])), 3)
@@ -91,7 +91,7 @@ def _person_view(method: TopDownMethod, skeleton: Skeleton) -> dict[str, Any]:
 
 
 def _view(method: Method, skeleton: Skeleton) -> dict[str, Any]:
-    """Square views of whole photos, half of them of one person and what is around."""
+    """Square views of photos, half of them centred at a person."""
     side = method.stride * math.ceil(method.size / method.stride)
     arguments = {"size": side, "near": 0.5, "share": [0.3, 1.0], "scale": [0.75, 1.5], "shift": 0.15, "rotation": 30}
     return {"class_path": "manypose.data.Augment", "init_args": {**arguments, **_flip(skeleton), "colour": _COLOUR}}
@@ -101,7 +101,7 @@ _COLOUR = {"class_path": "manypose.data.Colour", "init_args": {}}
 
 
 def _flip(skeleton: Skeleton) -> dict[str, float]:
-    """No mirroring where joints have a side and no partner."""
+    """No mirroring for joints with a side but no partner."""
     return {"flip": 0.0 if skeleton.unpaired else 0.5}
 
 

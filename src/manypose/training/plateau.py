@@ -1,4 +1,4 @@
-"""The rate falls when the loss gets no better ("in plateaux": MultiPoseNet, Section 3.5). What was seen is part of a checkpoint."""
+"""Reduction of the learning rate on plateaus of the loss (MultiPoseNet, Section 3.5), with a state stored in checkpoints."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -8,13 +8,13 @@ __all__ = ["Level", "Plateau"]
 
 @dataclass(frozen=True)
 class Plateau:
-    """When the rate falls, and how far.
+    """The rule of the reduction.
 
     Args:
-        factor: of the rate at each fall.
-        patience: epochs without a better mean loss after which it falls; more waits longer.
-        lowest: share of the full rate below which it does not fall.
-        least: part by which a mean loss must be lower than the best to count as better.
+        factor: factor of each reduction.
+        patience: epochs without a lower mean loss before a reduction.
+        lowest: smallest fraction of the full rate.
+        least: relative decrease of the mean loss that counts as lower.
     """
 
     factor: float = 0.1
@@ -23,20 +23,20 @@ class Plateau:
     least: float = 1e-3
 
     def share(self, level: "Level") -> float:
-        """The share of the full rate."""
+        """The fraction of the full rate."""
         return max(self.factor**level.falls, self.lowest)
 
 
 @dataclass(frozen=True)
 class Level:
-    """What a training's losses have come to.
+    """The state of the rule.
 
     Args:
-        best: the lowest mean loss of an epoch; None before the first epoch's end.
-        since: epochs since then, or since the last fall.
-        falls: of the rate.
+        best: lowest mean loss of an epoch; None before the end of the first.
+        since: epochs since then, or since the last reduction.
+        falls: number of reductions.
         total: sum of the losses of this epoch's steps.
-        steps: how many those are.
+        steps: number of these steps.
     """
 
     best: float | None = None
@@ -46,11 +46,11 @@ class Level:
     steps: int = 0
 
     def plus(self, total: float, steps: int) -> "Level":
-        """With more steps of the epoch."""
+        """The state after more steps of the epoch."""
         return replace(self, total=self.total + total, steps=self.steps + steps)
 
     def ended(self, rule: Plateau) -> "Level":
-        """At the end of an epoch."""
+        """The state after the end of an epoch."""
         mean = self.total / max(self.steps, 1)
         if self.best is None or mean < self.best * (1 - rule.least):
             return Level(mean, 0, self.falls)
@@ -59,5 +59,5 @@ class Level:
         return Level(self.best, 0, self.falls + 1)
 
     def to_json(self) -> dict[str, Any]:
-        """As a checkpoint stores it."""
+        """The value stored in a checkpoint."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Training of the PRN (MultiPoseNet, Section 3.5): ``manypose prn train``. No photo is needed, annotations are enough."""
+"""Training of the PRN (MultiPoseNet, Section 3.5) from annotations, without photos: ``manypose prn train``."""
 
 import math
 from collections.abc import Iterator
@@ -119,7 +119,7 @@ def fit(
     max_minutes: float | None = None,
     log: Tracker = "csv",
 ) -> Path:
-    """Train a network, or go on with a training that was stopped; gives the weights file. Arguments as of `train`."""
+    """Train a network, or resume its training; returns the weights file. Arguments as of `train`."""
     easy_first = order(people, course.least)
     easy_first = easy_first[people.image[easy_first] >= course.skip]
     each = len(_epoch(prn, people, easy_first, course, 0))
@@ -152,7 +152,7 @@ def fit(
         tracker=log,
     )  # fmt: skip
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums in the same order on every machine
+    torch.set_num_threads(1)  # the same order of summation on every machine
     try:
         return run(acc, job, out)
     finally:

@@ -1,4 +1,4 @@
-"""The learning rate over a training: a function of the step, and with ``plateau`` of the losses, which checkpoints remember."""
+"""The learning rate schedule."""
 
 import math
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Schedule:
         milestones: epochs of the ``steps`` decay.
         factor: see `decay`.
         patience: number of epochs that ``plateau`` waits.
-        warmup_steps: length of the warm-up in optimiser steps instead of `warmup`; a longer one is gentler on new layers.
+        warmup_steps: length of the warm-up in optimizer steps instead of `warmup`; a longer one is gentler on new layers.
 
     Raises:
         ValueError: lengths are not positive, or the warm-up is longer than the training.
@@ -51,19 +51,19 @@ class Schedule:
             raise ValueError("decay 'steps' needs milestones: the epochs at which the rate falls")
 
     def in_epochs(self, per_epoch: int) -> "Schedule":
-        """The same schedule with its warm-up in epochs, for epochs of `per_epoch` steps."""
+        """The schedule with its warm-up in epochs of `per_epoch` steps."""
         return replace(self, warmup=self.warmup_steps / per_epoch, warmup_steps=0) if self.warmup_steps else self
 
     @property
     def plateau(self) -> Plateau | None:
-        """The rule by which losses lower the rate, where there is one."""
+        """The rule of the ``plateau`` decay; None for others."""
         return Plateau(self.factor, self.patience, self.final) if self.decay == "plateau" else None
 
     def at(self, epoch: float) -> float:
-        """The share of the full rate at a moment, in epochs from the start."""
+        """The fraction of the full rate after a number of epochs."""
         if epoch < self.warmup:
             return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup
-        if self.decay in ("constant", "plateau"):  # where the losses stand, `plateau` says
+        if self.decay in ("constant", "plateau"):  # `plateau` lowers it by the losses
             return 1.0
         if self.decay == "steps":
             return self.factor ** sum(epoch >= m for m in self.milestones)

@@ -1,10 +1,9 @@
-"""Self-training: a model annotates the people whom an annotation file leaves out, and writes a new annotation file.
+"""Self-training: a teacher model adds missing people to an annotation file.
 
-A teacher predicts on the photos of an annotation file. A detected person who is not annotated becomes a person of the new file (score
-`min_score` or more) or a region without a loss (`ignore_score` or more). Joints that no person of the file has, such as the face points
-of sports photos, are added to the annotated people. After that the whole photo can be learnt from, its background too; before, the loss
-was masked outside the annotated people. Sources: pseudo-labels (Lee, 2013); for keypoints Radosavovic et al., *Data Distillation*,
-CVPR 2018. There are two thresholds because a person that is missed would be learnt as background.
+A detected person without annotation becomes a person of the new file (score `min_score` or more) or a region without loss (`ignore_score`
+or more), so that missed people are not learned as background. Joints that no person of the file has, such as the face points of sports
+photos, are added to the annotated people. The loss then covers the whole photo instead of the annotated people alone. Sources:
+pseudo-labels (Lee, 2013); for keypoints Radosavovic et al., *Data Distillation*, CVPR 2018.
 """
 
 import json
@@ -109,23 +108,23 @@ def label(
 
 
 def asked(annotations: Path, images: Path, out: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
-    """The content of the annotation file that is to be completed; see `label`.
+    """The content of the annotation file to complete; see `label`.
 
     Raises:
-        FileNotFoundError, ValueError: files are missing or broken, or the new file cannot stand at `out`.
+        FileNotFoundError, ValueError: files are missing or broken, or `out` cannot be the new file.
     """
     if out.resolve() == annotations.resolve():
-        raise ValueError(f"{out}: is the file that is read; give another for the new one")
+        raise ValueError(f"{out}: is the input file; give another one for the output")
     if out.is_dir():
         raise ValueError(f"{out}: is a folder; give a file")
     return _with_photos(load_json(annotations, ("images", "annotations", "categories")), images, annotations, photos)
 
 
 def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos: Literal["all", "present"]) -> dict[str, Any]:
-    """The content of an annotation file, checked, without photos that are to be looked at and are not in the folder.
+    """The checked content of an annotation file, without photos to label that are not in the folder.
 
     Raises:
-        ValueError: an entry cannot be used (`check_entries`), or no photo is to be looked at.
+        ValueError: an entry cannot be used (`check_entries`), or no photo is to be labelled.
         FileNotFoundError: photos are missing.
     """
     check_entries(given, str(annotations))
@@ -135,7 +134,7 @@ def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos:
     missing = [image for image in wanted if not (images / str(image.get("file_name"))).is_file()]
     if missing and (photos == "all" or len(missing) == len(wanted)):
         cure = (
-            "fetch them, or label those there are (--photos present)" if photos == "all" else "give the folder that holds them (--images)"
+            "download them, or label those present (--photos present)" if photos == "all" else "give the folder that holds them (--images)"
         )
         first = missing[0].get("file_name")
         raise FileNotFoundError(
@@ -147,7 +146,7 @@ def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos:
 
 
 def name_of(model: str | None) -> str:
-    """The name of a teacher in the annotations that it adds."""
+    """The name of a teacher in its annotations."""
     return Path(model or "default").stem
 
 
@@ -162,7 +161,7 @@ def labelled(
     quiet: bool = True,
     journal: Journal | None = None,
 ) -> tuple[dict[str, Any], Labelled]:
-    """The content of an annotation file with what a teacher adds; see `label`. Photos of the journal are not predicted on again."""
+    """The content of an annotation file with a teacher's annotations; see `label`. Photos of the journal are skipped."""
     todo, rows, missing = to_label(given, teacher.skeleton)
     done: dict[Any, tuple[list[Row], int]] = {} if journal is None else {k: (mine, n) for k, (mine, n) in journal.done.items()}
     todo = [image for image in todo if image["id"] not in done]
@@ -177,7 +176,7 @@ def labelled(
 
 
 def to_label(given: Mapping[str, Any], skeleton: Skeleton) -> tuple[list[Row], Mapping[Any, list[Row]], Bool[np.ndarray, " k"]]:
-    """The photos where people may lack annotations, all annotations by photo, and the joints that no person of the file has.
+    """The photos that are not completely annotated, all annotations by photo, and the joints that no person of the file has.
 
     Raises:
         ValueError: there is no such photo, or the file's people have other joints.
@@ -202,7 +201,7 @@ def completed(
     by: str,
     missing: Bool[np.ndarray, " k"],
 ) -> Iterator[tuple[list[Row], int]]:
-    """The annotations of each photo with those that a teacher adds, which have no id yet, and how many joints it adds to the others.
+    """The annotations of each photo with the teacher's, which have no id yet, and the number of joints added to the others.
 
     Args:
         todo: the photos.
@@ -220,7 +219,7 @@ def completed(
 
 
 def assembled(given: Mapping[str, Any], done: Mapping[Any, tuple[list[Row], int]]) -> tuple[dict[str, Any], Labelled]:
-    """The content of an annotation file with the photos that are completed; new annotations get their ids here."""
+    """The content of an annotation file with the completed photos and ids of new annotations."""
     number = max((r["id"] for r in given["annotations"] if isinstance(r.get("id"), int)), default=0)
     category = next((c["id"] for c in given["categories"] if c.get("name", "person") == "person"), 1)
     count = Labelled(photos=len(done), joints=sum(joints for _, joints in done.values()))
@@ -262,11 +261,11 @@ def _looks(
     options: PredictOptions,
     missing: np.ndarray,
 ) -> tuple[Iterator[tuple[Poses, np.ndarray]], Iterator[Poses | None]]:
-    """The people in each photo with all detected boxes, and the annotated ones once more in their own boxes where they lack joints."""
+    """The people of each photo with all detected boxes, and predictions in the boxes of annotated people who lack joints."""
     paths = [images / image["file_name"] for image in todo]
 
     def photos() -> Iterator[tuple[Path, UInt8[np.ndarray, "H W 3"]]]:
-        """The photos in the pixels that their annotations count."""
+        """The photos in the pixel coordinates of their annotations."""
         return ((path, read_rgb(path, size=(image["height"], image["width"]))) for path, image in zip(paths, todo, strict=True))
 
     def people(items: Iterable[PhotoInput], finder: AnyModel | Detector | None = None) -> Iterator[tuple[Poses, np.ndarray]]:

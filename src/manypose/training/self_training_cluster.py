@@ -1,4 +1,4 @@
-"""Labels for self-training on many machines: workers complete the photos of an annotation file, and one process writes the new file."""
+"""Self-training labels on many machines: workers complete the photos of an annotation file, and one process writes the new file."""
 
 import json
 from collections import defaultdict
@@ -45,7 +45,7 @@ def label(
     """Annotate people that an annotation file misses, with a model on many machines (Ray), to train on them.
 
     Args:
-        job: the folder of the job, a path or an address that all machines can reach; the same command resumes an interrupted job.
+        job: the folder of the job, a path or URL that all machines can access; the same command resumes an interrupted job.
         images: folder of the photos, at a path that exists on all machines.
         annotations: an annotation file in COCO's format; only the machine that runs the command needs it.
         out: the new annotation file, different from `annotations`.
@@ -54,7 +54,7 @@ def label(
         detector: the person detector of a top-down teacher; by default the model's own.
         photos: all annotated photos, or those present in the folder; the new file then lacks the others.
         rules: rules for new annotations, and prediction options.
-        block_size: number of photos in a block, the unit that is repeated after the death of a worker.
+        block_size: number of photos in a block, the unit that is repeated after a worker failed.
         actors: the workers.
         device: auto, cpu or cuda.
         overwrite: start again if the folder holds a job.
@@ -75,9 +75,7 @@ def label(
     content, count = assembled(given, done)
     write_text(out, json.dumps(content, allow_nan=False))
     if not quiet:
-        print(
-            f"{out}: {count}" + (f"; {len(errors)} photos could not be read and stay as they were, such as {errors[0]}" if errors else "")
-        )
+        print(f"{out}: {count}" + (f"; {len(errors)} photos could not be read and are unchanged, such as {errors[0]}" if errors else ""))
 
 
 def _worker(recipe: Recipe, rules: LabelOptions) -> "LabelBlocks":
@@ -94,18 +92,18 @@ def blocks_of(given: dict[str, Any], images: Path, skeleton: Any, size: int) -> 
 
 
 class LabelBlocks:
-    """A worker: from a block of photos with annotations to a line of JSON for each photo."""
+    """A worker that turns a block of annotated photos into a line of JSON for each photo."""
 
     def __init__(self, teacher: Model, recipe: Recipe, rules: LabelOptions) -> None:
         self.teacher, self.rules, self.by = teacher, rules, name_of(recipe.model)
         self.options, self.detector = recipe.options, teacher.finder(recipe.detector)
 
     def __call__(self, block: Block, refused: Container[int], tell: Callable[[int], None] | None) -> tuple[bytes, Counts]:
-        """The lines of a block; a photo that cannot be read is a line with an error, and keeps its annotations."""
+        """The lines of a block; for an unreadable photo a line with an error, whose annotations are kept."""
         del refused, tell
         try:
             lines = list(self._lines(block, block["images"]))
-        except (OSError, ValueError):  # one of them: photo by photo
+        except (OSError, ValueError):  # find it photo by photo
             lines = []
             for image in block["images"]:
                 try:

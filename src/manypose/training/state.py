@@ -1,4 +1,4 @@
-"""States of optimisers and random generators as tensors and JSON, so that reading a checkpoint runs nothing that is in it."""
+"""States of optimizers and random generators as tensors and JSON, so that reading a checkpoint runs no code."""
 
 import random
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ __all__ = ["pack", "random_state", "set_random_seed", "set_random_state", "unpac
 
 
 def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Nested dicts, lists, tuples, numbers, texts, tensors and arrays as a JSON value and the tensors that it refers to by number.
+    """Nested dicts, lists, tuples, numbers, strings, tensors and arrays as a JSON value and the tensors that it refers to by number.
 
     Raises:
-        TypeError: something else is in it.
+        TypeError: a value of another type.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -36,10 +36,10 @@ def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `pack` was given.
+    """The inverse of `pack`.
 
     Raises:
-        ValueError, KeyError: it does not come from `pack`.
+        ValueError, KeyError: not a result of `pack`.
     """
     if not isinstance(tree, dict):
         return tree
@@ -65,7 +65,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put the random generators where `random_state` found them."""
+    """Restore the state of the random generators."""
     torch.set_rng_state(state["torch"])
     np.random.set_state(state["numpy"])
     random.setstate(state["python"])
@@ -74,7 +74,7 @@ def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Put the random generators of PyTorch, NumPy and Python at a start that `seed` decides."""
+    """Seed the random generators of PyTorch, NumPy and Python."""
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)

@@ -16,17 +16,17 @@ __all__ = ["Step", "batches", "in_bf16"]
 
 
 def in_bf16(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
-    """Networks compute in bfloat16 within this context, if that is wanted."""
+    """A context in which networks compute in bfloat16, if wanted."""
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 class Step(nn.Module):
-    """A method's training step as one ``forward``, as data-parallel training needs it: batch in, named losses out.
+    """A method's training step as a module for data-parallel training: named losses of a batch.
 
     Args:
         method: a `Method`.
         channels_last: memory layout of the images.
-        bf16: the network computes in bfloat16; losses and weights are float32 always.
+        bf16: whether the network computes in bfloat16; losses and weights are always float32.
     """
 
     def __init__(self, method: nn.Module, channels_last: bool = False, bf16: bool = False):
@@ -35,7 +35,7 @@ class Step(nn.Module):
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses in single precision, whatever the network computes in."""
+        """The losses, in single precision."""
         method: Any = self.method
         images = method.prepare(batch.images).contiguous(memory_format=self.layout)
         with in_bf16(images.device, self.bf16):
@@ -47,9 +47,9 @@ class Step(nn.Module):
 
 
 def batches(data: Loader, skeleton: Skeleton, start: int, process: int, processes: int) -> Iterator[Batch]:
-    """This process's batches without end, from its `start`-th on; what an epoch has left over for some processes only is dropped."""
+    """This process's endless batches from index `start`; a remainder of an epoch for some processes only is dropped."""
     each = len(data) // processes
-    data.generator = torch.Generator()  # iterators draw a seed; it must not come from the generator that a checkpoint stores
+    data.generator = torch.Generator()  # iterators draw a seed, not from the generator in checkpoints
     for epoch in count(start // each):
         skipped = start % each if epoch == start // each else 0
         data.set_epoch(epoch, skipped * processes, process, processes)

@@ -34,7 +34,7 @@ class ParameterGroup:
     Args:
         match: pattern of parameter names, such as ``trunk.*`` or ``*.bias``; a parameter belongs to the first group that matches.
         lr_factor: factor of the learning rate; a lower one changes pretrained parts more slowly.
-        weight_decay: their weight decay; by default the optimiser's.
+        weight_decay: their weight decay; by default the optimizer's.
     """
 
     match: str
@@ -81,12 +81,12 @@ def train(
         init: weights to start from (fine-tuning): a file, or a bundled model such as ``fast``. Tensors that do not fit, such as those of
             other joints, keep their initial values.
         precision: precision of the network; losses and weights are always float32. ``auto``: bfloat16 if it is faster on the device.
-        accumulate: number of batches in one optimiser step; by default 1, or as `global_batch` requires.
-        global_batch: number of samples in one optimiser step over all processes; it determines `accumulate`.
+        accumulate: number of batches in one optimizer step; by default 1, or as `global_batch` requires.
+        global_batch: number of samples in one optimizer step over all processes; it determines `accumulate`.
         clip_norm: largest 2-norm of the gradient.
         ema: decay of the moving average of the weights, which is saved instead of them; at the start (1 + step) / (10 + step) at most.
         channels_last: use the channels-last memory layout, which is faster on GPUs with half precision.
-        sync_batchnorm: normalise over the batches of all GPUs.
+        sync_batchnorm: normalize over the batches of all GPUs.
         parameter_groups: parameters with their own learning rate or weight decay.
         saving: settings of checkpoints and the weights file.
         max_minutes: stop with a checkpoint after this time; the same command resumes.
@@ -158,11 +158,11 @@ def train(
     return run(acc, job, out)
 
 
-# ── the parts ──
+# ── helpers ──
 
 
 def _accumulated(accumulate: int | None, global_batch: int | None, batch: int, processes: int) -> int:
-    """How many batches make one step."""
+    """The number of batches per step."""
     if accumulate is not None and accumulate < 1:
         raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     if global_batch is None:
@@ -194,13 +194,13 @@ def _start(model: str, skeleton: Skeleton, args: dict[str, Any], init: str | Pat
 
 
 def _initial(init: str | Path) -> Path:
-    """A file of weights, by path or by the name of a model that comes with the package."""
+    """A weights file, by path or by the name of a bundled model."""
     name = files.CHOICES.get(str(init), str(init))
     return (files.bundled(name) if name in MODELS else None) or Path(init)
 
 
 def _grouped(method: nn.Module, groups: Sequence[ParameterGroup]) -> Any:
-    """The parameters as an optimiser takes them.
+    """The parameter groups of the optimizer.
 
     Raises:
         ValueError: a group has no parameter.

@@ -1,4 +1,4 @@
-"""Validation while a training runs: figures of the weights, the best weights kept, and stopping where they get no better."""
+"""Validation during training: evaluation, selection of the best weights, and early stopping."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -37,13 +37,13 @@ class Validation:
 
 @dataclass(frozen=True)
 class Progress:
-    """The best measurement so far; a checkpoint stores it.
+    """The best evaluation so far, stored in checkpoints.
 
     Args:
-        figure: name of the figure that decides.
-        best: its highest value, None before the first.
-        best_step: when that was.
-        since: measurements since then.
+        figure: name of the deciding figure.
+        best: its highest value, None before the first evaluation.
+        best_step: the step of `best`.
+        since: evaluations since then.
     """
 
     figure: str = ""
@@ -52,10 +52,10 @@ class Progress:
     since: int = 0
 
     def after(self, validation: Validation, figures: Mapping[str, float], step: int) -> tuple["Progress", bool]:
-        """The progress after a measurement, and whether it is the best yet. A figure that is not a number is never the best.
+        """The progress after an evaluation, and whether it is the best yet (never for NaN).
 
         Raises:
-            ValueError: the measurement lacks the figure that decides.
+            ValueError: the evaluation lacks the deciding figure.
         """
         name = validation.figure or next(iter(figures), "")
         if name not in figures:
@@ -66,16 +66,16 @@ class Progress:
         return replace(self, figure=name, since=self.since + 1), False
 
     def exhausted(self, validation: Validation | None) -> bool:
-        """Whether the training ends by its patience."""
+        """Whether the training stops early."""
         return validation is not None and validation.patience is not None and self.since >= validation.patience
 
     def to_json(self) -> dict[str, Any]:
-        """As a checkpoint stores it."""
+        """The value stored in a checkpoint."""
         return asdict(self)
 
 
 def validated(validation: Validation, network: nn.Module) -> dict[str, float]:
-    """The figures of a step's method, measured in eval mode; PyTorch's random generators and the mode stay as they were."""
+    """The figures of a step's method in eval mode; restores the mode and PyTorch's random generators."""
     method: Any = network.method
     training = network.training
     network.eval()

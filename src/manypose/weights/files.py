@@ -1,6 +1,6 @@
-"""Weights: one ``.safetensors`` file holds a method's tensors and, as JSON, all that is needed to build it again.
+"""Weights files: ``.safetensors`` with a method's tensors and, as JSON, the arguments to build it.
 
-Published ``.pth`` files are read through the ``published.py`` of the method's room, which never runs code from a file.
+Published ``.pth`` files are read by the ``published.py`` of the method's package, without running code from the file.
 """
 
 from collections.abc import Mapping
@@ -32,25 +32,25 @@ def save(
     note: str = "",
     **more: Any,
 ) -> Path:
-    """Write a method to one ``.safetensors`` file, whole or not at all.
+    """Write a method to a ``.safetensors`` file atomically.
 
     Args:
-        method: what to write.
-        path: where to.
-        name: its line in the table of models.
-        kwargs: what its factory was given besides that line's own arguments (the skeleton is kept anyway).
-        dtype: ``float16`` stores the big tensors in half precision; vectors (biases, normalisation) stay as they are.
-        note: how it was trained, on what, under which licence.
-        more: further facts for the file's metadata; must fit JSON.
+        method: the method.
+        path: the file.
+        name: its name in the model catalog.
+        kwargs: arguments of its factory beyond the catalog's (the skeleton is always stored).
+        dtype: ``float16`` stores tensors in half precision, except vectors (biases, normalization).
+        note: training data, procedure and licence.
+        more: further metadata as JSON values.
 
     Raises:
-        OSError: the file cannot be written; nothing is left.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     if name not in MODELS:
         raise ValueError(no_model(name))
     arguments = {**MODELS[name].kwargs, **(kwargs or {})}
-    # A file holds all weights, so nothing is to be fetched when it is loaded; and nothing that only training needs (a teacher) is kept.
+    # Loading the file must not download pretrained weights; parts only needed in training (a teacher) are dropped.
     for dropped in ("pretrained", *method.training_only):
         arguments.pop(dropped, None)
     about = {
@@ -65,17 +65,16 @@ def save(
 
 
 def load(source: str | Path | None = None, *, weights: str | Path | None = None, device: str = "auto", **overrides: Any) -> Method:
-    """A method ready to predict.
+    """A method ready for inference.
 
     Args:
-        source: a model's name, a name of `CHOICES`, a ``.safetensors`` file, or None for the model that comes with the package.
+        source: a model's name, a name of `CHOICES`, a ``.safetensors`` file, or None for the default model.
         weights: a file for a named model: ``.safetensors`` or published ``.pth``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         overrides: arguments of the model's factory, such as ``skeleton``.
 
     Raises:
-        FileNotFoundError, ValueError: no such model, file or device, no weights for it, or weights that do not fit;
-            one line says what and how to mend it.
+        FileNotFoundError, ValueError: no such model, file or device, no weights for it, or weights that do not fit.
     """
     target = choose_device(device)
     name = None if source is None or is_file(source) else CHOICES.get(str(source), str(source))
@@ -90,13 +89,13 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
 
 
 def bundled(name: str) -> Path | None:
-    """The file with the weights of a line of the table of models that come with the package; None where there are none."""
+    """The bundled weights file of a model of the catalog; None if there is none."""
     path = BUNDLED / f"{MODELS[name].weights or name}.safetensors"
     return path if path.is_file() else None
 
 
 def convert(source: str | Path, name: str, out: str | Path, **overrides: Any) -> Path:
-    """A published ``.pth`` of the model `name` as ``.safetensors``."""
+    """Convert a published ``.pth`` of the model `name` to ``.safetensors``; returns the path."""
     method = load(name, weights=source, device="cpu", **overrides)
     kwargs = {k: v for k, v in overrides.items() if k != "skeleton"}
     kwargs = {**_published_arguments(name, Path(source)), **kwargs}
@@ -104,14 +103,14 @@ def convert(source: str | Path, name: str, out: str | Path, **overrides: Any) ->
 
 
 def transfer(method: Method, path: str | Path, name: str) -> str:
-    """Start `method` (a `name`) from a file: every tensor whose name and shape fit, or a published file's trunk.
+    """Initialize `method` from the tensors of a file whose names and shapes fit, or from a published file's backbone.
 
     Returns:
-        a line that says what was taken.
+        a message that says what was loaded.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: less than half of the tensors fit: it is the file of another network.
+        ValueError: less than half of the tensors fit.
     """
     path = Path(path)
     if published(path):
@@ -121,7 +120,7 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
             room.fit(method, state, str(path))
         except ValueError:
             room.fit(method, state, str(path), trunk=True)
-            return f"started from the trunk of {path}"
+            return f"started from the backbone of {path}"
         return f"started from {path}"
     state, own = read_tensors(path)[1], module_of(method).state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
@@ -131,19 +130,19 @@ def transfer(method: Method, path: str | Path, name: str) -> str:
     return f"started from {path}: {len(fitting)} of {len(own)} tensors"
 
 
-# ── one kind of file each ──
+# ── file formats ──
 
 
 def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
     about, state = read_tensors(path)
     if not about and name is None:
-        raise ValueError(f"{path}: does not say which model it is; name it, as in load('swahr-w32', weights={str(path)!r})")
+        raise ValueError(f"{path}: has no model name; give it, as in load('swahr-w32', weights={str(path)!r})")
     model = about.get("model", name)
     shared = name if name in MODELS and MODELS[name].weights == model else None
     if model not in (name, None) and name is not None and shared is None:
         raise ValueError(f"{path}: holds the model {model!r}, not {name!r}")
     if not isinstance(model, str) or model not in MODELS:
-        raise ValueError(f"{path}: holds the model {model!r}, which this version does not know; there are {', '.join(MODELS)}")
+        raise ValueError(f"{path}: holds the model {model!r}, which is unknown to this version; known models: {', '.join(MODELS)}")
     kwargs = about.get("kwargs", {})
     if "skeleton" in about:
         own = built(path, "skeleton", lambda: Skeleton.from_mapping(about["skeleton"], str(path)), about["skeleton"])
@@ -153,11 +152,11 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
             raise ValueError(f"{path}: holds the skeleton {own.name!r} of {len(own)} joints, not {asked.name!r} of {len(asked)}")
         overrides["skeleton"] = own
     if not isinstance(kwargs, dict):
-        raise ValueError(f"{path}: its description of the model has kwargs {kwargs!r}, not an object; make or download it again")
-    if shared is not None:  # another line's file: its network, this line's arguments
+        raise ValueError(f"{path}: its description of the model has kwargs {kwargs!r}, not an object; write or download it again")
+    if shared is not None:  # weights of another model: its network, this model's arguments
         model, kwargs = shared, MODELS[shared].kwargs
     arguments = {**kwargs, **overrides}
-    if kwargs == MODELS[model].kwargs:  # a network of the table: the file does not decide its size
+    if kwargs == MODELS[model].kwargs:  # a network of the catalog: the file does not decide its size
         return fill_exactly(_build(model, arguments), state, path, "model")
     return filled(path, f"model {model!r}", lambda: build(model, **arguments), kwargs, state)
 
@@ -165,7 +164,7 @@ def _from_safetensors(path: Path, name: str | None, overrides: dict[str, Any]) -
 def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> Method:
     path = _existing(path)
     if name is None:
-        raise ValueError(f"{path}: a published file does not say which model it is; name it: load('swahr-w32', weights={str(path)!r})")
+        raise ValueError(f"{path}: a published file has no model name; give it: load('swahr-w32', weights={str(path)!r})")
     room = _room(name, path)
     method = _build(name, {**_published_arguments(name, path), **overrides})
     room.fit(method, room.read(path), str(path))
@@ -173,23 +172,23 @@ def _from_published(path: Path, name: str | None, overrides: dict[str, Any]) -> 
 
 
 def _room(name: str, path: Path) -> Published:
-    """How published files of a model are read."""
+    """The reader of a model's published files."""
     module = MODELS[name].factory.partition(":")[0] + ".published"
     try:
         there = find_spec(module) is not None
-    except ModuleNotFoundError:  # the method is a file and no folder
+    except ModuleNotFoundError:  # the method is a single file
         there = False
     if not there:
-        raise ValueError(f"{path}: no published files are known for {name}; give a .safetensors file")
+        raise ValueError(f"{path}: published files of {name} are not supported; give a .safetensors file")
     return import_module(module).PUBLISHED
 
 
 def _published_arguments(name: str, path: Path) -> dict[str, Any]:
-    """Arguments of a model for a published file."""
+    """Factory arguments of a model for a published file."""
     return dict(_room(name, path).arguments) if published(path) else {}
 
 
-# ── small matters ──
+# ── helpers ──
 
 
 def _build(name: str, kwargs: dict[str, Any]) -> Method:
@@ -202,10 +201,10 @@ def _build(name: str, kwargs: dict[str, Any]) -> Method:
 def _bundled(name: str | None) -> Path:
     path = bundled(name or DEFAULT)
     if path is None:
-        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are of a model's part
+        there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are parts of a model
         raise ValueError(
-            f"no weights for {name or DEFAULT!r}: give some, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
-            f"weights come with the package for: {', '.join(there) or 'no model'}"
+            f"no weights for {name or DEFAULT!r}: give a file, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
+            f"models with bundled weights: {', '.join(there) or 'no model'}"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Graphs (``.onnx``) and the JSON file beside each that describes it; and those that come with the package. Needs no PyTorch.
+"""ONNX graphs, their JSON descriptions, and the bundled graphs; without PyTorch.
 
 A bundled graph holds no weights: its tensors are in the model's ``.safetensors`` file beside it (ONNX's external data).
 """
@@ -13,25 +13,25 @@ __all__ = ["bundled_graph", "read_about"]
 
 
 def bundled_graph(line: str) -> Path | None:
-    """The graph of a line of the table of models; None if none is bundled."""
+    """The path of a model's bundled graph; None if there is none."""
     path = BUNDLED / f"{line}.onnx"
     return path if path.is_file() else None
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """The JSON file beside a graph.
+    """The content of the JSON file beside a graph.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not one that `manypose.export.onnx.export` writes.
+        ValueError: not a file written by `manypose.export.onnx.export`.
     """
     path = Path(path).with_suffix(".json")
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; it lies beside the .onnx file that manypose export wrote")
+        raise FileNotFoundError(f"{path}: missing; manypose export writes it beside the .onnx file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if missing := {"kind", "input", "outputs", "skeleton", "outputs_of", "model"} - content.keys():
             raise KeyError(*missing)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: not the description that manypose export writes; export the model again") from None
+        raise ValueError(f"{path}: not a description written by manypose export; export the model again") from None
     return content

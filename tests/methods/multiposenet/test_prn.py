@@ -268,7 +268,7 @@ def test_bad_input_is_one_clear_error(tmp_path, untyped):
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such weights file"):
         load_prn(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text\.safetensors: not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"text\.safetensors: not a complete safetensors file"):
         load_prn(tmp_path / "text.safetensors")
     with pytest.raises(ValueError, match=r"\.safetensors"):
         save_prn(networks()[0], tmp_path / "prn.pth")

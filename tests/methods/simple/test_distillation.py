@@ -226,7 +226,7 @@ def test_teachers_are_read_from_weights_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.safetensors: no such weights file"):
         read_teacher("mspn-1", tmp_path / "none.safetensors", {})
     (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"cut.safetensors: not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"cut.safetensors: not a complete safetensors file"):
         read_teacher("mspn-1", tmp_path / "cut.safetensors", {})
     with pytest.raises(ValueError, match="does not fit the teacher"):
         read_teacher("mspn-1", file, {"width": 16})

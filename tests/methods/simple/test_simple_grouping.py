@@ -131,11 +131,11 @@ def test_wrong_files_and_sizes_are_refused(tmp_path):
         load_grouping(tmp_path / "none.safetensors")
     file = save_grouping(small(), tmp_path / "cnn.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:500])
-    with pytest.raises(ValueError, match=r"cut.safetensors: not a whole"):
+    with pytest.raises(ValueError, match=r"cut.safetensors: not a complete"):
         load_grouping(tmp_path / "cut.safetensors")
     with pytest.raises(ValueError, match="holds no grouping CNN"):
         load_grouping(BUNDLED.with_name("mspn-small.safetensors"))
-    with pytest.raises(ValueError, match=r"weights are written as .safetensors"):
+    with pytest.raises(ValueError, match=r"weights files end in .safetensors"):
         save_grouping(small(), tmp_path / "cnn.pth")
     with pytest.raises(ValueError, match=r"multiples of 16, got \(30, 16\)"):
         GroupingCNN(size=(30, 16))

@@ -32,7 +32,7 @@ def test_decoding_targets_of_drawn_people_gives_the_people():
 
 
 def test_a_grouping_cnn_that_does_not_fit_is_one_error():
-    with pytest.raises(ValueError, match="knows 17 joints, the skeleton has 14"):
+    with pytest.raises(ValueError, match="has 17 joints, the skeleton 14"):
         SIMPLE(**SMALL, skeleton="crowdpose", cnn={"weights": "bundled"})
     with pytest.raises(ValueError, match="leave out extend"):
         SIMPLE(**SMALL, cnn={"weights": "bundled", "extend": 2.0})

@@ -1,4 +1,4 @@
-"""Mosaics: four photos in one picture, for more people, more scales and more kinds of neighbours."""
+"""Mosaic augmentation: four photos in one image, with more people, scales and neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,21 +16,21 @@ Tile = tuple[int, int, int, int]
 
 
 def mosaic(samples: Sequence[Sample], rng: np.random.Generator, zoom: tuple[float, float] = (0.8, 1.3)) -> Sample:
-    """Four samples as the quarters of a square picture whose inner corner lies at random.
+    """Four samples as the tiles of a square image with a random inner corner.
 
-    What of a person leaves the tile is unlabelled and their box ends at its edge.
+    Joints outside their tile become unlabelled, and boxes are clipped to it.
 
     Args:
         samples: four of one skeleton.
-        rng: where the corner lies, how large each photo appears and which part of it is seen.
-        zoom: of each photo, relative to what just fills its tile; below 1 it has borders, where the mask is 0.
+        rng: draws the corner, and the scale and position of each photo.
+        zoom: range of each photo's scale relative to one that fills its tile; below 1 there are borders, with mask 0.
 
     Raises:
         ValueError: not four, or of several skeletons.
     """
     if len(samples) != 4 or len({s.skeleton for s in samples}) != 1:
         raise ValueError(f"a mosaic needs four samples of one skeleton, got {len(samples)} of {sorted({s.skeleton.name for s in samples})}")
-    # One and a half short sides: photos keep about three quarters of their resolution.
+    # 1.5 short sides: photos keep about three quarters of their resolution.
     side = int(1.5 * np.mean([min(s.image.shape[:2]) for s in samples]))
     x, y = (int(v) for v in rng.uniform(0.35, 0.65, 2) * side)
     tiles = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
@@ -59,11 +59,11 @@ def mosaic(samples: Sequence[Sample], rng: np.random.Generator, zoom: tuple[floa
 
 
 def _tile(sample: Sample, tile: Tile, zoom: float, rng: np.random.Generator) -> Sample:
-    """A sample cut to its tile, in the mosaic's coordinates, without the people who left it."""
+    """A sample clipped to its tile, in the mosaic's coordinates, without people outside it."""
     x0, y0, x1, y1 = tile
     (h, w), th, tw = sample.image.shape[:2], y1 - y0, x1 - x0
     scale = zoom * max(th / h, tw / w)
-    # The centre of the view: anywhere where the tile stays full, else the photo's middle.
+    # A random centre for which the tile is filled, else the photo's centre.
     free = np.maximum(0, (np.array([w, h]) - np.array([tw, th]) / scale) / 2)
     cx, cy = np.array([(w - 1) / 2, (h - 1) / 2]) + rng.uniform(-1, 1, 2) * free
     seen = warp(sample, Warp.similarity((float(cx), float(cy)), tw / scale, (th, tw)))
@@ -79,5 +79,5 @@ def _tile(sample: Sample, tile: Tile, zoom: float, rng: np.random.Generator) -> 
 
 
 def _large(boxes: Float[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
-    """Which boxes are more than a pixel wide and high."""
+    """A mask of the boxes more than a pixel wide and high."""
     return np.asarray((boxes[:, 2:] - boxes[:, :2] > 1).all(1))

@@ -1,4 +1,4 @@
-"""Copy-paste augmentation: people with a segmentation are cut out and pasted onto other photos, in front of the people there."""
+"""Copy-paste augmentation: people with a segmentation are pasted onto other photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ def cutouts(photos: Photos, smallest: int = 48, joints: int = 8, inside: float =
 
     Args:
         photos: annotated photos.
-        smallest: least length in pixels of the longer side of a person's box.
-        joints: least number of labelled joints.
-        inside: least share of visible joints inside the segmentation; segmentations with a lower share are wrong.
+        smallest: smallest longer side of a person's box in pixels.
+        joints: smallest number of labelled joints.
+        inside: smallest share of visible joints inside the segmentation, against wrong segmentations.
 
     Raises:
         ValueError: there are none.
@@ -68,7 +68,7 @@ def _cut(image: UInt8[np.ndarray, "H W 3"], plane: UInt8[np.ndarray, "H W"], joi
     y0, y1, x0, x1 = max(ys[0] - 2, 0), min(ys[-1] + 3, h), max(xs[0] - 2, 0), min(xs[-1] + 3, w)
     seen = joints[joints[:, 2] == 2]
     at = np.round(seen[:, :2]).astype(int)
-    near = cv2.dilate(plane, np.ones((5, 5), np.uint8))  # segmentations are drawn a little tightly
+    near = cv2.dilate(plane, np.ones((5, 5), np.uint8))  # segmentations are slightly too tight
     if len(seen) and (near[np.clip(at[:, 1], 0, h - 1), np.clip(at[:, 0], 0, w - 1)] > 0).mean() < inside:
         return None
     moved = joints.copy()
@@ -147,12 +147,12 @@ class Pasted:
     """A data set with pasted people; sample i of a seed is always the same.
 
     Args:
-        onto: the data set that people are pasted onto, such as photos without people.
-        people: the data set whose segmented people are cut out, once.
+        onto: the data set onto which people are pasted, such as photos without people.
+        people: the data set of the segmented people.
         length: number of samples; None: that of `onto`.
-        seed: of all random choices.
-        number: least and largest number of people pasted onto a photo.
-        height: least and largest height of a pasted person, as a part of the picture's height.
+        seed: random seed.
+        number: range of the number of people pasted onto a photo.
+        height: range of a pasted person's height, as a fraction of the image height.
     """
 
     onto: People
@@ -181,7 +181,7 @@ class Pasted:
 
     def _place(self, rng: np.random.Generator, cutout: Cutout, size: tuple[int, int]) -> Warp:
         (h, w), (ch, cw) = size, cutout.cover.shape
-        # Enlarging more than twice shows that a person was cut out of few pixels.
+        # Enlargement by more than two makes the low resolution visible.
         scale = min(float(np.exp(rng.uniform(*np.log(self.height)))) * h / ch, 2.0)
         turn = np.radians(rng.normal(0, 6))
         linear = scale * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])

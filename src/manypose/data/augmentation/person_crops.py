@@ -1,4 +1,4 @@
-"""Training views for top-down methods: a sample a person, and a random crop of that person (MSPN, Section 4.2, "Training")."""
+"""Training views for top-down methods: one sample per person, and random crops (MSPN, Section 4.2, "Training")."""
 
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,11 @@ LOWER = ("pelvis", "hip", "knee", "ankle")
 
 @dataclass(eq=False)
 class EachPerson:
-    """A data set of people made from a data set of photos: item i is the photo of person i, with that person alone.
+    """A data set with one sample per person: item i is the photo of person i, with that person alone.
 
     Args:
         dataset: of `Sample`s. `Photos` are not decoded to count the people, and their person masks are not painted.
-        least: least number of labelled joints of a person.
+        least: smallest number of labelled joints of a person.
 
     Raises:
         ValueError: no person has enough labelled joints.
@@ -52,27 +52,27 @@ class EachPerson:
     def __getitem__(self, i: int) -> Sample:
         photo, person = self.index[i]
         sample = self.dataset[photo]
-        return _only(sample, person) if person < len(sample.boxes) else sample  # a photo that could not be read has no people
+        return _only(sample, person) if person < len(sample.boxes) else sample  # an unreadable photo has no people
 
 
 @dataclass(frozen=True)
 class PersonView:
-    """A random crop of one person: ``view(sample, rng) -> Sample``. One of several people is drawn; a photo without people is shown whole.
+    """A random crop of one (random) person: ``view(sample, rng) -> Sample``; a photo without people is used as a whole.
 
     Args:
         size: height and width of the crop.
-        extend: factors by which a box's width and height grow, as at test time.
-        random_extend: further growth of a box, as parts of its width and height, each drawn from 0 to this (MSPN's authors: 0.6, 0.8).
-        published: as in the authors' programs, the box's centre lies at (w/2, h/2) of the crop, half a pixel off its centre.
-        scale: a further factor, drawn from this range.
-        shift: of the crop's middle, drawn from ± this part of its sides.
-        rotation: degrees, drawn from ± this.
-        rotated: chance of a rotation.
-        flip: chance of mirroring.
-        half_body: chance of a crop of the upper or lower body, for a person with more than `half_body_joints` labelled joints.
+        extend: factors by which a box's width and height are enlarged, as in inference.
+        random_extend: largest random further enlargement, as fractions of width and height (MSPN's authors: 0.6, 0.8).
+        published: the authors' alignment: the box's centre maps to (w/2, h/2), half a pixel off the crop's centre.
+        scale: range of a further random factor.
+        shift: largest random shift of the crop's centre, as a fraction of its sides.
+        rotation: largest random rotation in degrees.
+        rotated: probability of a rotation.
+        flip: probability of mirroring.
+        half_body: probability of a crop of the upper or lower body, for a person with more than `half_body_joints` labelled joints.
         half_body_joints: eight in the paper.
-        colour: changes of colour; None leaves colours alone, as published.
-        turned: chance of a further rotation by 90, 180 or 270 degrees; the crop is that of the rotated box.
+        colour: colour augmentation; None, as published: none.
+        turned: probability of a further rotation by 90, 180 or 270 degrees, with the crop of the rotated box.
     """
 
     size: tuple[int, int] = (256, 192)
@@ -132,12 +132,12 @@ class PersonView:
         made = Warp.similarity((float(x), float(y)), float(sides[0]), self.size, float(degrees), mirrored)
         if not self.published:
             return made
-        move = np.array([[0, 0, -0.5 if mirrored else 0.5], [0, 0, 0.5]])  # the mirror image of a view that was placed so
+        move = np.array([[0, 0, -0.5 if mirrored else 0.5], [0, 0, 0.5]])  # mirrored with the view
         return replace(made, matrix=made.matrix + move)
 
 
 def lower_body(skeleton: Skeleton) -> Bool[np.ndarray, " k"]:
-    """Which joints are those of hips and legs, by their names."""
+    """A mask of the joints of hips and legs, by name."""
     return np.array([any(part in joint for part in LOWER) for joint in skeleton.joints])
 
 
@@ -147,6 +147,6 @@ def _only(sample: Sample, person: int) -> Sample:
 
 
 def _with_area(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
-    """A box at least eight pixels wide and high: annotated ones may be a line."""
+    """The box, enlarged to at least eight pixels in width and height."""
     middle, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 4.0)
     return np.concatenate([middle - half, middle + half])

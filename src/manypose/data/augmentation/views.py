@@ -1,4 +1,4 @@
-"""Random views of a photo for training: one affine for everything geometric, then colours.
+"""Random views of a photo for training: an affine map, then colour augmentation.
 
 Geometry follows SWAHR Section 4.1 and HigherHRNet: rotation ±30°, a square of the short side × 0.75 … 1.5, shifted by ±40 px of 200,
 mirrored half of the time.
@@ -17,25 +17,25 @@ __all__ = ["Augment", "Colour", "colour_matrix"]
 
 
 REMAINS = 0.3
-"""The least part of a person's box that must be in a view for the person to be detected there; of less too little is seen."""
+"""Smallest fraction of a person's box inside the view for it to be a detection target."""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """Random colours and damage; every strength 0 leaves a picture as it is.
+    """Random colour changes and image degradation.
 
     Args:
         brightness: factor drawn from 1 ± this.
         contrast: factor around the mean grey, drawn from 1 ± this.
         saturation: factor drawn from 1 ± this.
-        hue: turn of the colour wheel, drawn from ± this part of a full turn.
-        grey: chance of a picture without colour.
-        blur: chance of a Gaussian blur with a deviation of 0.3 … 2 px.
-        jpeg: chance of JPEG damage at quality 30 … 90.
-        noise: chance of Gaussian noise with a deviation of 2 … 12 grey levels.
-        erase: chance of one to three flat rectangles of 5 … 20 % of the side: hidden joints stay labelled, as behind an object.
-        chance: how often colours are changed at all.
-        swap: chance that red, green and blue change places.
+        hue: rotation of the hue, drawn from ± this fraction of a full turn.
+        grey: probability of conversion to grey.
+        blur: probability of a Gaussian blur with a deviation of 0.3 … 2 px.
+        jpeg: probability of JPEG compression at quality 30 … 90.
+        noise: probability of Gaussian noise with a deviation of 2 … 12 grey levels.
+        erase: probability of one to three filled rectangles of 5 … 20 % of the side; hidden joints stay labelled.
+        chance: probability of changes of brightness, contrast, saturation and hue.
+        swap: probability of a permutation of red, green and blue.
     """
 
     brightness: float = 0.3
@@ -51,7 +51,7 @@ class Colour:
     swap: float = 0.0
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
-        """A changed copy of an RGB picture (or the same array where nothing was to be changed)."""
+        """A changed copy of an RGB image (or the same array if nothing was drawn)."""
         if rng.random() < self.chance:
             strengths = (self.brightness, self.contrast, self.saturation)
             brightness, contrast, saturation = (float(1 + s * rng.uniform(-1, 1)) for s in strengths)
@@ -67,7 +67,7 @@ class Colour:
             image = _noisy(image, rng.uniform(2, 12), rng)
         if rng.random() < self.jpeg:
             _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 91))])
-            image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # three planes in, the same three out: their order does not matter
+            image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))  # independent of the channel order
         if rng.random() < self.erase:
             image = _erased(image, rng)
         return image
@@ -78,7 +78,7 @@ _YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523,
 
 
 def colour_matrix(brightness: float, contrast: float, saturation: float, hue: float, mean: float = 128.0) -> Float[np.ndarray, "3 4"]:
-    """All four changes as one affine map of RGB: brightness and contrast (around `mean`), saturation, hue (part of a full turn)."""
+    """The affine map of RGB for brightness, contrast (around `mean`), saturation and hue (fraction of a full turn)."""
     angle = 2 * np.pi * hue
     cos, sin = saturation * np.cos(angle), saturation * np.sin(angle)
     turn = np.linalg.inv(_YIQ) @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
@@ -106,15 +106,15 @@ class Augment:
 
     Args:
         size: side of the result in pixels.
-        rotation: degrees, drawn from ± this.
-        scale: the view's side as a factor of the photo's short side, drawn from this range.
-        shift: of the view's centre, drawn from ± this part of the view's side (40 of 200 px).
-        flip: chance of mirroring.
-        colour: see `Colour`; None leaves colours alone.
-        near: chance that the view is centred at a random labelled person (and then shifted) instead of at the photo's middle.
-        share: of a view centred at a person, how much of its side that person's box takes (drawn from this range, by ratio), instead
-            of `scale`; None keeps `scale`. So people of all sizes in the photos are learnt at the sizes that matter.
-        smallest: people whose area falls below this many square pixels are masked and dropped: too small to be told apart.
+        rotation: largest random rotation in degrees.
+        scale: range of the view's side relative to the photo's short side.
+        shift: largest random shift of the view's centre, as a fraction of its side (40 of 200 px).
+        flip: probability of mirroring.
+        colour: colour augmentation; None: none.
+        near: probability that the view is centred at a random labelled person (before the shift) instead of the photo's centre.
+        share: for views centred at a person, the range of the box's side relative to the view's (log-uniform), which replaces `scale`;
+            None: `scale`. It trains people of all sizes in the photos at the given sizes.
+        smallest: smallest area of a person in square pixels of the view; smaller people are masked and removed.
     """
 
     size: int = 512
@@ -148,16 +148,16 @@ class Augment:
         return Warp.similarity((float(x), float(y)), side, (self.size, self.size), degrees, bool(rng.random() < self.flip))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The view of the sample, colours changed; people with no labelled joint left in it are dropped."""
+        """The view of the sample with colour augmentation, without people who have no labelled joint in it."""
         seen = _present(warp(sample, self.view(sample, rng)), self.smallest)
         return seen if self.colour is None else replace(seen, image=self.colour(seen.image, rng))
 
 
 def _present(sample: Sample, smallest: float) -> Sample:
-    """The sample without the people who left the view, are cut by it or are too small.
+    """The sample without people who are outside the view, truncated or too small.
 
-    A person without a labelled joint in the view stays a box for detectors (`Sample.unposed`) where at least `REMAINS` of it is in the
-    view; where less is, and where a person is too small, the loss is masked: neither is background.
+    A person without a labelled joint in the view stays a box for detectors (`Sample.unposed`) if at least `REMAINS` of it is visible;
+    otherwise, and for too small people, the loss is masked.
     """
     joints = (sample.keypoints[..., 2] > 0).any(1)
     tiny = joints & (sample.areas < smallest)

@@ -1,1 +1,1 @@
-"""Readers of published data sets, one file each."""
+"""Readers of published data sets."""

@@ -1,4 +1,4 @@
-"""What is wrong with a data set's annotations: found when it is opened, reported by id, never a crash later."""
+"""Checks of annotations when a data set is opened, and the report of problems by id."""
 
 import logging
 import math
@@ -23,10 +23,10 @@ class Problem:
 
     Args:
         what: ``annotation`` or ``image``.
-        id: its id in the file (or its place in the list, as ``#12``, where it has none).
-        kind: a short fixed phrase, the same for all entries that are wrong in this way.
-        detail: the numbers.
-        dropped: the entry is not used; otherwise it was mended as `kind` says.
+        id: its id in the file (or its index, as ``#12``, if it has none).
+        kind: the kind of problem, a fixed phrase.
+        detail: the wrong values.
+        dropped: whether the entry is left out; otherwise it was corrected.
     """
 
     what: str
@@ -38,13 +38,13 @@ class Problem:
 
 @dataclass
 class Report:
-    """What was read from a data set, and every problem found on the way.
+    """The size of a data set and the problems of its annotations.
 
     Args:
         name: the file.
-        images: photos that can be used.
-        people: people with at least one labelled joint in them.
-        regions: crowds and people without joints, where no loss may look.
+        images: number of usable photos.
+        people: number of people with at least one labelled joint.
+        regions: number of crowds and people without joints, where the loss is masked.
         problems: in the file's order.
     """
 
@@ -55,16 +55,16 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, what: str, id: int | str, kind: str, detail: str = "", dropped: bool = True) -> None:
-        """Note one problem."""
+        """Add a problem."""
         self.problems.append(Problem(what, id, kind, detail, dropped))
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each kind of problem occurs."""
+        """The number of problems of each kind."""
         return dict(Counter(p.kind for p in self.problems))
 
     def ids(self, kind: str) -> list[int | str]:
-        """The entries with this kind of problem."""
+        """The ids of the entries with a kind of problem."""
         return [p.id for p in self.problems if p.kind == kind]
 
     def __str__(self) -> str:
@@ -78,13 +78,13 @@ class Report:
         return f"{len(some)} × {kind} ({done}): {some[0].what} {shown}" + (f"; first: {some[0].detail}" if some[0].detail else "")
 
     def log(self) -> "Report":
-        """Say it once: a warning where there are problems."""
+        """Log the report: a warning if there are problems."""
         log.log(logging.WARNING if self.problems else logging.INFO, "%s", self)
         return self
 
 
 def numbers(values: Any) -> Float[np.ndarray, " v"] | None:
-    """A flat list of numbers as an array, or None where it is none (strings, nested lists, null)."""
+    """A flat list of numbers as an array, or None for anything else (strings, nested lists, null)."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
@@ -93,7 +93,7 @@ def numbers(values: Any) -> Float[np.ndarray, " v"] | None:
 
 
 def thing_box(given: Mapping, size: tuple[int, int], report: Report) -> Float[np.ndarray, "4"] | None:
-    """An annotation's ``bbox`` (xywh) as xyxy inside the photo, or None where it is bad, which is then reported."""
+    """An annotation's ``bbox`` (xywh) as xyxy inside the photo; None and a reported problem if it is invalid."""
     h, w = size
     name, box = given["id"], numbers(given.get("bbox"))
     if box is None or len(box) != 4:
@@ -111,9 +111,9 @@ def thing_box(given: Mapping, size: tuple[int, int], report: Report) -> Float[np
 
 
 def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -> Float[np.ndarray, "k 3"] | None:
-    """An annotation's ``keypoints`` as x, y, visibility, or None where they are bad, which is then reported.
+    """An annotation's ``keypoints`` as x, y, visibility; None and a reported problem if they are invalid.
 
-    A labelled joint outside the photo becomes unlabelled (reported, the person is kept).
+    A labelled joint outside the photo is reported and becomes unlabelled.
     """
     h, w = size
     name, flat = given["id"], numbers(given.get("keypoints", [0] * 3 * joints))
@@ -128,7 +128,7 @@ def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -
     if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
         return report.add("annotation", name, "visibility is not 0, 1 or 2", f"{sorted(set(keypoints[:, 2]))}")
     x, y, there = keypoints[:, 0], keypoints[:, 1], keypoints[:, 2] > 0
-    # COCO's own numbers run up to the width: a joint on the very edge is no error.
+    # COCO's coordinates range up to the width: a joint on the edge is valid.
     outside = there & ((x < -1) | (y < -1) | (x > w) | (y > h))
     if outside.any():
         where = f"joints {np.flatnonzero(outside).tolist()} at {keypoints[outside, :2].tolist()}, photo {w}x{h}"
@@ -138,7 +138,7 @@ def person(given: Mapping, joints: int, size: tuple[int, int], report: Report) -
 
 
 def finite_number(value: Any) -> float | None:
-    """A number of a JSON file, where whole numbers have any length, as a float; None if it is none, or not finite."""
+    """A number of a JSON file (integers of any length) as a float; None if it is not a finite number."""
     try:
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
     except OverflowError:
@@ -146,7 +146,7 @@ def finite_number(value: Any) -> float | None:
 
 
 def area_of(a: Mapping, box: Float[np.ndarray, "4"], report: Report) -> float:
-    """A person's area in square pixels: the entry's, else `AREA_OF_BOX` of the box; a wrong one is reported."""
+    """A person's area in square pixels: the annotation's, else `AREA_OF_BOX` of the box; a wrong one is reported."""
     area = a.get("area")
     number = finite_number(area)
     if number is not None and number > 0:
@@ -157,7 +157,7 @@ def area_of(a: Mapping, box: Float[np.ndarray, "4"], report: Report) -> float:
 
 
 def shape_of(a: Mapping, size: tuple[int, int], report: Report) -> Any:
-    """A segmentation that can be painted, or None; ``segmentation_coco_size`` is one at the size before the photo was scaled."""
+    """A valid segmentation, or None; ``segmentation_coco_size`` is one at the photo's size before scaling."""
     shape = a.get("segmentation") or a.get("segmentation_coco_size")
     if not shape:
         return None

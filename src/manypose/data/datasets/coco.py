@@ -1,6 +1,6 @@
 """COCO person keypoints, and every data set published in that format.
 
-The loss is masked as the field does (SWAHR Section 4.1 and HigherHRNet): 0 on crowd regions and on people without a labelled joint.
+The loss is masked on crowd regions and on people without a labelled joint (SWAHR, Section 4.1; HigherHRNet).
 """
 
 import gc
@@ -29,10 +29,10 @@ __all__ = ["AnnotatedImage", "Keep", "Reading", "annotated_people", "coco", "dat
 
 
 class Reading(TypedDict, total=False):
-    """How photos are read and masked, for every data set.
+    """Common arguments of all data sets.
 
     Args:
-        margin: part of its size by which a labelled person's box is enlarged where the photo is not complete.
+        margin: fraction by which a labelled person's box is enlarged in photos that are not completely annotated.
         cache: keep files or decoded photos in memory.
         unreadable: whether a photo that cannot be decoded is an error or an empty sample.
     """
@@ -43,7 +43,7 @@ class Reading(TypedDict, total=False):
 
 
 Keep = Literal["people", "annotated", "all", "empty"]
-"""Which photos: with a labelled person, with any annotation, all, or those without any (backgrounds)."""
+"""Selection of photos: with a labelled person, with any annotation, all, or without annotations (backgrounds)."""
 
 
 def coco(
@@ -57,22 +57,22 @@ def coco(
     cache: Literal["none", "encoded", "decoded"] = "none",
     unreadable: Literal["raise", "skip"] = "raise",
 ) -> Photos:
-    """The photos of a folder with the people of a COCO keypoint file; what is wrong with the file is logged once, by id.
+    """The photos of a folder with the people of a COCO keypoint file; problems of the file are logged by id.
 
     Args:
         images: folder of the photos.
         annotations: the JSON file. Photos with ``all_persons_labelled: false`` are masked outside the labelled people.
         skeleton: a built-in name, a skeleton YAML or a skeleton; the file's joints in the file's order.
-        keep: photos with a labelled person, with any annotation (SWAHR's choice), all, or those without any annotation ("empty").
-        only: a text file of image ids, one a line: the photos that are used (``configs/subsets``).
-        category: name of the category whose people are read, where several have keypoints.
-        margin: part of its size by which a labelled person's box is enlarged where the photo is not complete.
+        keep: photos with a labelled person, with any annotation (as in SWAHR), all, or those without annotations ("empty").
+        only: a text file with the image ids to use, one per line (``configs/subsets``).
+        category: name of the category, if several have keypoints.
+        margin: fraction by which a labelled person's box is enlarged in photos that are not completely annotated.
         cache: keep files or decoded photos in memory.
         unreadable: whether a photo that cannot be decoded is an error or an empty sample.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used at all; the message names it.
+        ValueError: the file cannot be used; the message names it.
     """
     chosen = skeleton if isinstance(skeleton, Skeleton) else named(skeleton)
     photos, report = read_coco(images, annotations, chosen, keep, category, only)
@@ -80,8 +80,8 @@ def coco(
 
 
 def dataset(photos: Sequence[Photo], skeleton: Skeleton, report: Report, **reading: Unpack[Reading]) -> Photos:
-    """Photos that any reader made, as a data set; the report is logged. Joints that no person in the file has get mask planes of zeros."""
-    # A joint that no person in the whole file has is not annotated there (face points of sports photos): it is unknown, not absent.
+    """A data set of the photos of a reader; logs the report. Joints that no person in the file has get mask planes of zeros."""
+    # A joint that no person of the file has is not annotated there (face points of sports photos), so it is masked.
     every = [photos.arrays["keypoints"]] if isinstance(photos, PackedPhotos) else [p.keypoints for p in photos]
     seen = np.any([(joints[..., 2] > 0).any(0) for joints in every if len(joints)] or [np.ones(len(skeleton), bool)], axis=0)
     annotated = None if seen.all() else tuple(bool(s) for s in seen)
@@ -100,7 +100,7 @@ def read_coco(
     """Read and check a file of COCO's format.
 
     Returns:
-        the photos that can be used, in the file's order, and the report: each bad entry by id.
+        the usable photos, in the file's order, and the report of problems.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -119,7 +119,7 @@ def read_coco(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Millions of lists without circles are made, which the collector would look through again and again: a third of the time."""
+    """Pause garbage collection, which takes a third of the time for millions of lists without cycles."""
     on = gc.isenabled()
     gc.disable()
     try:
@@ -139,13 +139,13 @@ def photos_of(
     only: str | Path | None = None,
     complete: bool = True,
 ) -> PackedPhotos:
-    """The photos of what such a file holds: readers of other formats bring theirs into this form first.
+    """The photos of the content of a COCO file; readers of other formats convert to this form first.
 
     Args:
         given: the file's content.
         root: folder of the photos.
         skeleton: the people's joints.
-        report: what problems are added to.
+        report: the report to which problems are added.
         keep: see `coco`.
         only: see `coco`.
         category: see `coco`.
@@ -161,7 +161,7 @@ def photos_of(
     chosen = keypoint_category(given, report.name, skeleton, category)
     there = {i for i, image in listed.items() if _is_there(root, image)}
     sizes: dict[int, tuple[int, int] | None] = {}
-    faults = Report(report.name)  # of annotations; those of photos are told first
+    faults = Report(report.name)  # of annotations; those of photos come first
 
     def size(i: int) -> tuple[int, int] | None:
         if i not in sizes:
@@ -189,7 +189,7 @@ def photos_of(
 
 
 def listed_ids(only: str | Path | None) -> frozenset[str] | None:
-    """The image ids of a list, one a line; lines that begin with # are comments."""
+    """The image ids of a text file, one per line; lines that begin with # are comments."""
     if only is None:
         return None
     try:
@@ -226,7 +226,7 @@ def _is_there(root: Path, image: Mapping[str, Any]) -> bool:
 
 
 def _size(root: Path, name: int, image: Mapping[str, Any], report: Report) -> tuple[int, int] | None:
-    """Height and width as the file says; where it says neither, as the photo's header does."""
+    """Height and width from the file, or from the photo's header if the file has neither."""
     said = image.get("height"), image.get("width")
     h, w = (whole_id(v) for v in said)
     if h is not None and w is not None and min(h, w) > 0:
@@ -241,7 +241,7 @@ def _size(root: Path, name: int, image: Mapping[str, Any], report: Report) -> tu
 
 
 def _entry(image: Mapping[str, Any], name: int, size: tuple[int, int], people: Sequence[Checked], complete: bool) -> PhotoEntry:
-    """One photo with its checked people. People without labelled joints are masked, and boxes for detectors where they are no crowd."""
+    """One photo with its checked people. People without labelled joints are masked and, except crowds, boxes for detectors."""
     posed = [(p, p.joints, p.box) for p in people if p.posed and p.joints is not None and p.box is not None]
     others = [p for p in people if not p.posed]
     said, crowd = image.get("all_persons_labelled"), image.get("crowdIndex")
@@ -255,14 +255,14 @@ def _entry(image: Mapping[str, Any], name: int, size: tuple[int, int], people: S
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """People without a photo: for oracle benchmarks and for learning from poses alone.
+    """The annotated people of an image without its pixels, for oracle benchmarks and training from poses.
 
     Args:
-        image_id: the data set's.
+        image_id: of the data set.
         size: height and width.
         keypoints: x, y, visibility.
         boxes: xyxy.
-        areas: square pixels; `area_true` says which are measured and not estimated from the box.
+        areas: square pixels; `area_true` is a mask of those that are not estimated from the box.
     """
 
     image_id: int
@@ -274,14 +274,14 @@ class AnnotatedImage:
 
 
 def annotated_people(path: str | Path) -> Iterator[AnnotatedImage]:
-    """The images of an annotation file with their people who have labelled joints: COCO's JSON, or an archive of it.
+    """The images of an annotation file with their people with labelled joints: COCO's JSON, or an archive of it.
 
     Args:
         path: a COCO keypoint file, or ``.npz`` with image_id, keypoints, bbox, area, area_true, img_id and img_wh.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or no person in it.
+        ValueError: not an annotation file, or without people.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")

@@ -1,6 +1,6 @@
-"""COCO's JSON files: lists, ids, the category, masks. One reader for training, which leaves bad entries out, and evaluation, which refuses.
+"""Reader of COCO's JSON files for training, which leaves out bad entries, and for evaluation, which refuses them.
 
-Both take the same people from a file: `keypoint_category` says which category is meant, `whole_id` what counts as an id.
+Both use the same people of a file: `keypoint_category` defines the category, `whole_id` the valid ids.
 """
 
 import json
@@ -19,13 +19,13 @@ from manypose.poses.skeleton import Skeleton
 __all__ = ["AREA_OF_BOX", "Category", "Rows", "keypoint_category", "load_json", "load_rows", "mask_fault", "read_json", "whole_id"]
 
 AREA_OF_BOX = 0.53
-"""A person's area as a part of its box, where the file has no ``area`` (CrowdPose's rule, and COCO's mean)."""
+"""A person's area as a fraction of its box, if the file has no ``area`` (CrowdPose's rule, and COCO's mean)."""
 
 MOST_MASK_PIXELS = 100_000_000
 
 
 def read_json(path: str | Path, what: str = "annotation") -> Any:
-    """What a JSON file holds; a byte order mark is passed over.
+    """The content of a JSON file, with or without a byte order mark.
 
     Raises:
         FileNotFoundError: no such file.
@@ -41,7 +41,7 @@ def read_json(path: str | Path, what: str = "annotation") -> Any:
 
 
 def _parsed(content: bytes) -> Any:
-    """JSON in UTF-8, with or without a byte order mark; what the fast parser refuses (NaN) or rounds (huge ids) the slow one reads."""
+    """JSON in UTF-8; what the fast parser refuses (NaN) or rounds (huge ids) is parsed by the slow one."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     try:
         given = orjson.loads(content)
@@ -53,7 +53,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")) -> dict[str, Any]:
-    """A JSON file that holds these lists.
+    """The content of a JSON file with the given lists.
 
     Raises:
         FileNotFoundError: no such file.
@@ -67,7 +67,7 @@ def load_json(path: str | Path, lists: Sequence[str] = ("images", "annotations")
 
 
 class Rows(Sequence[Any]):
-    """The entries of a JSON list that are parsed a few thousand at a time, when they are asked for: memory is that of the text.
+    """The entries of a JSON list, parsed on demand in chunks of a few thousand, to save memory.
 
     Args:
         texts: each entry's text.
@@ -90,7 +90,7 @@ class Rows(Sequence[Any]):
 
 
 def load_rows(path: str | Path) -> dict[str, Any]:
-    """As `load_json` for ``images`` and ``annotations``; the annotations are `Rows` where the file's syntax allows it."""
+    """As `load_json` for ``images`` and ``annotations``; the annotations are `Rows` if the file's syntax allows it."""
     path = Path(path)
     if not path.is_file():
         return load_json(path)
@@ -104,7 +104,7 @@ def load_rows(path: str | Path) -> dict[str, Any]:
 
 
 def whole_id(value: Any) -> int | None:
-    """An id as a whole number below 2⁶³: 7 of 7, 7.0 and ``"7"``; None for anything else.
+    """An id as an integer below 2⁶³, from 7, 7.0 or ``"7"``; None for anything else.
 
     >>> whole_id("0042"), whole_id(7.0), whole_id("cam1"), whole_id(2**63)
     (42, 7, None, None)
@@ -132,9 +132,9 @@ class Category:
     """The category whose keypoints are read.
 
     Args:
-        id: as in the file; None where the file has no categories: then every annotation is a person's.
+        id: as in the file; None if the file has no categories, so that every annotation is a person.
         name: as in the file.
-        entry: all that the file says of it.
+        entry: the category's entry in the file.
         others: names of the file's other categories.
     """
 
@@ -145,11 +145,11 @@ class Category:
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """The names of its joints; empty where the file does not say."""
+        """The names of its joints; empty if the file has none."""
         return tuple(self.entry.get("keypoints") or ())
 
     def has(self, annotation: Any) -> bool:
-        """Whether an annotation is of this category, or says no category; entries that are no objects count, to be complained of."""
+        """Whether an annotation has this or no category; entries that are not objects count, to be reported later."""
         if not isinstance(annotation, Mapping) or self.id is None:
             return True
         said = annotation.get("category_id", self.id)
@@ -161,13 +161,13 @@ class Category:
 
 
 def keypoint_category(given: Mapping[str, Any], where: str, skeleton: Skeleton | None = None, name: str | None = None) -> Category:
-    """The one category that is meant, by one rule for training and evaluation.
+    """The category to use, by the same rule for training and evaluation.
 
-    The one called `name`; else the only one that has ``keypoints``, of several the only one whose joints are the skeleton's. Where none
-    has ``keypoints``: the one called ``person``, else the only category.
+    The one called `name`; else the only one with ``keypoints`` or, of several, with the skeleton's joints; else, if none has
+    ``keypoints``, the one called ``person`` or the only category.
 
     Raises:
-        ValueError: there is no such category, or several remain; the message names them and the option ``--category``.
+        ValueError: no such category, or several; the message lists them and the option ``--category``.
     """
     if not isinstance(given.get("categories") or [], Sequence):
         raise ValueError(f"{where}: 'categories' is a list")
@@ -196,11 +196,11 @@ def keypoint_category(given: Mapping[str, Any], where: str, skeleton: Skeleton |
 
 
 def mask_fault(shape: Mapping[str, Any], photo: tuple[int, int] | None) -> str | None:
-    """Why a run-length mask must not be decoded, or None where it can be; nothing is decoded to find out.
+    """The reason why a run-length mask must not be decoded, or None.
 
     Args:
         shape: ``size`` (height, width) and ``counts``.
-        photo: height and width that it must have; None for any up to 100 megapixels.
+        photo: its required height and width; None for any up to 100 megapixels.
     """
     size, counts = shape.get("size"), shape.get("counts")
     if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(isinstance(v, int) and v > 0 for v in size):

@@ -1,4 +1,4 @@
-"""The people of COCO's annotations, checked: thousands at once, those with anything odd one by one."""
+"""Checks of the people of COCO's annotations, vectorized except for unusual entries."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ Row = tuple[int, dict[str, Any]]
 
 
 class Checked(NamedTuple):
-    """What can be used of an annotation.
+    """The valid parts of an annotation.
 
     Args:
         box: xyxy, or None.
-        joints: x, y, visibility, or None where they cannot be used or the annotation is a crowd.
+        joints: x, y, visibility, or None if they are invalid or the annotation is a crowd.
         shape: see `manypose.data.photos.Region`, or None.
-        area: square pixels of the person; 0 for the others.
+        area: of a person in square pixels, else 0.
         crowd: whether it is a crowd region.
-        area_given: the file has an area.
-        posed: it is a person with a labelled joint.
+        area_given: whether the file has an area.
+        posed: whether it is a person with a labelled joint.
     """
 
     box: Float[np.ndarray, "4"] | None
@@ -42,7 +42,7 @@ class Checked(NamedTuple):
 def rows_of(given: Mapping[str, Any], listed: Mapping[int, Any], category: Category, report: Report) -> Iterator[Row]:
     """The category's annotations of the listed images, in the file's order.
 
-    An id used twice is reported; only an entry that says the same twice is left out.
+    An id used twice is reported; only exact repetitions are left out.
     """
     annotations: Sequence[Any] = given["annotations"]
     seen: dict[int | str, int] = {}
@@ -70,13 +70,13 @@ def rows_of(given: Mapping[str, Any], listed: Mapping[int, Any], category: Categ
 
 
 def checked_people(rows: Iterable[Row], size: Callable[[int], tuple[int, int] | None], k: int, report: Report) -> dict[int, list[Checked]]:
-    """Checked annotations by image id. An image without a size is there with none.
+    """Checked annotations by image id; empty for an image without a size.
 
     Args:
         rows: see `rows_of`.
-        size: height and width by image id, or None where the image cannot be used.
-        k: joints of a person.
-        report: what is wrong with annotations is added to it.
+        size: height and width by image id, or None if the image cannot be used.
+        k: number of joints.
+        report: the report to which problems are added.
     """
     people: dict[int, list[Checked]] = {}
     rows = iter(rows)
@@ -111,7 +111,7 @@ def _chunk(rows: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]], k: 
 
 
 def _arrays(rows: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]], k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes and joints of annotations in which nothing is odd, and which those are."""
+    """Boxes and joints of annotations, and a mask of the ordinary ones."""
     empty, nowhere = [0] * (3 * k), [0] * 4
     flat = [a.get("keypoints", empty) for a in rows]
     given = [a.get("bbox") for a in rows]
@@ -136,7 +136,7 @@ def _arrays(rows: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]], k:
 
 
 def _shapes(rows: Sequence[dict[str, Any]]) -> list[list[np.ndarray] | None] | None:
-    """The polygons of annotations that have plain ones, None for the others; None where a list holds anything but numbers."""
+    """The polygons of annotations with ordinary ones, None for the others; None if a list has anything but numbers."""
     given = [a.get("segmentation") or a.get("segmentation_coco_size") for a in rows]
     lists = [s if type(s) is list and all(type(p) is list for p in s) else () for s in given]
     lengths = np.array([len(p) for s in lists for p in s], np.int64)

@@ -1,4 +1,4 @@
-"""CrowdPose: crowded photos, 14 joints, a crowd index for every photo.
+"""CrowdPose: crowded photos, 14 joints, a crowd index per photo.
 
 Source: Li et al., CrowdPose: Efficient Crowded Scenes Pose Estimation and a New Benchmark, CVPR 2019. The annotation files have no
 areas; CrowdPose's own rule is 0.53 · width · height of the box.
@@ -26,7 +26,7 @@ def crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotat
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used at all; the message names it.
+        ValueError: the file cannot be used; the message names it.
     """
     photos, report = read_crowdpose(images, annotations, keep)
     return dataset(photos, CROWDPOSE, report, **reading)
@@ -51,7 +51,7 @@ def _index(image: Mapping[str, Any]) -> float | None:
 
 
 def _with_area(a: dict[str, Any]) -> dict[str, Any]:
-    """The annotation with CrowdPose's area, from the box as it stands in the file; one whose box is bad is reported later."""
+    """The annotation with CrowdPose's area, from the unclipped box; an invalid box is reported later."""
     box = numbers(a.get("bbox"))
     usable = box is not None and len(box) == 4 and np.isfinite(box).all() and (box[2:] > 0).all()
     return {**a, "area": AREA_OF_BOX * float(box[2] * box[3]) if usable and box is not None else None}

@@ -1,14 +1,14 @@
-"""A data set of one's own, with a skeleton of its own: one YAML file that names the photos, the annotations and the joints.
+"""Custom data sets: a YAML file that names the photos, the annotations and the skeleton.
 
 train: {images: photos/train, annotations: train.json}   # folder and file, relative to this file
-val: {images: photos/val, annotations: val.json}         # optional: measured while a training runs, and by evaluate
-category: dog             # optional: whose annotations, where several categories have keypoints
-skeleton: dog.yaml        # a built-in name, a skeleton YAML, or joints, limbs, sigmas here; left out: what the annotations say
-sigmas: [0.03, 0.05]      # one a joint, or one number for all, where the skeleton does not give them
-all_persons_labelled: false   # optional: others in the photos are not annotated, so mask outside the annotated ones
+val: {images: photos/val, annotations: val.json}         # optional: evaluated during training, and by evaluate
+category: dog             # optional: the category, if several have keypoints
+skeleton: dog.yaml        # a built-in name, a skeleton YAML, or joints, limbs, sigmas; default: that of the annotations
+sigmas: [0.03, 0.05]      # one per joint, or one number for all, if the skeleton has none
+all_persons_labelled: false   # optional: some people are not annotated; mask the loss outside the annotated ones
 
-``images`` and ``annotations`` may stand at the top in place of ``train`` and ``val``. Annotations are COCO's JSON or what
-`manypose.data.datasets.labelling_tools` reads. YOLO-pose's own ``data.yaml`` is read too; its sigmas are to be added.
+``images`` and ``annotations`` at the top level may replace ``train`` and ``val``. Annotations are COCO's JSON or a format of
+`manypose.data.datasets.labelling_tools`. YOLO-pose's ``data.yaml`` is read too, with ``sigmas`` added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ Part = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class Description:
-    """What a data set's YAML file says, checked.
+    """The checked content of a data set's YAML file.
 
     Args:
         images: the folder of photos.
@@ -45,8 +45,8 @@ class Description:
         skeleton: the people's joints.
         complete: whether all people in the photos are annotated.
         category: the name of the category that is read.
-        content: the annotations in COCO's form.
-        parts: which of ``train`` and ``val`` the file has.
+        content: the annotations in COCO's format.
+        parts: those of ``train`` and ``val`` that the file has.
     """
 
     images: Path
@@ -62,7 +62,7 @@ def custom(path: str | Path, keep: Keep = "annotated", part: Part = "train", **r
     """The photos that a data set's YAML file describes, as samples. Other arguments as of `manypose.data.coco`.
 
     Raises:
-        FileNotFoundError: the file, the folder or the annotations are not there.
+        FileNotFoundError: the file, the folder or the annotations do not exist.
         ValueError: keys missing or unknown, no sigmas, or joints that contradict the annotations; the message names the file.
     """
     said = describe(path, part)
@@ -73,7 +73,7 @@ def custom(path: str | Path, keep: Keep = "annotated", part: Part = "train", **r
 
 
 def describe(path: str | Path, part: Part = "train") -> Description:
-    """Read and check a data set's YAML file and the annotations of one of its parts; a file without parts has one for both."""
+    """The checked YAML file of a data set, with the annotations of one part; a file without parts uses one for both."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such data set YAML; it gives images, annotations and skeleton")

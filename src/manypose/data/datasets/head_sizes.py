@@ -1,4 +1,4 @@
-"""Annotations for the evaluations that scale distances by head size: MPII and PoseTrack."""
+"""Annotations for evaluations with distances relative to the head size: MPII and PoseTrack."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +26,13 @@ def head_size(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
 
 @dataclass(frozen=True)
 class HeadScaledTruth:
-    """The annotated people of one photo, video frame or MPII group. Coordinates are pixels, integers are pixel centres.
+    """The ground truth of one photo, video frame or MPII group. Coordinates are pixels; integers are pixel centres.
 
     Args:
         skeleton: names of the k joints.
         image_id: of the data set.
         keypoints: x, y, visibility (0: not labelled).
-        head_sizes: 0.6 of the head box's diagonal, in pixels; NaN where the file gives no head box.
+        head_sizes: 0.6 of the head box's diagonal, in pixels; NaN without a head box.
         ids: track ids, if the data set has them.
         ignored: polygons in which neither annotated nor predicted joints count.
         sequence: name of the video; frames of a video are consecutive.
@@ -58,12 +58,12 @@ class HeadScaledTruth:
 
     @property
     def labelled(self) -> Bool[np.ndarray, "n k"]:
-        """Which joints are labelled."""
+        """A mask of the labelled joints."""
         return self.keypoints[..., 2] > 0
 
 
 def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarray, "_ 2"]]) -> Bool[np.ndarray, "*n"]:
-    """Which points lie in none of the polygons (even-odd rule).
+    """A mask of the points outside all polygons (even-odd rule).
 
     >>> square = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
     >>> outside(np.array([[1.0, 1.0], [5.0, 1.0]]), [square]).tolist()
@@ -73,7 +73,7 @@ def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarr
     inside = np.zeros(points.shape[:-1], bool)
     for polygon in polygons:
         (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
-        crosses = (y0 > y) != (y1 > y)  # edges that a ray to the right may meet
+        crosses = (y0 > y) != (y1 > y)  # edges that a ray to the right may intersect
         with np.errstate(divide="ignore", invalid="ignore"):
             meets = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
         inside |= (crosses & meets).sum(-1) % 2 == 1
@@ -81,7 +81,7 @@ def outside(points: Float[np.ndarray, "*n 2"], polygons: Sequence[Float[np.ndarr
 
 
 def without_ignored(poses: Poses, truth: HeadScaledTruth) -> tuple[Poses, HeadScaledTruth]:
-    """Predictions and truth without the joints in ignored regions, and without the people who then have no joints."""
+    """Predictions and ground truth without joints in ignored regions, and without people who then have no joints."""
     if not truth.ignored:
         return poses, truth
     scores = np.where(outside(poses.keypoints, truth.ignored), poses.keypoint_scores, 0).astype(poses.keypoint_scores.dtype)

@@ -1,6 +1,6 @@
-"""Annotations of labelling programs, brought into COCO's form: YOLO-pose folders, Label Studio's JSON, CVAT's XML.
+"""Conversion of annotations of labelling tools to COCO's format: YOLO-pose folders, Label Studio's JSON, CVAT's XML.
 
-Nothing is guessed: a file that leaves open which photo, which joint or which instance is meant is an error that names the place.
+An ambiguous photo, joint or instance is an error that names the entry.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -23,7 +23,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 @dataclass
 class _Instance:
-    """One labelled instance: joints by name (x, y, visibility in pixels), and its xyxy box, where one was drawn."""
+    """One labelled instance: joints by name (x, y in pixels, visibility), and its xyxy box, if any."""
 
     label: str
     joints: dict[str, tuple[float, float, int]] = field(default_factory=dict)
@@ -37,17 +37,17 @@ _Labelled = tuple[str, int, int, list[_Instance]]
 def read_annotations(
     path: str | Path, images: str | Path | None = None, joints: Sequence[str] | None = None, names: Mapping[int, str] | None = None
 ) -> Any:
-    """The content of an annotation file in COCO's form: of COCO's own JSON as it stands, of the other programs converted.
+    """The content of an annotation file in COCO's format; other formats are converted.
 
     Args:
         path: a COCO JSON file, a folder of YOLO-pose ``.txt`` files, a Label Studio JSON export, or an XML file "CVAT for images".
         images: folder of the photos; YOLO's and Label Studio's files need it.
-        joints: names of the joints in their order, where the annotations do not say.
+        joints: names of the joints in order, if the annotations lack them.
         names: the classes of a YOLO folder by number.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read, or leaves open what is meant; the message names the file.
+        ValueError: the file cannot be read or is ambiguous; the message names it.
     """
     path, root = Path(path), None if images is None else Path(images)
     if path.is_dir():
@@ -64,7 +64,7 @@ def read_annotations(
 
 
 def _order(photos: Iterable[_Labelled], where: str) -> tuple[str, ...]:
-    """The order of the joints of a file that does not say: a built-in skeleton's that has them all, else alphabetical."""
+    """The order of the joints of a file without one: that of a built-in skeleton with all of them, else alphabetical."""
     used = {joint for *_, people in photos for person in people for joint in person.joints}
     if not used:
         raise ValueError(f"{where}: nothing in it has keypoints")
@@ -98,7 +98,7 @@ def _coco(photos: Iterable[_Labelled], joints: Sequence[str], where: str, labels
     }
 
 
-# ── YOLO-pose: a .txt for each photo, a line for each instance: class, box centre and size, joints; all as parts of the photo's sides ──
+# ── YOLO-pose: a .txt for each photo, a line for each instance: class, box centre and size, joints; all relative to the photo's sides ──
 
 
 def _yolo(folder: Path, root: Path | None, joints: Sequence[str] | None, names: Mapping[int, str] | None) -> Iterator[_Labelled]:
@@ -134,13 +134,13 @@ def _yolo_line(line: str, k: int, where: str, joints: Sequence[str], names: Mapp
 
 
 def _times(person: _Instance, width: float, height: float) -> _Instance:
-    """Parts of the photo's sides as pixels, as these programs' own COCO exports have them."""
+    """Relative coordinates in pixels, as in these tools' COCO exports."""
     joints = {j: (x * width, y * height, v) for j, (x, y, v) in person.joints.items()}
     box = person.box and (person.box[0] * width, person.box[1] * height, person.box[2] * width, person.box[3] * height)
     return _Instance(person.label, joints, box)
 
 
-# ── Label Studio: rectangles and key points in per cent; a key point belongs to its parent, or to the only rectangle around it ──
+# ── Label Studio: rectangles and keypoints in per cent; a keypoint belongs to its parent, or to the only rectangle around it ──
 
 
 def _label_studio(tasks: Sequence[Any], path: Path, root: Path | None) -> Iterator[_Labelled]:
@@ -150,7 +150,7 @@ def _label_studio(tasks: Sequence[Any], path: Path, root: Path | None) -> Iterat
             links = [v for v in task["data"].values() if isinstance(v, str)]
             done = next((a for a in task.get("annotations", ()) if not a.get("was_cancelled")), None)
             if done is None:
-                continue  # nobody has labelled it yet
+                continue  # not labelled yet
             name = _file_name(links, root, where)
             results = [r for r in done["result"] if r.get("type") in ("rectanglelabels", "keypointlabels")]
             if not results:
@@ -184,7 +184,7 @@ def _instances(results: Sequence[Mapping[str, Any]], where: str) -> list[_Instan
 
 
 def _file_name(links: Sequence[str], root: Path | None, where: str) -> str:
-    """The photo in the folder: Label Studio stores links, and puts eight digits before the names of uploaded photos."""
+    """The photo's name in the folder: Label Studio stores links, with eight digits before the names of uploaded photos."""
     if root is None:
         raise ValueError(f"{where}: Label Studio's export needs the folder of the photos")
     for link in links:
@@ -197,14 +197,14 @@ def _file_name(links: Sequence[str], root: Path | None, where: str) -> str:
     raise ValueError(f"{where}: its photo {', '.join(links)[:100]} is not in {root}")
 
 
-# ── CVAT for images: skeletons in pixels; a box of the same group is the instance's ──
+# ── CVAT for images: skeletons in pixels; a box of the same group belongs to the instance ──
 
 
 def _cvat(path: Path) -> tuple[list[_Labelled], tuple[str, ...]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     content = path.read_bytes()
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # entities can be made to fill the memory
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # entity expansion can exhaust the memory
         raise ValueError(f"{path}: an XML file with entities is not read; export it from CVAT again")
     try:
         tree = ElementTree.fromstring(content)  # nosec B314 - without entities, see above

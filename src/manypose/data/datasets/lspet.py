@@ -1,7 +1,7 @@
 """Leeds Sports Pose Extended: one labelled person in each sports photo, 14 joints, no face.
 
-Source: Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. Read are the published
-``joints.mat`` (LSPET's 14x3xN, and LSP's 3x14xN) and COCO-format files made of it. Others in the photos are not annotated.
+Source: Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. Inputs are the published
+``joints.mat`` (LSPET's 14x3xN, and LSP's 3x14xN) or COCO-format files made from it. Other people in the photos are not annotated.
 """
 
 import re
@@ -37,7 +37,7 @@ LSP = Skeleton.build(
 _NUMBERED = re.compile(r"im(\d+)\.(?:jpg|png)", re.I)
 
 AROUND = 0.15
-"""By how much of its size the box around the joints is enlarged on each side: LSPET gives no boxes."""
+"""Fraction by which the box around the joints is enlarged on each side, since LSPET has no boxes."""
 
 
 def lspet(
@@ -47,18 +47,18 @@ def lspet(
     only: str | Path | None = None,
     **reading: Unpack[Reading],
 ) -> Photos:
-    """Sports photos as samples, masked outside the labelled person; joints that the data set has not get mask planes of zeros.
+    """Sports photos as samples, masked outside the labelled person; joints missing in the data set get mask planes of zeros.
 
     Args:
         images: folder of the photos.
-        annotations: ``joints.mat``, or a JSON file in COCO's format (told apart by their content).
-        skeleton: which joints the samples have; those of the same name are filled.
-        only: a text file of photo numbers (1 is ``im1.jpg``), one a line: the photos that are used.
+        annotations: ``joints.mat``, or a JSON file in COCO's format (distinguished by content).
+        skeleton: of the samples; joints are matched by name.
+        only: a text file with the photo numbers to use (1 is ``im1.jpg``), one per line.
         reading: see `manypose.data.coco`.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used at all; the message names it.
+        ValueError: the file cannot be used; the message names it.
     """
     wanted = BUILT_IN[skeleton]
     if is_mat(annotations):
@@ -75,7 +75,7 @@ def lspet(
 
 
 def read_lspet(images: str | Path, annotations: str | Path, skeleton: Skeleton = LSP) -> tuple[list[Photo], Report]:
-    """Read and check ``joints.mat``: the n-th row is photo ``imN.jpg``. Coordinates count from 1 in the file and from 0 here.
+    """Read and check ``joints.mat``: the n-th row is photo ``imN.jpg``. Coordinates start at 1 in the file and at 0 here.
 
     LSPET marks joints that were found (1) or not (0, coordinates without meaning); LSP marks joints that are hidden (1) or not (0).
     """
@@ -114,7 +114,7 @@ def _people(annotations: str | Path) -> Float[np.ndarray, "n 14 3"]:
     """All joints: x and y from 0, visibility 0, 1 or 2."""
     joints = load_mat(annotations, "joints")
     if isinstance(joints, np.ndarray) and joints.ndim == 2:
-        joints = joints[..., None]  # one person alone
+        joints = joints[..., None]  # a single person
     if not isinstance(joints, np.ndarray) or joints.ndim != 3 or joints.dtype.kind not in "fiu":
         raise ValueError(
             f"{annotations}: 'joints' is 14x3xN (LSPET) or 3x14xN (LSP), got {getattr(joints, 'shape', type(joints).__name__)}"

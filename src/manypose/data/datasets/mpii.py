@@ -79,7 +79,7 @@ def by_photo(people: MpiiPeople) -> dict[str, list[int]]:
 
 
 def image_ids(images: Sequence[str]) -> dict[str, int]:
-    """An image id for each photo: the number in its name (``005808361.jpg``), or its place from 1 where a name is not a number."""
+    """An image id for each photo: the number in its name (``005808361.jpg``), or its position from 1 if a name is not a number."""
     names = list(dict.fromkeys(images))
     stems = [Path(n).stem for n in names]
     digits = all(s.isascii() and s.isdigit() for s in stems) and len({int(s) for s in stems}) == len(stems)
@@ -87,14 +87,14 @@ def image_ids(images: Sequence[str]) -> dict[str, int]:
 
 
 def person_boxes(people: MpiiPeople) -> Float[np.ndarray, "n 4"]:
-    """The usual square crop of each person, xyxy: 200 · scale wide, about the centre moved down by 15 · scale."""
+    """The standard square box of each person, xyxy: 200 · scale wide, around the centre shifted down by 15 · scale."""
     middle = people.centers + np.array([0.0, 15.0]) * people.scales[:, None]
     half = 100 * people.scales[:, None]
     return np.concatenate([middle - half, middle + half], 1)
 
 
 def truths(people: MpiiPeople, groups: Sequence[Sequence[int]] | None = None) -> list[HeadScaledTruth]:
-    """The truth of each photo, or of each group (the image id is then the group's number), for `manypose.evaluation.metrics.pckh`."""
+    """The ground truth of each photo, or of each group (with the group's number as image id), for `manypose.evaluation.metrics.pckh`."""
     if groups is not None:
         return [_truth(people, list(rows), number) for number, rows in enumerate(groups)]
     ids = image_ids(people.images)

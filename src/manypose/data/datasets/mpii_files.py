@@ -1,7 +1,7 @@
 """Readers of the three common files of MPII's people: HRNet's JSON, the stacked hourglass authors' HDF5, and the official .mat.
 
-All three count pixels from 1, as MATLAB does; the HDF5 holds whole numbers. Arrays here count from 0. ``scale`` is a person's height
-in units of 200 pixels, ``center`` (``objpos``) a point near the hips. In the HDF5 both are already changed for a crop; this is undone.
+In all three, pixels start at 1, as in MATLAB; the HDF5 has integers. Arrays here start at 0. ``scale`` is a person's height in units of
+200 pixels, ``center`` (``objpos``) a point near the hips. The HDF5 has both adapted for a crop, which is undone.
 """
 
 import json
@@ -30,14 +30,14 @@ class MpiiPeople:
     Args:
         name: the file.
         images: file name of each person's photo.
-        keypoints: x, y, visibility (2 where the file does not say whether a labelled joint is hidden).
-        head_sizes: 0.6 of the head box's diagonal; NaN where the file has no head boxes.
+        keypoints: x, y, visibility (2 if the file does not state whether a labelled joint is hidden).
+        head_sizes: 0.6 of the head box's diagonal; NaN if the file has no head boxes.
         centers: points near the hips.
         scales: height / 200 pixels.
         rows: index of each person in the file; people with errors are left out.
         total: number of people in the file, which is the length of prediction arrays.
-        places: index of the photo in `listing` and of the person in the photo; -1 where the file does not say.
-        single: "sufficiently separated" people, whom the single-person evaluation counts; all people of the JSON and the HDF5 are.
+        places: index of the photo in `listing` and of the person in the photo; -1 if unknown.
+        single: "sufficiently separated" people, which the single-person evaluation counts; all people of the JSON and the HDF5.
         listing: photos of the official file's split: name, number of people, index among all photos.
         report: problems of the file.
     """
@@ -59,7 +59,7 @@ class MpiiPeople:
         return len(self.images)
 
     def __getitem__(self, which: Sequence[int] | np.ndarray) -> "MpiiPeople":
-        """Some of the people, by index array or boolean array."""
+        """Several people, by index array or boolean array."""
         chosen = np.arange(len(self))[which]
         pick = {f: getattr(self, f)[chosen] for f in ("keypoints", "head_sizes", "centers", "scales", "rows", "places", "single")}
         return replace(self, images=tuple(self.images[i] for i in chosen), **pick)

@@ -1,6 +1,6 @@
 """Files of predictions for MPII: the common ``preds`` arrays (read and written), and the organisers' ``pred`` structures (written).
 
-Files count pixels from 1, arrays here from 0. Formats: http://human-pose.mpi-inf.mpg.de/#evaluation.
+Pixels start at 1 in files and at 0 in arrays here. Formats: http://human-pose.mpi-inf.mpg.de/#evaluation.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""OCHuman: heavily hidden people, COCO's joints, outlines; for validation and testing.
+"""OCHuman: heavily occluded people, COCO's joints, segmentations; for validation and testing.
 
-Source: Zhang et al., Pose2Seg: Detection Free Human Instance Segmentation, CVPR 2019. Read are its COCO-format files
-(``ochuman_coco_format_val_range_0.00_1.00.json`` and the like). People who are not hidden by others are not annotated, so nothing can be
-learned outside the annotated ones, and precision reads low for a method that finds the others too. ``area`` is the whole box there.
+Source: Zhang et al., Pose2Seg: Detection Free Human Instance Segmentation, CVPR 2019. Inputs are its COCO-format
+files (such as ``ochuman_coco_format_val_range_0.00_1.00.json``). People who are not occluded are not annotated, so the loss is masked
+outside the annotated ones, and precision is low for a method that finds the others. ``area`` is that of the box.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used at all, or is ``ochuman.json`` itself; the message names it.
+        ValueError: the file cannot be used, or is ``ochuman.json``; the message names it.
     """
     photos, report = read_ochuman(images, annotations, keep)
     return dataset(photos, COCO, report, **reading)

@@ -1,4 +1,4 @@
-"""Archives of annotated people (``.npz``): the arrays, checked against one another."""
+"""Reader of archives of annotated people (``.npz``)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +15,13 @@ def read_archive(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays image_id, keypoints, bbox, area, area_true of all people, and img_id, img_wh of all photos.
 
     Raises:
-        ValueError: not such an archive, or arrays that do not fit one another.
+        ValueError: not an archive of people, or its arrays do not match.
     """
     try:
         check_unpacked(path)
         with np.load(path, allow_pickle=False, max_header_size=10_000) as z:
             arrays = {key: z[key] for key in ("image_id", "keypoints", "bbox", "area", "area_true", "img_id", "img_wh")}
-    except Exception as e:  # zipfile, zlib and NumPy's header raise errors of many kinds on damaged files
+    except Exception as e:  # zipfile, zlib and NumPy raise many types on damaged files
         raise ValueError(f"{path}: not an archive of annotated people ({str(e)[:100]})") from None
     if wrong := _wrong_in(arrays):
         raise ValueError(f"{path}: not an archive of annotated people: {wrong}")
@@ -29,7 +29,7 @@ def read_archive(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _wrong_in(z: Mapping[str, np.ndarray]) -> str:
-    """What is wrong with the arrays of an archive; empty where they fit one another."""
+    """What is wrong with the arrays of an archive; empty if they match."""
     people, photos = z["image_id"].shape[:1], z["img_id"].shape[:1]
     shapes: dict[str, tuple[int, ...]] = {
         "image_id": people, "keypoints": (*people, len(COCO), 3), "bbox": (*people, 4), "area": people,

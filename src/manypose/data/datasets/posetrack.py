@@ -27,7 +27,7 @@ __all__ = ["Video", "posetrack", "read_posetrack", "truths"]
 
 K = len(POSETRACK)
 AROUND = 0.15
-"""A person without a box gets the box around its joints, enlarged on each side by this part of its size (PoseTrack's rule)."""
+"""Fraction by which the box around the joints is enlarged on each side for people without a box (PoseTrack's rule)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Video:
     Args:
         path: its JSON file.
         given: the file's content.
-        order: place in the file of each joint of `manypose.poses.skeleton.POSETRACK`.
+        order: index in the file of each joint of `manypose.poses.skeleton.POSETRACK`.
         images: the entries of the frames, in the file's order.
         people: the annotations of each frame, by image id.
         report: problems of the file.
@@ -98,7 +98,7 @@ def _video(path: Path) -> Video:
 
 
 def joint_order(categories: Sequence[Any], where: str) -> tuple[int, ...]:
-    """Place of each of PoseTrack's 15 joints in a file's list.
+    """Index of each of PoseTrack's 15 joints in a file's list.
 
     Raises:
         ValueError: a joint is missing.
@@ -110,7 +110,7 @@ def joint_order(categories: Sequence[Any], where: str) -> tuple[int, ...]:
 
 
 def joints_of(a: Mapping[str, Any], video: Video) -> Float[np.ndarray, "15 3"] | str:
-    """An annotation's joints as x, y, visibility (0 not labelled, 1 labelled with flag 0, 2 labelled), or what is wrong with them."""
+    """An annotation's joints as x, y, visibility (0 not labelled, 1 labelled with flag 0, 2 labelled), or an error message."""
     flat, n = numbers(a.get("keypoints")), len(next(c["keypoints"] for c in video.given["categories"] if c.get("keypoints")))
     if flat is None or len(flat) != 3 * n:
         return f"keypoints are not 3 x {n} numbers"
@@ -125,7 +125,7 @@ def joints_of(a: Mapping[str, Any], video: Video) -> Float[np.ndarray, "15 3"] |
 
 
 def truths(videos: Sequence[Video], name: str = "PoseTrack") -> tuple[list[HeadScaledTruth], Report]:
-    """The truth of each frame, for `manypose.evaluation.metrics.posetrack`, and the files' problems. Unlabelled frames have no people.
+    """The ground truth of each frame (see `manypose.evaluation.metrics.posetrack`), and the problems. Unlabelled frames have no people.
 
     People without a head box or track id, or with a track id that is used twice in the frame, are reported and left out.
     """
@@ -203,7 +203,7 @@ def posetrack(images: str | Path, annotations: str | Path, keep: Keep = "annotat
 
 
 def _sized(image: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The frame's entry with height and width, which PoseTrack's files lack; a missing picture is reported later."""
+    """The frame's entry with height and width, which PoseTrack's files lack; a missing image is reported later."""
     if isinstance(image.get("height"), int) and isinstance(image.get("width"), int):
         return {**image}
     try:
@@ -233,7 +233,7 @@ def _rows(video: Video, image: Mapping[str, Any], report: Report) -> Iterator[di
 
 
 def _seen(box: list[float], image: Mapping[str, Any]) -> list[float]:
-    """An xywh box cut at the frame's edge; PoseTrack's boxes reach beyond it."""
+    """An xywh box clipped to the frame."""
     x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[0] + box[2], image["width"]), min(box[1] + box[3], image["height"])
     return [x0, y0, x1 - x0, y1 - y0]
 

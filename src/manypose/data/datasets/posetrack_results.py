@@ -1,4 +1,4 @@
-"""Files of results in PoseTrack's form, read and written: one JSON file per video, with joints, joint scores and track ids."""
+"""Result files in PoseTrack's format: one JSON file per video, with joints, joint scores and track ids."""
 
 import json
 from collections.abc import Mapping, Sequence

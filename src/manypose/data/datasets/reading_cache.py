@@ -1,7 +1,7 @@
-"""What was read from a large annotation file, kept for the next process: the ranks of one training parse it once and share the memory.
+"""A cache of parsed annotation files, so that the processes of a training parse a large file once and share the memory.
 
-Kept in ``$MANYPOSE_CACHE``, else ``$XDG_CACHE_HOME/manypose``, else ``~/.cache/manypose``: one folder of ``.npy`` files for each pair of
-annotation file and way of reading, replaced when the file's content changes. Where nothing can be written there the file is read each time.
+The cache folder is ``$MANYPOSE_CACHE``, else ``$XDG_CACHE_HOME/manypose``, else ``~/.cache/manypose``, with a folder of ``.npy`` files
+for each annotation file and settings, replaced when the content changes. If it is not writable, files are parsed each time.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ __all__ = ["LARGE", "folder", "kept"]
 log = logging.getLogger(__name__)
 
 LARGE = 8_000_000
-"""Bytes from which on an annotation file is worth it."""
+"""Smallest size in bytes of an annotation file that is cached."""
 
 FORMAT = 1
-"""Raised when what is read, or how it is stored, changes."""
+"""Version of the cache; increase it when the reader or the format changes."""
 
 
 def folder() -> Path:
-    """Where it is kept."""
+    """The cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MANYPOSE_CACHE") or Path(base) / "manypose") / "annotations"
 
@@ -42,12 +42,12 @@ def folder() -> Path:
 def kept(
     annotations: Path, root: Path, settings: dict[str, Any], read: Callable[[], tuple[PackedPhotos, Report]]
 ) -> tuple[PackedPhotos, Report]:
-    """What `read` gives, from the cache where the same was read before and the same photos are there.
+    """The result of `read`, from the cache if the content, the settings and the photos present are unchanged.
 
     Args:
         annotations: the file.
         root: the folder of the photos.
-        settings: what else the result depends on, as JSON values.
+        settings: everything else that the result depends on, as JSON values.
         read: reads the file.
     """
     if not annotations.is_file() or annotations.stat().st_size < LARGE:
@@ -56,7 +56,7 @@ def kept(
     place = folder() / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:24]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):  # the first process reads, the others wait and find it
+        with FileLock(f"{place}.lock"):  # the first process reads, the others wait
             with open(annotations, "rb") as file:
                 content = _sha256(file)
             found = _stored(place, root, content)
@@ -67,7 +67,7 @@ def kept(
     except OSError as e:
         if e.filename is not None and not Path(e.filename).is_relative_to(folder()):
             raise
-        log.info("%s: nothing can be kept there (%s); %s is read anew", folder(), e.strerror, annotations)
+        log.info("%s: not writable (%s); %s is parsed again", folder(), e.strerror, annotations)
     return read()
 
 
@@ -79,7 +79,7 @@ def _sha256(file: Any) -> str:
 
 
 def _stored(place: Path, root: Path, content: str) -> tuple[PackedPhotos, Report] | None:
-    """What lies there, where it was made of this content and each photo that was there still is, and no other."""
+    """The cached result, if the content and the set of existing photos are unchanged."""
     try:
         about = json.loads((place / "about.json").read_text())
         if about["content"] != content:
@@ -107,4 +107,4 @@ def _store(place: Path, found: tuple[PackedPhotos, Report], content: str) -> Non
     except OSError as e:
         with suppress(OSError):
             shutil.rmtree(temporary)
-        log.info("%s: nothing can be kept there (%s)", place.parent, e.strerror)
+        log.info("%s: not writable (%s)", place.parent, e.strerror)

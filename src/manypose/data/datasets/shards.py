@@ -1,8 +1,7 @@
-"""Data sets as WebDataset shards: tar files with ``KEY.jpg`` and ``KEY.json`` for each photo, and a small index of where they lie.
+"""Data sets as WebDataset shards: tar files with ``KEY.jpg`` and ``KEY.json`` for each photo, and an index of their positions.
 
-A process holds the index (40 bytes a photo, mapped from the file and shared) and not the annotations; a sample is read from its place in
-its shard when it is asked for. So data as large as COCO take no memory in the workers, photos come in any order, and a training that
-was stopped goes on exactly. Shards may lie on a local disk or wherever fsspec reaches; programs that read WebDataset read them too.
+A process holds only the memory-mapped index (40 bytes a photo) and reads samples on demand, so that large data sets take no memory in
+the workers, in any order and with exact resume. Shards may lie on any fsspec file system; other programs can read them as WebDataset.
 """
 
 import io
@@ -29,20 +28,20 @@ __all__ = ["Shards", "shards", "write_shards"]
 ABOUT, INDEX = "dataset.json", "index.npy"
 
 BLOCK = 512
-"""Bytes of a member's header in a tar file, and what its content is filled up to."""
+"""Block size of tar files in bytes."""
 
 
 @dataclass(eq=False)
 class Shards(Dataset):
-    """A map-style data set of `Sample`s that lies in shards.
+    """A map-style data set of `Sample`s from shards.
 
     Args:
-        folder: where they are.
-        skeleton: what the joints are.
-        index: shard, place and size of the photo, place and size of its annotations.
+        folder: the folder of the shards.
+        skeleton: of the k joints.
+        index: shard, offset and size of the photo, offset and size of its annotations.
         annotated: see `Photos`.
         margin, unreadable, outlines: see `Photos`.
-        skipped: photos that could not be decoded.
+        skipped: number of photos that could not be decoded.
     """
 
     folder: Folder
@@ -58,14 +57,14 @@ class Shards(Dataset):
         return len(self.index)
 
     def photo(self, i: int) -> tuple[Photo, bytes]:
-        """A photo's annotations, and the bytes of its file."""
+        """A photo's annotations and file content."""
         shard, *places = map(int, self.index[i])
         name = _shard(shard)
         picture, said = (self.folder.read(name, start, start + size) for start, size in (places[:2], places[2:]))
         try:
             return _from_json(json.loads(said), len(self.skeleton)), picture
         except (ValueError, KeyError, TypeError) as e:
-            raise ValueError(f"{self.folder.uri}/{name}: the annotations at byte {places[2]} are damaged ({e}); write it anew") from None
+            raise ValueError(f"{self.folder.uri}/{name}: the annotations at byte {places[2]} are damaged ({e}); write it again") from None
 
     def __getitem__(self, i: int) -> Sample:
         if not -len(self) <= i < len(self):
@@ -90,38 +89,38 @@ def _said(uri: str) -> dict[str, Any]:
 
 
 def shards(folder: str, margin: float = 0.15, unreadable: Literal["raise", "skip"] = "raise") -> Shards:
-    """A data set that `write_shards` wrote.
+    """A data set written by `write_shards`.
 
     Args:
-        folder: a path or an address, such as ``s3://bucket/coco``.
-        margin: part of its size by which a labelled person's box is enlarged where the photo is not complete.
+        folder: a path or URL, such as ``s3://bucket/coco``.
+        margin: fraction by which a labelled person's box is enlarged in photos that are not completely annotated.
         unreadable: whether a photo that cannot be decoded is an error or an empty sample.
 
     Raises:
         FileNotFoundError: no such data set.
-        ValueError: its files do not fit one another.
+        ValueError: its files are damaged.
     """
     place, said = Folder(folder), _said(folder)
     local = Path(place.path(INDEX))
     try:
-        # Mapped, so that all processes of a machine share one copy.
+        # Memory-mapped, so that all processes share one copy.
         index = np.load(local, mmap_mode="r") if local.is_file() else np.load(io.BytesIO(place.read(INDEX)), allow_pickle=False)
         skeleton = Skeleton.from_mapping(said["skeleton"], f"{folder}/{ABOUT}")
         if index.shape != (said["photos"], 5):
             raise ValueError(f"the index has the shape {index.shape} for {said['photos']} photos")
     except (KeyError, FileNotFoundError, ValueError) as e:
-        raise ValueError(f"{folder}: {ABOUT} or {INDEX} is damaged ({e}); write the data set anew") from None
+        raise ValueError(f"{folder}: {ABOUT} or {INDEX} is damaged ({e}); write the data set again") from None
     annotated = None if said["annotated"] is None else tuple(said["annotated"])
     return Shards(place, skeleton, index, annotated, margin, unreadable)
 
 
 def write_shards(dataset: Photos, out: str | Path, photos: int = 1000) -> Path:
-    """Write a data set as shards, each whole or not at all, and last the index that makes them one.
+    """Write a data set as shards atomically, and at the end the index; returns the folder.
 
     Args:
-        dataset: of any of the readers, such as `manypose.data.coco`.
-        out: a local folder; it is made where needed, and may be copied to an object store as it is.
-        photos: in a shard.
+        dataset: from any reader, such as `manypose.data.coco`.
+        out: a local folder; it can be copied to an object store.
+        photos: photos per shard.
 
     Raises:
         OSError: a photo cannot be read, or a shard cannot be written.
@@ -168,7 +167,7 @@ def _to_json(photo: Photo) -> bytes:
 
 
 def _plain(region: Region) -> Any:
-    """A box as a mapping, polygons as lists, run lengths as COCO has them."""
+    """A region as JSON: a box as a mapping, polygons as lists, run lengths as in COCO."""
     if isinstance(region, Mapping):
         counts = region["counts"]
         return {"size": list(region["size"]), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}

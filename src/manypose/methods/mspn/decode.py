@@ -1,6 +1,6 @@
-"""From one person's heat maps to joints (MSPN, Section 4.2, "Testing"; and the authors' programs of MSPN and HRNet).
+"""Decoding of one person's heat maps (MSPN, Section 4.2, "Testing"; and the authors' programs of MSPN and HRNet).
 
-Everything runs on the maps' device for all people at once; only joints and scores go to the CPU.
+Runs on the maps' device for all people at once; only joints and scores are transferred to the CPU.
 """
 
 from typing import Literal
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 COUNTS = 0.05
-"""Joints below it do not count for their person's score, so that people cut by the photo's edge keep their score."""
+"""Smallest score of a joint that counts for the person's score, so that truncated people keep their score."""
 
 Refinement = Literal["gaussian", "dark", "published"]
 
@@ -42,18 +42,18 @@ def decode(
     sigma: float = 1.0,
     first: float = FIRST_CELL["ours"],
 ) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
-    """Our decoding: a joint's place is the top of a Gaussian fitted around the highest cell of the post-filtered map.
+    """Our decoding: the maximum of a Gaussian fitted around the highest cell of the smoothed map.
 
     Args:
-        heat: peaks are about 1.
+        heat: heat maps with peaks of about 1.
         size: height and width of the network's input.
-        refinement: ``gaussian`` fits the unfiltered map (exact on a clean Gaussian, at the edge too); ``dark`` is DARK's Taylor step on the
-            filtered map's logarithm (Zhang et al. 2020).
-        sigma: of the post-Gaussian filter, in cells; 0 leaves it out. The filter decides which peak is taken: one cell of noise is not.
+        refinement: ``gaussian`` fits the unfiltered map (exact for a noiseless Gaussian, also at the edge); ``dark`` is DARK's Taylor step
+            on the filtered map's logarithm (Zhang et al. 2020).
+        sigma: of the post-Gaussian filter, in cells; 0: none. Raising it ignores narrower noise peaks.
         first: see `manypose.methods.mspn.targets.FIRST_CELL`.
 
     Returns:
-        xy in input pixels, and the heights there, 0 … 1.
+        xy in input pixels, and heights, 0 … 1.
     """
     heat = heat.detach()
     filtered = smooth(heat, sigma)
@@ -61,7 +61,7 @@ def decode(
     if refinement == "dark":
         xy = refine_dark(filtered, cells)
     else:
-        # The filter may have moved the top by a cell; the fit starts at the highest cell next to it.
+        # The filter may have moved the maximum by a cell; the fit starts at the highest neighbour.
         cells = _climb(heat, cells)
         xy = _fitted(heat, cells)
     heights = gather(heat, cells[:, :, None])[..., 0].clamp(0, 1)
@@ -71,9 +71,9 @@ def decode(
 def published_mspn(
     heat: Float[Tensor, "b k h w"], size: tuple[int, int], kernel: int = 5, shift: float = 0.25, first: float = FIRST_CELL["mspn"]
 ) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
-    """As MSPN's authors do it: filter, a quarter of a cell from the highest towards the second highest cell, ``4 x + 2``.
+    """The decoding of MSPN's authors: filter, a quarter cell from the highest towards the second highest cell, ``4 x + 2``.
 
-    On maps whose peak lies in the middle of a cell this is off by -1 pixel in y: the second highest cell is then a tie, which goes upwards.
+    For a peak at a cell's centre it is off by -1 pixel in y, since the tie for the second highest cell is resolved upwards.
 
     Args:
         heat: peaks are about 1.
@@ -83,7 +83,7 @@ def published_mspn(
         first: see `manypose.methods.mspn.targets.FIRST_CELL`.
 
     Returns:
-        xy in input pixels of a crop placed as published, and scores: half a peak's height is added to them.
+        xy in input pixels of a crop with the published alignment, and scores with half a peak's height added.
     """
     h, w = heat.shape[2:]
     row = torch.from_numpy(np.asarray(cv2.getGaussianKernel(kernel, 0, cv2.CV_64F))[:, 0])
@@ -95,10 +95,10 @@ def published_mspn(
 
 
 def published_hrnet(heat: Float[Tensor, "b k h w"], size: tuple[int, int]) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k"]]:
-    """As HRNet's authors do it: highest cell, a quarter towards the higher neighbour in x and in y (none at the edge), ``4 x``.
+    """The decoding of HRNet's authors: highest cell, a quarter towards the higher neighbour in x and y (none at the edge), ``4 x``.
 
     Returns:
-        xy in input pixels of a crop placed as published, and the peaks' heights.
+        xy in input pixels of a crop with the published alignment, and the peaks' heights.
     """
     heat = heat.detach()
     h, w = heat.shape[2:]
@@ -123,7 +123,7 @@ def to_poses(
     least: float | None = None,
     doubt: float | None = None,
 ) -> list[Poses]:
-    """One person a row; see `Poses.of_joints` (HRNet's authors count joints above 0.2)."""
+    """`Poses` with one person per row; see `Poses.of_joints` (HRNet's authors count joints above 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
     return [Poses.of_joints(skeleton, person, least, doubt) for person in found]
 
@@ -132,12 +132,12 @@ def to_poses(
 
 
 def highest(heat: Float[Tensor, "b k h w"]) -> tuple[Int[Tensor, "b k 2"], Float[Tensor, "b k"]]:
-    """xy and height of each map's highest cell, of equal ones the upper left."""
+    """xy and height of each map's highest cell, the upper left on a tie."""
     flat = heat.flatten(2)
     if heat.device.type == "cpu":
         at = torch.from_numpy(flat.numpy().argmax(2))
     else:
-        at = (flat == flat.amax(2, keepdim=True)).to(torch.uint8).argmax(2)  # of equal values torch may give any
+        at = (flat == flat.amax(2, keepdim=True)).to(torch.uint8).argmax(2)  # torch does not define the index on a tie
     return torch.stack([at % heat.shape[3], at // heat.shape[3]], -1), flat.gather(2, at[..., None])[..., 0]
 
 
@@ -151,7 +151,7 @@ def refine_second(heat: Float[Tensor, "b k h w"], shift: float = 0.25) -> Float[
 
 
 def refine_dark(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
-    """DARK's refinement: one Newton step on the logarithm, ``μ = m - H⁻¹ g``, from finite differences; none in the edge's cells."""
+    """DARK's refinement: one Newton step on the logarithm, ``μ = m - H⁻¹ g``, from finite differences; none in edge cells."""
     h, w = heat.shape[2:]
     middle = cells.clamp(min=1).minimum(cells.new_tensor([w - 2, h - 2]))
     steps = torch.tensor([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)], device=heat.device)
@@ -167,7 +167,7 @@ def refine_dark(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> 
 
 
 def _fitted(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Float[Tensor, "b k 2"]:
-    """The top of a Gaussian fitted to 5×5 cells; to 3×3 at the edge, where the far cells of a 5×5 square hold next to nothing."""
+    """The maximum of a Gaussian fitted to 5×5 cells, or to 3×3 at the edge."""
     limit = cells.new_tensor([heat.shape[3] - 3, heat.shape[2] - 3])
     inner = ((cells >= 2) & (cells <= limit)).all(-1, keepdim=True)
     wide, narrow = (subpixel(heat, cells[:, :, None], radius)[:, :, 0] for radius in (2, 1))

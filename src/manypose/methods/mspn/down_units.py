@@ -10,7 +10,7 @@ __all__ = ["TRUNKS", "Unit", "layers"]
 
 
 class Unit(nn.Module):
-    """Convolution, batch normalisation and, where `relu` is set, ReLU. The published convolutions have a bias although one follows."""
+    """Convolution (with bias, as published), batch normalization and, with `relu`, ReLU."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, relu: bool = True, groups: int = 1) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Unit(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """ResNet's bottleneck, the stride in its 3×3 convolution; the short cut is projected where size or width change."""
+    """ResNet's bottleneck with the stride in its 3×3 convolution; the shortcut is projected if size or width changes."""
 
     def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Basic(nn.Module):
 
 
 class Separable(nn.Module):
-    """Xception's block: three depthwise separable 3×3 convolutions with a short cut."""
+    """Xception's block: three depthwise separable 3×3 convolutions with a shortcut."""
 
     def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -79,11 +79,11 @@ Make = Callable[..., tuple[list[nn.Sequential], list[int]]]
 def layers(
     c_in: int, block: type[nn.Module], widths: tuple[int, ...], depths: tuple[int, ...], growth: int = 1
 ) -> tuple[list[nn.Sequential], list[int]]:
-    """Four layers of blocks, each but the first at half the size of the one before, and how many channels each gives.
+    """Four layers of blocks, each after the first at half the resolution of the previous one, and their channels.
 
     Args:
-        c_in: channels of the input, at 1/4 of the picture.
-        block: made with (channels, width, stride).
+        c_in: channels of the input, at 1/4 of the image size.
+        block: block(channels, width, stride).
         widths: of the blocks of each layer.
         depths: blocks of each layer.
         growth: a block's output channels over its width.
@@ -108,11 +108,11 @@ TRUNKS: dict[str, Make] = {
     "resnet50": _resnet((3, 4, 6, 3)),
     "resnet101": _resnet((3, 4, 23, 3)),
     "resnet152": _resnet((3, 8, 36, 3)),
-    # The paper gives these two by their cost alone (Table 3); depths and widths are ours, chosen for it.
+    # The paper gives only the cost of these two (Table 3); depths and widths are ours.
     "xception-small": partial(layers, block=Separable, widths=(80, 160, 320, 640), depths=(2, 3, 4, 2)),
     "xception-large": partial(layers, block=Separable, widths=(160, 320, 640, 1280), depths=(3, 4, 9, 4)),
-    # For models that come with the package: ResNet-18 with half of its widest layers, and at a third of its width, for one core.
+    # For bundled models: ResNet-18 with half of its widest layers, and at a third of its width.
     "light": partial(layers, block=Basic, widths=(64, 128, 192, 256), depths=(2, 2, 2, 2)),
     "tiny": partial(layers, block=Basic, widths=(24, 48, 96, 128), depths=(1, 1, 1, 1)),
 }
-"""By name: from input channels to four layers and their channels."""
+"""Functions by name: from input channels to four layers and their channels."""

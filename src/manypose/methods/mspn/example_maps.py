@@ -1,4 +1,4 @@
-"""Maps to measure decoding with: no network runs, nothing is read."""
+"""Synthetic network outputs for benchmarks of decoding."""
 
 import torch
 from torch import Tensor
@@ -11,15 +11,15 @@ __all__ = ["examples"]
 
 
 def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str, Tensor]:
-    """``heat`` (people, k, size / 4, 3 size / 16) as a good network would paint it: one person a crop.
+    """``heat`` (people, k, size / 4, 3 size / 16) as of a good network: one person per crop.
 
-    Peaks of kernel 5 at random places, 0.3 … 1 high; a tenth of the joints are missing; the background is noise with a deviation of 0.03.
+    Peaks of kernel 5 at random positions with heights 0.3 … 1; 10 % of the joints are missing; background noise with a deviation of 0.03.
 
     Args:
-        skeleton: how many joints.
-        people: how many crops.
+        skeleton: of the maps.
+        people: number of crops.
         size: height of a crop in pixels; its width is three quarters of that.
-        seed: other numbers, other people.
+        seed: random seed.
     """
     random = torch.Generator().manual_seed(1_000_003 * seed + 1009 * people + size)
     h, w = size // 4, 3 * size // 16

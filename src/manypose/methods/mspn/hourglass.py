@@ -1,4 +1,4 @@
-"""Hourglass stages, for comparison at equal cost (MSPN, Tables 2 and 4): one width everywhere, or growing ones; a residual unit a scale."""
+"""Hourglass stages, for comparison at equal cost (MSPN, Tables 2 and 4): constant or growing widths; one residual unit per scale."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ GROWING = (256, 386, 512, 768)
 
 
 class Residual(nn.Module):
-    """A bottleneck of half the width inside."""
+    """A bottleneck with half the width inside."""
 
     def __init__(self, c_in: int, width: int) -> None:
         super().__init__()
@@ -29,15 +29,15 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down by pooling, up by repeating; the same interface as MSPN's stage, so that its supervision and aggregation can be tried on it.
+    """An hourglass with max pooling and nearest-neighbour upsampling, and the interface of MSPN's stage.
 
     Args:
         joints: channels of a heat map.
         widths: channels of the four scales, the finest first.
-        first: the input is the stem's 64 channels.
-        last: no stage follows.
-        aggregation: features for the next stage's way down (CSFA), as in MSPN.
-        multi_scale: heat maps of all scales.
+        first: whether the input is the stem's 64 channels.
+        last: whether no stage follows.
+        aggregation: whether the stage gives features for the next one (CSFA).
+        multi_scale: whether all scales give heat maps.
     """
 
     def __init__(self, joints: int, widths: Sequence[int], first: bool, last: bool, aggregation: bool, multi_scale: bool) -> None:

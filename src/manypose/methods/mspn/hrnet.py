@@ -1,4 +1,4 @@
-"""HRNet for one person: stage 4's finest branch and one convolution (the teacher of SIMPLE), with the published names of all parameters."""
+"""The single-person HRNet's network (the teacher of SIMPLE), with the published names of all parameters."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,11 +9,11 @@ __all__ = ["HRNetwork"]
 
 
 class HRNetwork(nn.Module):
-    """HRNet's trunk and its ``final_layer``.
+    """HRNet's backbone and its ``final_layer`` on stage 4's finest branch.
 
     Args:
         trunk: any HRNet of timm.
-        joints: channels of the heat map.
+        joints: number of heat maps.
         pretrained: see `hrnet_parts`.
     """
 
@@ -23,7 +23,7 @@ class HRNetwork(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
         self.final_layer = nn.Conv2d(hrnet_width(parts), joints, 1)
-        # N(0, 0.001), as published; more would drown the sharp targets in the first steps.
+        # N(0, 0.001), as published; larger weights would dominate the narrow targets at first.
         nn.init.normal_(self.final_layer.weight, std=0.001)
         nn.init.zeros_(self.final_layer.get_parameter("bias"))
         if not pretrained:
@@ -32,5 +32,5 @@ class HRNetwork(nn.Module):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """Heat maps at 1/4."""
+        """Heat maps at stride 4."""
         return self.final_layer(hrnet_branches(self, images)[0])

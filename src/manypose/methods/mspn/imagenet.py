@@ -1,4 +1,4 @@
-"""MSPN's start from a ResNet trained on ImageNet (Section 4.2, "Training")."""
+"""Initialization of MSPN from a ResNet trained on ImageNet (Section 4.2, "Training")."""
 
 from torch import Tensor
 
@@ -10,18 +10,17 @@ __all__ = ["imagenet", "rename"]
 
 
 def imagenet(net: MSPNet, trunk: str, pretrained: bool | str = True) -> None:
-    """Start the stem and the first stage's way down from ImageNet weights.
+    """Load ImageNet weights into the stem and the first stage's down-sampling unit.
 
-    The stem's input channels change their order, since MSPN's photos are BGR and ImageNet's were RGB. Biases of convolutions, which
-    ImageNet's ResNets do not have, start at 0.
+    The stem's input channels are reordered from RGB to BGR. Biases of convolutions, which ResNets lack, are set to 0.
 
     Args:
-        net: the network to fill.
-        trunk: the name of its ResNet.
+        net: the network.
+        trunk: name of its ResNet.
         pretrained: see `manypose.nn.backbones.resnet`.
 
     Raises:
-        ValueError: there are no weights for the trunk, or they cannot be read or fetched.
+        ValueError: there are no weights for the backbone, or they cannot be read or downloaded.
     """
     if not trunk.startswith("resnet"):
         raise ValueError(f"there are no ImageNet weights for the trunk {trunk!r}; use pretrained=False")

@@ -1,4 +1,4 @@
-"""Losses: mean squared errors of all scales of all stages, the hardest joints alone at the finest (MSPN, Section 3.3); HRNet's."""
+"""Losses of MSPN (all scales of all stages, with OHKM at the finest; Section 3.3) and of HRNet."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,17 +15,17 @@ def mspn_loss(
     hardest: int | None = 8,
     hidden: bool = False,
 ) -> list[list[Float[Tensor, " b"]]]:
-    """Each picture's loss of each scale of each stage. Losses have the size of the published program's: peaks are 255 high.
+    """The loss of each image, scale and stage, on the published program's scale, with peaks of 255.
 
     Args:
-        outputs: heat maps by stage and scale, the finest last; one or four scales a stage.
+        outputs: heat maps by stage and scale, the finest last; one or four scales per stage.
         targets: ``label<kernel>``: (b, k, h, w); ``visible`` and ``known``: (b, k).
         kernels: by stage and scale.
-        hardest: so many joints count at the finest scale (OHKM); None: all, by the rule of the coarse scales, as published.
-        hidden: hidden joints (visibility 1) are learnt at the coarse scales too; published is that they are trained to be absent there.
+        hardest: number of joints that count at the finest scale (OHKM); None: all, as at the coarse scales.
+        hidden: whether hidden joints (visibility 1) are learned at the coarse scales too, instead of as absent (published).
 
     Raises:
-        ValueError: outputs lack a scale, as they do in evaluation mode.
+        ValueError: outputs lack a scale, as in evaluation mode.
     """
     visible, known, parts = targets["visible"], targets["known"], []
     for stage, stage_kernels in zip(outputs, kernels, strict=True):
@@ -45,7 +45,7 @@ def mspn_loss(
 
 
 def _hardest(heat: Tensor, label: Tensor, visible: Tensor, hardest: int) -> Tensor:
-    """The mean of the hardest joints' errors. A joint that is not labelled has none; it counts where fewer are labelled."""
+    """The mean error of the hardest joints; unlabelled joints have error 0."""
     error = ((heat - label) ** 2).mean((2, 3)) * (visible > 0)
     return error.topk(min(hardest, error.shape[1]), 1).values.mean(1)
 

@@ -1,8 +1,7 @@
-"""A light top-down network of one or two stages that starts from MoveNet's, or from EfficientNet-Lite: for crops of people on a CPU.
+"""A light top-down network for CPUs with one or two stages, initialized from MoveNet or EfficientNet-Lite.
 
-MSPN's machinery (crops of one person, heat maps at stride 4) on MobileNetV2 with a feature pyramid. As in MoveNet, a small head says from
-the feature in the crop's middle where each joint lies (Zhou et al., *Objects as Points*, 2019), and a joint's map is lowered with the
-distance to there: so of several people in a crop the one in the middle is meant.
+As in MoveNet, a head regresses the joints' positions from the feature at the crop's centre (Zhou et al., *Objects as Points*, 2019), and
+the heat of a joint is reduced with the distance to its regressed position, which selects the central person of a crop.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,26 +27,26 @@ from manypose.poses.warp import Warp, pixel_to_cell
 __all__ = ["DOUBT", "MobileMSPN"]
 
 DOUBT = 0.05
-"""See `Poses.of_joints`. On 93 held-out training photos, against the mean of the heights above 0.05: AP in annotated boxes 0.489 and 0.486,
-photos in which nobody is found 8.6 and 11.8 %; in 4.7 and 4.0 % of 150 photos without people somebody is found."""
+"""See `Poses.of_joints`. On 93 held-out training photos, compared with the mean of the heights above 0.05: AP in annotated boxes 0.489
+and 0.486, photos without a detection 8.6 and 11.8 %; false detections in 4.7 and 4.0 % of 150 photos without people."""
 
 
 class MobileMSPN(nn.Module):
-    """One or two stages on a light trunk.
+    """The light top-down method, with one or two stages.
 
     Args:
         trunk: ``movenet``, or ``efficientnet_lite0`` … ``2``.
-        stages: 1, MoveNet's own network, or 2: see `manypose.methods.mspn.second_stage`.
-        input_size: height and width of a person's crop; the network works at any.
+        stages: 1 (MoveNet's network), or 2: see `manypose.methods.mspn.second_stage`.
+        input_size: height and width of a person's crop.
         skeleton: a skeleton, its name, or the path of its YAML.
-        extend: factors by which a box's width and height grow before it is cut out.
-        sigma: deviation of the targets' Gaussians as a part of the crop's width.
-        hidden: weight of joints that are hidden (visibility 1).
-        absent: weight of joints that are not labelled: that they are low everywhere.
+        extend: factors by which a box's width and height are enlarged.
+        sigma: deviation of the targets' Gaussians as a fraction of the crop's width.
+        hidden: weight of hidden joints (visibility 1).
+        absent: weight of unlabelled joints, trained as absent.
         post_filter: deviation of the post-Gaussian filter in cells.
-        person_nms_oks: OKS above which two results are one person.
-        pretrained: file of MoveNet's published weights to start from; of another trunk see `manypose.nn.movenet_photo.photo_trunk`.
-        frozen: so many of the trunk's first residuals (EfficientNet-Lite: stages), and its stem, are not trained.
+        person_nms_oks: OKS above which two people are duplicates.
+        pretrained: file of MoveNet's published weights; for other backbones see `manypose.nn.movenet_photo.photo_trunk`.
+        frozen: number of first residuals (EfficientNet-Lite: stages) that are not trained, with the stem.
     """
 
     stride = 32
@@ -93,19 +92,15 @@ class MobileMSPN(nn.Module):
         self.second = SecondStage(k, CHANNELS if self._movenet else self.base.photo.channels) if stages == 2 else None  # type: ignore[arg-type]
 
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
-        """One view a box (xyxy in photo pixels).
-
-        Raises:
-            ValueError: a box has no area or is not finite.
-        """
+        """The crop of each box (xyxy in photo pixels)."""
         return crops(boxes, (photo.shape[0], photo.shape[1]), self.input_size, self.extend)
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB from -1 to 1."""
+        """RGB scaled to -1 … 1."""
         return movenet_pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat`` (b, k, h, w): logits at stride 4; of two stages ``first`` too. ``regression`` (b, 2k): joints' x and y in cells."""
+        """``heat`` (b, k, h, w): logits at stride 4; with two stages also ``first``. ``regression`` (b, 2k): joints' x and y in cells."""
         if not self._movenet:
             return self._on_another_trunk(images)
         pyramid, features = self.trunk.pyramid(images)
@@ -124,7 +119,7 @@ class MobileMSPN(nn.Module):
         return maps if self.second is None else _corrected(maps, lambda heat: self._second(features, heat))
 
     def _second(self, features: Sequence[Tensor], heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-        """The change of the logits. No gradient goes back: while the second stage is young it would spoil what the trunk knows."""
+        """The correction of the logits, without gradient to the backbone, which an untrained second stage would spoil."""
         assert self.second is not None
         return self.second([f.detach() for f in features], heat.to(features[0].dtype)).float()
 
@@ -146,13 +141,13 @@ class MobileMSPN(nn.Module):
         return {"heat": outputs["heat"].sigmoid()}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """One person a picture, from ``heat`` (b, k, h, w)."""
+        """One person per crop, from ``heat`` (b, k, h, w)."""
         from manypose.methods.mspn import decode as d
 
         return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), doubt=DOUBT)
 
 
 def _corrected(maps: Maps, change: Callable[[Tensor], Tensor]) -> Maps:
-    """The maps of two stages: the second changes the first's heat maps (logits), seeing them as 0 to 1."""
+    """The outputs of two stages: the second corrects the logits of the first, given its probabilities."""
     first = maps["heat"]
     return {**maps, "heat": first.detach() + change(first.detach().sigmoid()), "first": first}

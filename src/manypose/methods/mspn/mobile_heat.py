@@ -1,4 +1,4 @@
-"""The light network's heat maps: how the regressed pose lowers them, and what they are to be."""
+"""Heat maps of the light network: reduction by the regressed pose, and losses."""
 
 import torch
 from jaxtyping import Float
@@ -10,15 +10,15 @@ from manypose.methods.method import Maps
 __all__ = ["lowered", "mobile_loss"]
 
 SOFTENING = 1.8
-"""Cells added to the distance by which heat is divided, as MoveNet's authors have it."""
+"""Cells added to the distance by which heat is divided, as in MoveNet."""
 
 
 def lowered(heat: Float[Tensor, "b k h w"], regression: Float[Tensor, "b k2 h w"]) -> Maps:
-    """Logits of heat, less the logarithm of the distance to the joint that is regressed in the middle of the crop; and these joints.
+    """Logits of heat minus the logarithm of the distance to the joint regressed at the crop's centre, and these joints.
 
     Args:
         heat: logits.
-        regression: at each cell y and x of each joint, in cells from there.
+        regression: for each cell, y and x offsets to each joint in cells.
     """
     h, w = heat.shape[2:]
     middle = heat.new_tensor([h // 2, w // 2])
@@ -31,15 +31,15 @@ def lowered(heat: Float[Tensor, "b k h w"], regression: Float[Tensor, "b k2 h w"
 def mobile_loss(outputs: Maps, targets: Maps, hidden: float, absent: float, coarse: float = 0.05) -> dict[str, Tensor]:
     """Three losses, each the mean over the labelled joints.
 
-    ``heat``: binary cross-entropy of each cell with the Gaussian, over the Gaussian's mass; ``place``: cross-entropy of the map, as a
-    distribution over places, with the Gaussian; ``coarse``: distance in cells of the regressed joint.
+    ``heat``: binary cross-entropy of each cell with the Gaussian, divided by the Gaussian's sum; ``place``: cross-entropy of the map, as a
+    distribution over cells, with the Gaussian; ``coarse``: distance of the regressed joint in cells.
 
     Args:
         outputs: of `MobileMSPN.network`.
         targets: of `MobileMSPN.targets`.
         hidden: weight of hidden joints.
-        absent: weight in ``heat`` of joints that are not labelled.
-        coarse: weight of that loss.
+        absent: weight of unlabelled joints in ``heat``.
+        coarse: weight of ``coarse``.
     """
     logits, heat, visible, known = outputs["heat"], targets["heat"], targets["visible"], targets["known"]
     weight = known * torch.where(visible > 1, 1.0, hidden) * (visible > 0)

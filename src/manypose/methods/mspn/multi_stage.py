@@ -1,4 +1,4 @@
-"""MSPN as a `Method`: arguments, targets, losses and decoding of the multi-stage pose network."""
+"""MSPN as a `Method`."""
 
 from collections.abc import Sequence
 
@@ -27,27 +27,26 @@ class MSPN(nn.Module):
     """The multi-stage pose network.
 
     Args:
-        stages: how many.
-        input_size: height and width of a person's view; default 256 × 192, for MPII's skeleton 256 × 256; the paper also has 384 × 288.
+        stages: number of stages.
+        input_size: height and width of a crop; default 256 × 192, for MPII's skeleton 256 × 256; the paper also has 384 × 288.
         skeleton: a skeleton, its name, or the path of its YAML.
         trunk: down-sampling unit: ``resnet18``, ``resnet50``, …, ``xception-small`` (Table 3), ``tiny``, ``hourglass`` or
             ``hourglass-growing`` (Table 2).
-        width: channels on the way up, and everywhere in an Hourglass.
-        depths: blocks of the trunk's four layers, in place of its own: for stages of other cost.
-        peak: height of the targets' peaks. The published 255 takes long: the last normalisations grow to it by a learning rate a step.
+        width: channels of the up-sampling units, or of an Hourglass.
+        depths: numbers of blocks of the four layers; default: those of `trunk`.
+        peak: height of the targets' peaks. With the published 255 the start is slow, since the last normalizations must grow to it.
         aggregation: cross-stage feature aggregation (CSFA, Table 4).
         coarse_to_fine: sharper Gaussians in the last stage (CTF, Table 4).
-        multi_scale: supervise all four scales of a stage, not the finest alone.
+        multi_scale: supervise all four scales of a stage, not only the finest.
         kernels: Gaussian kernel of each stage's finest scale (Table 5; default 7, in the last stage 5).
         hardest: joints that count at the finest scale (OHKM); None: all.
         hidden: learn hidden joints at the coarse scales too.
-        labels: Gaussians at the joints' places (ours), or in whole cells (published); default: as `decoding`.
-        extend: factors by which a box's width and height grow before it is cut out; default 1.7, published 1.09 and 1.135 (MPII 1.25).
-        decoding: see `decode`; ``published`` also places and enlarges views as the authors do and removes no person by OKS; it is set for
-            published weights.
+        labels: Gaussians at sub-pixel positions (ours), or at cells (published); default: as `decoding`.
+        extend: factors by which a box's width and height are enlarged; default 1.7, published 1.09 and 1.135 (MPII 1.25).
+        decoding: see `decode`; ``published`` also uses the authors' crops and no NMS by OKS; it is set for published weights.
         post_filter: deviation of the post-Gaussian filter in cells; with ``published`` the size of its kernel (default 5, for MPII 9).
-        pretrained: ImageNet weights for the stem and the first stage's way down (``resnet18`` … ``resnet152``): True, a tag of timm, or a
-            file (see `manypose.nn.backbones.resnet`).
+        pretrained: ImageNet weights for the stem and the first stage's down-sampling unit (``resnet18`` … ``resnet152``): True, a tag of
+            timm, or a file (see `manypose.nn.backbones.resnet`).
     """
 
     stride = 32
@@ -84,7 +83,7 @@ class MSPN(nn.Module):
         self.ladders = ladders(stages, None if kernels is None else tuple(kernels), coarse_to_fine)
         self.labels: Labels = labels or ("published" if published else "ours")
         self.first_cell = FIRST_CELL["mspn" if self.labels == "published" else "ours"]
-        # The mirror image of a joint in cell c is cut to the other side; the authors do not move the mirrored maps.
+        # Mirroring changes the rounding of a joint to its cell; the authors do not shift the mirrored maps.
         self.fields = {"heat": Field(self.skeleton.mirror, shift=0.0 if published else (1.5 - self.first_cell) / 2)}
         self.decoding: Decoding = decoding
         self.person_nms_oks = 1.0 if published else 0.7
@@ -96,7 +95,7 @@ class MSPN(nn.Module):
         self.net = MSPNet(stages, len(self.skeleton), trunk, width, aggregation, multi_scale, depths)
         if pretrained:
             imagenet(self.net, trunk, pretrained)
-        self.pixels = ImageNetInput(bgr=True)  # as the published networks take them
+        self.pixels = ImageNetInput(bgr=True)  # as in the published networks
 
     def people(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
         """See `PersonViews.cut`."""
@@ -107,7 +106,7 @@ class MSPN(nn.Module):
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat<stage>_<scale>`` (b, k, h, w) at 1/4, peaks `peak` high; in evaluation without gradients the last one alone."""
+        """``heat<stage>_<scale>`` (b, k, h, w) at stride 4 with peaks of `peak`; in evaluation without gradients only the last one."""
         stages = self.net(images, self.training or torch.is_grad_enabled())
         first = len(self.ladders) - len(stages)
         return {f"heat{first + i}_{4 - len(s) + j}": heat for i, s in enumerate(stages) for j, heat in enumerate(s)}
@@ -121,17 +120,17 @@ class MSPN(nn.Module):
         return targets(people, size, sigmas, self.peak, self.first_cell, kernels=self.labels == "published")
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
-        """``stage<i>``: the sum over scales, mean over the batch."""
+        """``stage<i>``: sum over scales, mean over the batch."""
         stages = [[outputs[name] for j in range(4) if (name := f"heat{i}_{j}") in outputs] for i in range(len(self.ladders))]
         parts = mspn_loss(stages, targets, self.ladders, **self._loss)
         return {f"stage{i}": torch.stack([p.mean() for p in row]).sum() for i, row in enumerate(parts)}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``heat``: the last stage's finest maps, peaks 1 high."""
+        """``heat``: the last stage's finest maps, with peaks of 1."""
         return {"heat": outputs[f"heat{len(self.ladders) - 1}_3"] / self.peak}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """One person a picture, from ``heat`` (b, k, h, w), whose peaks are 1 high."""
+        """One person per crop, from ``heat`` (b, k, h, w) with peaks of 1."""
         heat = outputs["heat"]
         if self.decoding == "published":
             return to_poses(self.skeleton, *published_mspn(heat, size, int(self.post_filter or 5), first=self.first_cell))

@@ -14,28 +14,28 @@ from manypose.methods.mspn.hourglass import GROWING, Hourglass
 __all__ = ["MSPNet", "resized"]
 
 Skips = list[Tensor]
-"""What a stage gives the next one's four scales, finest first."""
+"""Features passed to the four scales of the next stage, finest first."""
 
 
 def resized(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
-    """Bilinear, corner cell on corner cell, as published."""
+    """Bilinear interpolation with aligned corners, as published."""
     return interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 class MSPNet(nn.Module):
-    """Stem and stages. A stage goes down four scales and up again; each scale on the way up gives heat maps.
+    """Stem and stages. A stage has a down-sampling and an up-sampling unit with four scales; each up-sampling scale predicts heat maps.
 
     Args:
-        stages: how many.
-        joints: channels of every heat map.
+        stages: number of stages.
+        joints: number of heat maps.
         trunk: a name in `down_units.TRUNKS`, ``hourglass``, or ``hourglass-growing`` (Table 2, †), whose width is `GROWING`.
-        width: channels on the way up, and everywhere in an Hourglass.
+        width: channels of the up-sampling units, or of an Hourglass.
         aggregation: cross-stage feature aggregation (CSFA, Section 3.2).
-        multi_scale: heat maps from all four scales of a stage (Section 3.3), not from the finest alone.
-        depths: blocks of a trunk's four layers, in place of its own.
+        multi_scale: heat maps from all four scales of a stage (Section 3.3), not only the finest.
+        depths: numbers of blocks of the four layers; default: those of `trunk`.
 
     Raises:
-        ValueError: no such trunk, or a number that makes no sense.
+        ValueError: no such trunk, or a number out of range.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class MSPNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "b 3 H W"], every: bool = True) -> list[list[Float[Tensor, "b k h w"]]]:
-        """Heat maps at 1/4 of the pictures, by stage and then by scale, the coarsest first.
+        """Heat maps at stride 4, by stage and then by scale, the coarsest first.
 
         Args:
-            images: sides of any size; multiples of 32 lose nothing.
-            every: all of them; otherwise only the last stage's finest, which is all that decoding needs.
+            images: of any size, best multiples of 32.
+            every: all heat maps; otherwise only the last stage's finest, for decoding.
         """
         x = max_pool2d(self.top["conv"](images), 3, 2, 1)
         heats, skips = [], None
@@ -100,7 +100,7 @@ class Stage(nn.Module):
         self.upsample = nn.ModuleDict(ups)
 
     def forward(self, x: Tensor, skips: Skips | None, wanted: range) -> tuple[list[Tensor], Skips | None, Tensor | None]:
-        """Heat maps of the `wanted` scales (0 is the coarsest), what the next stage's scales get, and its input."""
+        """Heat maps of the `wanted` scales (0 is the coarsest), the features for the next stage's scales, and its input."""
         down = []
         for i, layer in enumerate(self.downsample.values()):
             x = layer(x) if skips is None else layer(x) + skips[i]
@@ -119,7 +119,7 @@ class Stage(nn.Module):
 
 
 class Up(nn.Module):
-    """One scale on the way up."""
+    """One scale of an up-sampling unit."""
 
     def __init__(self, c: int, width: int, joints: int, below: bool, aggregation: bool, cross: bool) -> None:
         super().__init__()
@@ -133,10 +133,10 @@ class Up(nn.Module):
             self.res_conv1, self.res_conv2 = Unit(width, width), Unit(width, joints, 3, relu=False)
 
     def merged(self, side: Float[Tensor, "b c h w"], below: Float[Tensor, "b d _h _w"] | None) -> Float[Tensor, "b d h w"]:
-        """This scale's feature from the way down, and the next coarser one's from the way up."""
+        """The sum of this scale's down-sampled feature and the next coarser up-sampled one."""
         x = self.u_skip(side)
         return torch.relu(x if below is None else x + self.up_conv(resized(below, x.shape[2:])))
 
     def heat(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b k h w"]:
-        """Heat maps of this scale; their last learnt layer is a batch normalisation, as published."""
+        """Heat maps of this scale, with a batch normalization as the last layer, as published."""
         return self.res_conv2(self.res_conv1(x))

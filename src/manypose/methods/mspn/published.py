@@ -1,4 +1,4 @@
-"""Checkpoints of MSPN and of the single-person HRNet as their authors publish them."""
+"""Reader of the published checkpoints of MSPN and of the single-person HRNet."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ __all__ = ["PUBLISHED"]
 
 
 def _describe(state: dict[str, Tensor]) -> str:
-    """What a state dict looks like, in terms of our model names, such as ``mspn-2, 17 joints``."""
+    """The model name for a state dict, such as ``mspn-2, 17 joints``."""
     if "top.conv.conv.weight" in state:
         stages = len({name.split(".")[0] for name in state if name.startswith("stage")})
         head = next((t.shape[0] for name, t in state.items() if name.endswith("up4.res_conv2.conv.weight")), 0)
@@ -26,7 +26,7 @@ PUBLISHED = Published(
     wrappers=("best_state_dict", "state_dict", "model"),
     describe=_describe,
     trunk=lambda name: "res_conv2" not in name and not name.startswith("final_layer"),
-    # Views, filter and scores as the authors have them; MPII's differ by the skeleton.
+    # The authors' crops, filter and scores; MPII's differ by the skeleton.
     arguments={"decoding": "published"},
 )
-"""A bare state dict, or one in ``state_dict`` (HRNet) or ``model`` (MSPN). The trunk is all but the prediction layers."""
+"""A state dict, or one under ``state_dict`` (HRNet) or ``model`` (MSPN). The backbone is all but the prediction layers."""

@@ -1,7 +1,7 @@
-"""A second stage for the light network, which corrects the first stage's heat maps with wider features of the trunk.
+"""The second stage of the light network, which corrects the first stage's heat maps.
 
-MSPN's idea in small (Section 3.1: a stage sees what the one before found; Section 3.2: features of all scales of the first are passed on),
-with separable convolutions and without normalisation, as in the trunk that it stands on.
+As in MSPN, it takes the first stage's heat maps (Section 3.1) and features of all its scales (Section 3.2); with separable convolutions
+and without normalization, as in MoveNet's backbone.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ __all__ = ["SecondStage"]
 
 
 class Separable(nn.Module):
-    """A depthwise and a 1 × 1 convolution with a ReLU; added to its input where the channels stay."""
+    """A depthwise and a 1 × 1 convolution with ReLU, added to the input if the channels agree."""
 
     def __init__(self, inner: int, outer: int, kernel: int = 3) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class Separable(nn.Module):
 
 
 class SecondStage(nn.Module):
-    """Corrections of the heat maps' logits, from the trunk's features of strides 4, 8, 16, 32 and the first stage's heat maps.
+    """Corrections of the heat maps' logits, from the backbone's features of strides 4, 8, 16, 32 and the first stage's heat maps.
 
     Args:
-        joints: how many maps.
-        channels: of the trunk's features, the finest first.
+        joints: number of heat maps.
+        channels: of the backbone's features, the finest first.
         widths: channels of this stage at those strides.
     """
 
@@ -48,7 +48,7 @@ class SecondStage(nn.Module):
         faster(self.parameters())
 
     def forward(self, features: Sequence[Tensor], heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k h w"]:
-        """`heat`: 0 to 1, of stride 4."""
+        """Corrections for `heat` (0 … 1, at stride 4)."""
         coarse = avg_pool2d(heat, 2)
         seen = [torch.cat([features[0], heat], 1), torch.cat([features[1], coarse], 1), *features[2:]]
         x = self.mix[3](relu(self.lateral[3](seen[3])))

@@ -1,4 +1,4 @@
-"""HRNet for one person as a `Method`: arguments, targets, loss and decoding."""
+"""The single-person HRNet as a `Method`."""
 
 from collections.abc import Sequence
 
@@ -26,12 +26,12 @@ class HRNet(nn.Module):
 
     Args:
         trunk: any HRNet of timm.
-        input_size: height and width of a person's view; published are 256 × 192 and 384 × 288.
+        input_size: height and width of a crop; published are 256 × 192 and 384 × 288.
         skeleton: a skeleton, its name, or the path of its YAML.
-        sigma: of the Gaussians in cells; default 2 for crops 192 pixels wide, in proportion for others.
-        extend: factors by which a box's width and height grow before it is cut out; default 1.25, as published.
-        decoding: ``gaussian``, ``dark``, or ``published``, which also places views and targets as the authors do and moves mirrored maps by
-            a cell.
+        sigma: of the Gaussians in cells; default 2 for crops 192 pixels wide, proportional for others.
+        extend: factors by which a box's width and height are enlarged; default 1.25, as published.
+        decoding: ``gaussian``, ``dark``, or ``published``, which also uses the authors' alignment of crops and targets and shifts mirrored
+            maps by a cell.
         post_filter: deviation of the post-Gaussian filter in cells (not with ``published``).
         pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.hrnet_parts`).
     """
@@ -87,11 +87,11 @@ class HRNet(nn.Module):
         return {"heat": hrnet_loss(outputs["heat"], targets)}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``heat``, as it is."""
+        """``heat`` of the outputs."""
         return {"heat": outputs["heat"]}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """One person a picture, from ``heat`` (b, k, h, w)."""
+        """One person per crop, from ``heat`` (b, k, h, w)."""
         heat = outputs["heat"]
         if self.decoding == "published":
             return to_poses(self.skeleton, *published_hrnet(heat, size), least=0.2)

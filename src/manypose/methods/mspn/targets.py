@@ -1,4 +1,4 @@
-"""Targets: one Gaussian a joint, wider in early stages and coarse scales (MSPN, Section 3.3), drawn on the device for a whole batch."""
+"""Targets: one Gaussian per joint, wider in early stages and coarse scales (MSPN, Section 3.3), for a batch on its device."""
 
 from typing import Literal
 
@@ -16,16 +16,16 @@ __all__ = ["FIRST_CELL", "KERNELS", "Labels", "deviation", "ladders", "one_perso
 Labels = Literal["ours", "published"]
 
 FIRST_CELL = {"ours": 1.5, "mspn": 2.0, "hrnet": 0.0}
-"""The pixel of the view at which a map's first cell lies; targets and decoding both use it. Ours is the cell's centre; MSPN's authors cut
-joints to the cell below and decode ``4 x + 2``, HRNet's round them and decode ``4 x``."""
+"""The pixel of the crop at a map's first cell, for targets and decoding. Ours is the cell's centre; MSPN's authors round joints down to a
+cell and decode ``4 x + 2``, HRNet's round to the nearest and decode ``4 x``."""
 
 KERNELS = (15, 11, 9, 7, 5)
 """Sizes of the Gaussian kernels, the widest first."""
 
 PEAK = 255.0
-"""Height of a target's peak in MSPN, so that losses and outputs have the size they have in the published program."""
+"""Height of a target's peak in the published program of MSPN."""
 
-# OpenCV has tables instead of samples for these kernels; the one for 9 came after 4.1.2, with which the published models were trained.
+# OpenCV uses tables for these kernels; that for 9 came after 4.1.2, with which the published models were trained.
 TABLES = {
     5: (1, 4, 6, 4, 1),
     7: (1, 3.5, 7, 9, 7, 3.5, 1),
@@ -34,7 +34,7 @@ TABLES = {
 
 
 def deviation(kernel: int) -> float:
-    """The standard deviation, in cells, of a kernel of that size (OpenCV's rule)."""
+    """The standard deviation in cells of a kernel size (OpenCV's rule)."""
     return 0.3 * ((kernel - 1) / 2 - 1) + 0.8
 
 
@@ -42,12 +42,12 @@ def ladders(stages: int, finest: tuple[int, ...] | None = None, coarse_to_fine: 
     """The kernels of each stage's four scales, the coarsest scale first.
 
     Args:
-        stages: how many.
+        stages: number of stages.
         finest: the kernel of each stage's finest scale (Table 5: setting 1 is (7, 7), 2 is (5, 5), 3 is (7, 5)); default 7, last stage 5.
         coarse_to_fine: otherwise all stages have the kernels of the first, as published.
 
     Raises:
-        ValueError: a kernel that there is not, or not one a stage.
+        ValueError: an unknown kernel, or not one per stage.
     """
     finest = (7,) * (stages - 1) + (5,) if finest is None else tuple(finest)
     if len(finest) != stages or any(k not in KERNELS[3:] for k in finest):
@@ -58,9 +58,9 @@ def ladders(stages: int, finest: tuple[int, ...] | None = None, coarse_to_fine: 
 
 
 def one_person(people: Batch) -> tuple[Float[Tensor, "b k 3"], Float[Tensor, "b k"]]:
-    """The joints of each picture's first person (nothing labelled where it has none), and which joint types its data set annotates.
+    """The joints of each image's first person (unlabelled if it has none), and a mask of the joint types that its data set annotates.
 
-    A joint type that a data set does not annotate has a mask of zeros: the loss does not teach it, not even that it is absent.
+    Joint types that a data set does not annotate have no loss.
     """
     joints = people.keypoints[:, 0] * people.there[:, 0, None, None]
     known = (people.mask.flatten(2).amax(2) > 0).float()
@@ -78,16 +78,16 @@ def targets(
     """Targets for a network input of `size`.
 
     Args:
-        people: one person a picture, joints in network pixels.
+        people: one person per crop, joints in network pixels.
         size: height and width of the input.
         sigmas: for each name the deviation in cells, or with `kernels` the size of its kernel.
-        peak: a target's highest value.
-        first: see `FIRST_CELL`; for other values than ours, joints are moved to the nearest cell, as published.
-        kernels: draw with OpenCV's blur, as MSPN's authors do; see `published_labels`.
+        peak: height of a target's peak.
+        first: see `FIRST_CELL`; for other values than ours, joints are rounded to cells, as published.
+        kernels: render with OpenCV's blur, as MSPN's authors do; see `published_labels`.
 
     Returns:
-        for each name (b, k, h, w) at 1/4; ``visible``: (b, k), 0 not labelled, 1 hidden, 2 visible; ``known``: (b, k), 1 where the data set
-        annotates such joints.
+        for each name (b, k, h, w) at stride 4; ``visible``: (b, k), 0 not labelled, 1 hidden, 2 visible; ``known``: (b, k), 1 if the data
+        set annotates the joint type.
     """
     joints, known = one_person(people)
     h, w = size[0] // 4, size[1] // 4
@@ -113,13 +113,13 @@ def _inside(xy: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Bool[Tensor, "
 def published_labels(
     cells: Int[Tensor, "b k 2"], drawn: Bool[Tensor, "b k"], size: tuple[int, int], kernel: int, table: bool = True
 ) -> Float[Tensor, "b k h w"]:
-    """As the authors draw them: a blurred one in a whole cell, scaled to a peak of 255; double precision.
+    """The authors' targets: a blurred one in a cell, scaled to a peak of 255; double precision.
 
     The blur reflects at the edge, so that a joint a few cells from it has its peak on the edge.
 
     Args:
-        cells: xy; anywhere where not drawn.
-        drawn: which joints are drawn.
+        cells: xy; any value if not drawn.
+        drawn: mask of the joints to draw.
         size: height and width of the map.
         kernel: size of the blur.
         table: OpenCV's table for a kernel of 9, which versions up to 4.1.2 do not have.
@@ -131,7 +131,7 @@ def published_labels(
 
 
 def _blurred(n: int, kernel: int, table: bool) -> Float[np.ndarray, "n n"]:
-    """For each of n cells a line with a one in that cell, blurred and scaled to a peak of 1."""
+    """For each of n cells a row with a one in that cell, blurred and scaled to a peak of 1."""
     if kernel in TABLES and (table or kernel != 9):
         row = np.array(TABLES[kernel]) / np.sum(TABLES[kernel])
     else:

@@ -1,4 +1,4 @@
-"""Views of people and checks of arguments that both top-down methods share."""
+"""Crops and argument checks of both top-down methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ Decoding = Literal["gaussian", "dark", "published"]
 
 @dataclass(frozen=True)
 class PersonViews:
-    """How the view of a person is cut out of a photo around a box.
+    """The geometry of a person's crop.
 
     Args:
-        size: height and width of a view.
-        extend: factors by which a box's width and height grow.
-        decoding: ``published`` places views as the authors' programs do: the box's centre half a pixel off the view's.
+        size: height and width of a crop.
+        extend: factors by which a box's width and height are enlarged.
+        decoding: with ``published``, the box's centre lies half a pixel off the crop's, as in the authors' programs.
 
     Raises:
-        ValueError: a size that is no multiple of 32, or an argument out of its range.
+        ValueError: a size that is not a multiple of 32, or an argument out of range.
     """
 
     size: tuple[int, int]
@@ -42,13 +42,13 @@ class PersonViews:
 
     @classmethod
     def of(cls, size: Sequence[int], extend: Sequence[float], decoding: Decoding) -> "PersonViews":
-        """From arguments as a config has them."""
+        """From the arguments of a config."""
         return cls(tuple(int(s) for s in size), tuple(float(e) for e in extend), decoding)  # type: ignore[arg-type]
 
     def cut(self, photo: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> list[Warp]:
-        """One view for each box (xyxy in photo pixels).
+        """The crop of each box (xyxy in photo pixels).
 
         Raises:
-            ValueError: boxes that are not finite, have no area or lie outside the photo; the message says which.
+            ValueError: boxes are not finite, have no area or lie outside the photo.
         """
         return crops(boxes, (photo.shape[0], photo.shape[1]), self.size, self.extend, self.decoding == "published")

@@ -1,15 +1,15 @@
 """MultiPoseNet: Kocabas, Karagoz, Akbas, *MultiPoseNet: Fast Multi-Person Pose Estimation using Pose Residual Network*, ECCV 2018.
 
-Idea: one ResNet with two feature pyramids finds, in one pass, all joints and the person mask (Section 3.2: L2 masked where people are not
-annotated, Eq. 4, at the last maps and at K2 … K5) and all person boxes (Section 3.3: RetinaNet, `manypose.nn.retinanet`). The Pose
-Residual Network then selects each box's joints: ``y = φ(x) + x`` on the joint maps cropped to the box (Section 3.4, Eq. 1). Three steps of
-training (Section 3.5): keypoint subnet; person subnet on the frozen backbone; PRN. Files: `network`, `targets`, `loss`, `decode`; of the
+A ResNet with two feature pyramids predicts the heat maps and the person mask (Section 3.2: L2 loss, Eq. 4, masked at people without
+annotations, for the last maps and K2 … K5) and the person boxes (Section 3.3: RetinaNet, `manypose.nn.retinanet`). The Pose Residual
+Network selects each box's joints: ``y = φ(x) + x`` on the joint maps cropped to the box (Section 3.4, Eq. 1). Training has three steps
+(Section 3.5): keypoint subnet; person subnet on the frozen backbone; PRN. Files: `network`, `targets`, `loss`, `decode`; of the
 PRN `prn` (at candidates), `dense_prn` (on maps), `attention`, `baselines`, `published_prn`, `roi`, `assign`.
 
-We deviate: what the paper leaves open is said at each argument; D features have ReLUs; flips are left to right (the text says "vertical");
-batch normalisation (`norm=True`) and narrow layers are for light models that are trained from random weights.
+Deviations: choices that the paper leaves open are stated at the arguments; D features have ReLUs; flips are horizontal (the text says
+"vertical"); batch normalization (`norm=True`) and narrow layers are for light models trained from random weights.
 
-Published: AP 62.3 with ResNet-50 and 63.9 with ResNet-101 on COCO val2017 (Table 2). Ours: see the table of models in the README.
+Published: AP 62.3 with ResNet-50 and 63.9 with ResNet-101 on COCO val2017 (Table 2). Ours: see the README's table of models.
 """
 
 from typing import Any, Literal
@@ -40,35 +40,35 @@ STEPS = ("all", "keypoints", "persons")
 
 
 class MultiPoseNet(nn.Module):
-    """Keypoints, person mask and person boxes in one pass, and the Pose Residual Network that puts people together.
+    """The multi-task network for keypoints, person mask and person boxes, with the Pose Residual Network.
 
     Args:
-        trunk: any ResNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: a light one, whose own maps of the joints are added to
+        trunk: any ResNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: a light one, whose heat maps are added to
             the last maps.
-        size: the short side of the input it is tested at, in pixels.
+        size: default short side of the input, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
         pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`);
-            of a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
+            for a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
         output_stride: of C5: 32, or less for dilated convolutions ("dil" of Table 2; the paper does not say whether in C5 alone, 16, or in
             C4 and C5, 8).
-        channels: of the trunk's layers, for a lighter one than the published.
+        channels: of the trunk's layers; default as published.
         width: of both pyramids (256), and of the person subnet's heads.
         features: of each D (128).
         smooth: of the convolution over the concatenated D.
         concat: "no concat" of Table 2 where False.
         intermediate: "no int" of Table 2 where False.
-        norm: batch normalisation in pyramids and keypoint subnet.
+        norm: batch normalization in pyramids and keypoint subnet.
         anchor_scale: side of the smallest square anchor of each level, in multiples of its stride (RetinaNet's 4).
-        step: what is trained: the ``keypoints`` subnet and the backbone; then, all that frozen, the ``persons`` subnet; or ``all`` at once.
+        step: the trained part: the ``keypoints`` subnet and the backbone; then, with these frozen, the ``persons`` subnet; or ``all``.
         sigma: of the heat maps, in cells of the 1/4 map.
-        mask_weight: of the person mask's loss beside that of one joint.
+        mask_weight: weight of the person mask's loss relative to that of a joint.
         prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps), AttentionPRN or UCR
-            (Eq. 2); None: there is none, and each box takes the highest candidate of each joint ("Max").
+            (Eq. 2); None: each box takes the highest candidate of each joint ("Max").
         grouping: arguments of `decode.decode`.
-        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
+        frozen: number of MoveNet's first residuals that are not trained, with the stem.
 
     Raises:
-        ValueError: a choice that there is not.
+        ValueError: an unknown choice.
     """
 
     stride = 32
@@ -122,31 +122,31 @@ class MultiPoseNet(nn.Module):
                 faster(part.parameters())
 
     def _frozen(self) -> list[nn.Module]:
-        own: list[nn.Module] = [] if self.prn is None else [self.prn]  # is trained on annotations, without photos
+        own: list[nn.Module] = [] if self.prn is None else [self.prn]  # trained on annotations, without photos
         return own + {"all": [], "keypoints": [self.persons], "persons": [self.backbone, self.keypoints]}[self.step]
 
     def train(self, mode: bool = True) -> "MultiPoseNet":
-        """As any module; parts that are frozen keep their running statistics too."""
+        """As `nn.Module.train`; frozen parts also keep their running statistics."""
         super().train(mode)
         for part in self._frozen():
             part.eval()
         return self
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """See `ImageNetInput`; for light trunks RGB from -1 to 1."""
+        """See `ImageNetInput`; for light trunks RGB scaled to -1 … 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat`` (b, k + 1, h, w) at 1/4, in training also ``heat2`` … ``heat5`` of K2 … K5; ``person`` (b, a), ``shift`` (b, a, 4).
+        """``heat`` (b, k + 1, h, w) at stride 4, in training also ``heat2`` … ``heat5`` of K2 … K5; ``person`` (b, a), ``shift`` (b, a, 4).
 
-        While one step is trained, what the others learn is not computed.
+        In training, only the outputs of the trained step are computed.
         """
         trunk, known = self.backbone(images), None
         if self._light:
             known, trunk = trunk
         out = {} if self.training and self.step == "persons" else self.keypoints(trunk)
         if known is not None and "heat" in out:
-            out["heat"] = out["heat"] + pad(known.sigmoid(), (0, 0, 0, 0, 0, 1)).to(out["heat"].dtype)  # the person mask has no start
+            out["heat"] = out["heat"] + pad(known.sigmoid(), (0, 0, 0, 0, 0, 1)).to(out["heat"].dtype)  # the person mask has no prior
         return out if self.training and self.step == "keypoints" else {**out, **self.persons(trunk[1:])}
 
     forward = network
@@ -163,14 +163,14 @@ class MultiPoseNet(nn.Module):
         return heat | person_targets(*people.detection_boxes(), people.mask, self.anchors(size, people.boxes.device))
 
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
-        """See `manypose.methods.multiposenet.loss`; the parts that this step trains."""
+        """The losses of `manypose.methods.multiposenet.loss` of the trained step."""
         losses = {} if self.step == "persons" else keypoint_losses(outputs, targets, self._mask_weight)
         if self.step != "keypoints":
             losses |= person_losses(outputs["person"], outputs["shift"], targets["label"], targets["shift"])
         return losses
 
     def readout(self, outputs: Maps) -> Maps:
-        """``heat`` (b, k + 1, h, w) at 1/4; ``boxes`` (b, 1000, 5): the likeliest boxes, xyxy in input pixels, by falling score."""
+        """``heat`` (b, k + 1, h, w) at stride 4; ``boxes`` (b, 1000, 5): the best boxes, xyxy in input pixels and score."""
         heat = outputs["heat"].float()
         size = (4 * heat.shape[2], 4 * heat.shape[3])
         return {"heat": heat, "boxes": likeliest(outputs["person"], outputs["shift"], self.anchors(size, heat.device), size, CANDIDATES)}
@@ -185,11 +185,11 @@ class MultiPoseNet(nn.Module):
         """The boxes of people from ``boxes`` (b, n, 5), xyxy and score, by falling score."""
         from manypose.methods.multiposenet.detections import people_boxes
 
-        # More, fainter and closer boxes than `decode` takes: the top-down method that looks into each gives it a new score.
+        # More, lower-scoring and closer boxes than in `decode`, since the top-down method rescores them.
         boxes, scores, image = (t.cpu().numpy() for t in people_boxes(outputs["boxes"], 0.01, 0.5, 100))
         rows = np.column_stack([boxes, scores])
         return [rows[image == i] for i in range(len(outputs["boxes"]))]
 
 
 CANDIDATES = 1000
-"""Boxes that are read from each view."""
+"""Number of boxes of each view."""

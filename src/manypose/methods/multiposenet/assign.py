@@ -1,4 +1,4 @@
-"""Poses from keypoint candidates and boxes of any detector, by the PRN (MultiPoseNet, Section 3.4)."""
+"""Assignment of keypoint candidates to boxes by the PRN (MultiPoseNet, Section 3.4)."""
 
 from typing import Literal, get_args
 
@@ -23,20 +23,20 @@ def assign(
     box_image: Int[Tensor, " n"] | None = None,
     how: How = "linear",
 ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
-    """The pose of each box: of each joint one candidate or none. All boxes of all images go through the network in one call.
+    """The pose of each box: one candidate or none for each joint. All boxes are processed in one call.
 
     Args:
         prn: a `PRN`, `AttentionPRN`, `PublishedPRN` or `UCR`, in eval mode.
-        candidates: of any detector; ``Candidates(xy, scores, joint, image)``, flat.
+        candidates: keypoint candidates of any detector.
         boxes: xyxy pixels, of any detector, without near-duplicates.
-        box_image: which image of the batch each box lies in; left out, all lie in image 0.
+        box_image: index of each box's image in the batch; default 0.
         how: ``linear``: each candidate goes to at most one box, by the assignment of each joint type with the highest sum of
             log-probabilities; ``each``: every box takes its best candidate, so boxes may share one; ``shared``: as ``linear``, then boxes
-            without a candidate take their best. (COCO's AP ignores joints of a person for whom they are not annotated.)
+            without a candidate take their best. (COCO's AP ignores joints that are not annotated.)
 
     Returns:
-        keypoints: the chosen candidates' own places (not cells); 0 where there is none.
-        keypoint_scores: probability from the PRN, among the candidates of this joint in the box, times the candidate's score; 0 where none.
+        keypoints: positions of the chosen candidates; 0 without one.
+        keypoint_scores: the PRN's probability among the box's candidates of the joint, times the candidate's score; 0 without one.
     """
     if box_image is None:
         box_image = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
@@ -54,7 +54,7 @@ def assign(
 def pair_scores(
     prn: Chooser, candidates: Candidates, boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"]
 ) -> tuple[Inside, Float[Tensor, " p"]]:
-    """Each pair of a box and a candidate seen in it, and the log-probability that the candidate is the box's person's joint."""
+    """The pairs of a box and a candidate in it, and the log-probability that the candidate belongs to the box's person."""
     pairs = inside(candidates.xy, candidates.image, boxes.to(candidates.xy), box_image, prn.margin)
     joint, heights = candidates.joint[pairs.candidate], candidates.scores[pairs.candidate]
     with torch.no_grad():
@@ -70,15 +70,15 @@ def match(
     how: How = "linear",
     least: float = -30.0,
 ) -> Int[Tensor, "n k"]:
-    """Of each box and joint the row of the chosen pair, or -1.
+    """For each box and joint the row of the chosen pair, or -1.
 
     Args:
-        pairs: boxes and the candidates seen in them.
-        scores: of the pairs, logarithmic.
+        pairs: boxes and the candidates in them.
+        scores: log-probabilities of the pairs.
         joint: of the candidates.
         shape: n boxes, k joints.
         how: see `assign`.
-        least: pairs with a lower score are never chosen; ``linear`` leaves out a joint where that costs less than `least`.
+        least: smallest score of a chosen pair; ``linear`` leaves out a joint if that costs less than `least`.
     """
     if how not in get_args(How):
         raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {how!r}")
@@ -91,7 +91,7 @@ def match(
         if not len(rows):
             continue
         if how != "linear":
-            order = rows[np.lexsort((-rows, value[rows]))]  # ascending: the best is written last
+            order = rows[np.lexsort((-rows, value[rows]))]  # ascending, so that the best is written last
             chosen[box[order], j] = order
         if how != "each":
             people, points = _best_sum(box[rows], candidate[rows], value[rows])
@@ -102,7 +102,7 @@ def match(
 def _best_sum(
     box: Int[np.ndarray, " p"], candidate: Int[np.ndarray, " p"], value: Float[np.ndarray, " p"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes that get a candidate and the rows of their pairs: the sum of values is highest, and no candidate goes twice."""
+    """The boxes with a candidate and the rows of their pairs, in the one-to-one assignment with the largest sum of values."""
     boxes, a = np.unique(box, return_inverse=True)
     points, b = np.unique(candidate, return_inverse=True)
     gain, place = np.zeros((len(boxes), len(points))), np.full((len(boxes), len(points)), -1)

@@ -1,8 +1,8 @@
-"""A PRN with attention between candidates in place of a perceptron over cells: it is smaller and compares boxes with one another.
+"""A PRN with attention between candidates instead of a perceptron over cells; smaller, and aware of overlapping boxes.
 
-`AttentionPRN` can be used wherever a `PRN` can. Each pair of a box and a candidate in it is a token that encodes the joint type and the
-place in the box. Each layer has attention between the candidates of a box (is this a plausible body?), then between the boxes of a
-candidate (which person has it?). It has hundreds of times fewer weights than the paper's PRN, which does not see the other boxes.
+`AttentionPRN` can replace a `PRN`. Each pair of a box and a candidate in it is a token that encodes the joint type and the position in
+the box. Each layer has attention between the candidates of a box, then between the boxes of a candidate. It has hundreds of times fewer
+weights than the paper's PRN, which does not consider other boxes.
 """
 
 import torch
@@ -17,7 +17,7 @@ from manypose.poses.skeleton import COCO, Skeleton, named
 __all__ = ["AttentionPRN"]
 
 Groups = list[tuple[Tensor, Tensor]]
-"""Groups of tokens of like size together: token rows (g, t), and which of them are there."""
+"""Batches of groups of similar size: token rows (g, t), and a mask of those that are not padding."""
 
 
 class AttentionPRN(nn.Module):
@@ -25,7 +25,7 @@ class AttentionPRN(nn.Module):
 
     Args:
         skeleton: the joints k.
-        size: height and width of the grid on which places are learnt; between its cells they are interpolated.
+        size: height and width of the grid of learned position embeddings, which are interpolated.
         width: of a token.
         layers: each has attention in the box, attention between boxes and a perceptron.
         heads: of each attention.
@@ -63,7 +63,7 @@ class AttentionPRN(nn.Module):
         self.gain = nn.Parameter(torch.full((len(self.skeleton),), float(gain)))
 
     def forward(self, seen: Regions) -> Float[Tensor, " p"]:
-        """``y`` before the softmax, at each candidate; `Regions.candidate` says which pairs are one candidate in several boxes."""
+        """``y`` before the softmax, for each candidate; `Regions.candidate` identifies a candidate in several boxes."""
         cells, shares = stamps((seen.place + self.extend) / (1 + 2 * self.extend), self.size)
         flat = (cells + (seen.joint * (self.size[0] * self.size[1]))[:, None]).flatten()
         each = torch.arange(len(seen.row), device=seen.row.device) * cells.shape[1]
@@ -106,7 +106,7 @@ class _Attention(nn.Module):
 
 
 def _groups(of: Int[Tensor, " p"]) -> Groups:
-    """The tokens of each group, groups of 1, 2, 3-4, 5-8 … tokens together, so that little is padding."""
+    """The tokens of each group, batched by sizes 1, 2, 3-4, 5-8 … to reduce padding."""
     order = of.argsort(stable=True)
     _, count = of[order].unique_consecutive(return_counts=True)
     start, made, low = count.cumsum(0) - count, [], 0

@@ -1,4 +1,4 @@
-"""The PRN's baselines (MultiPoseNet, Section 3.4): the highest candidate (Max), and a prior of each joint's place (UCR, Eq. 2)."""
+"""The PRN's baselines (MultiPoseNet, Section 3.4): the highest candidate (Max), and a prior of each joint's position (UCR, Eq. 2)."""
 
 import torch
 from jaxtyping import Float
@@ -13,15 +13,15 @@ __all__ = ["UCR", "prior"]
 
 
 class UCR(nn.Module):
-    """``y_k = x_k · P_k`` (Eq. 2) at the candidates, or with a prior of ones ``y_k = x_k`` (Max); x is a map with a Gaussian a candidate.
+    """``y_k = x_k · P_k`` (Eq. 2) at the candidates, or with a prior of ones ``y_k = x_k`` (Max); x has a Gaussian per candidate.
 
-    A `Chooser`; its scores are the logarithm of y. The prior is stored in weights files.
+    A `Chooser` whose scores are the logarithm of y. The prior is stored in weights files.
 
     Args:
         skeleton: the joints k.
         prior: ``P``, the frequency of each joint in each cell of its person's region; None: ones.
         size: height and width of a region.
-        margin: see `PRN`; by default candidates outside the box are not seen, as the paper has it.
+        margin: see `PRN`; default 0, as in the paper.
     """
 
     prior: Tensor

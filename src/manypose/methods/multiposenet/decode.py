@@ -1,4 +1,4 @@
-"""From maps and boxes to people: box NMS, keypoint candidates, the Pose Residual Network, OKS-NMS (Section 3.5, "Inference")."""
+"""Decoding: box NMS, keypoint candidates, the Pose Residual Network, OKS-NMS (Section 3.5, "Inference")."""
 
 from dataclasses import replace
 
@@ -41,21 +41,21 @@ def decode(
     """The people of each image, in network pixels, by falling score.
 
     Args:
-        heat: one map a joint and, last, the person mask; of any resolution.
+        heat: a map per joint and, last, the person mask; of any resolution.
         boxes: xyxy and score of all views, before NMS; rows of score 0 are padding.
-        skeleton: the joints.
+        skeleton: of the k joints.
         size: height and width of the network's input.
         prn: assigns candidates to boxes; None: each box takes the highest candidate of each joint (Section 3.4's "Max").
-        box_threshold: boxes with a lower score are removed.
+        box_threshold: smallest score of a box.
         box_overlap: IoU above which the lower of two boxes is removed (0.3).
-        max_people: boxes of a photo that are kept, the highest scores first.
-        threshold: height that a keypoint candidate exceeds.
-        window: side of the square of cells in which it is the highest.
-        max_peaks: candidates of each joint.
-        sure: the PRN sees all candidates with height 1, as in its training, instead of their own heights.
-        refill: a joint without a candidate is placed at the highest cell of its map in the box.
+        max_people: largest number of boxes per photo.
+        threshold: smallest height of a keypoint candidate.
+        window: window of the candidates' non-maximum suppression in cells.
+        max_peaks: largest number of candidates per joint.
+        sure: give all candidates height 1 in the PRN, as in its training.
+        refill: place a joint without a candidate at the highest cell of its map in the box.
         same: OKS above which the lower of two people is removed.
-        masks: each person gets the part of the person mask that lies in its box.
+        masks: give each person the part of the person mask in its box.
 
     Returns:
         A person's score is its box's times the mean height of its joints; its box is the detected one.
@@ -92,7 +92,7 @@ def decode(
 def _highest(
     points: Candidates, boxes: Float[Tensor, "n 4"], image: Int[Tensor, " n"], k: int
 ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
-    """The baseline "Max" of Section 3.4: every box takes the highest candidate in it, also one that another box takes."""
+    """The baseline "Max" of Section 3.4: every box takes its highest candidate; boxes may share one."""
     pairs = inside(points.xy, points.image, boxes, image, margin=0.05)
     chosen = match(pairs, points.scores[pairs.candidate].clamp(min=1e-9).log(), points.joint, (len(boxes), k), "each")
     there = chosen >= 0
@@ -103,7 +103,7 @@ def _highest(
 
 
 def _heights(xy: Tensor, points: Candidates, there: Bool[Tensor, "n k"], image: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
-    """The heights of the candidates at these places."""
+    """The heights of the candidates at the given positions."""
     out = xy.new_zeros(there.shape)
     box, joint = there.nonzero(as_tuple=True)
     far = (points.xy - xy[box, joint][:, None]).abs().sum(2)
@@ -119,7 +119,7 @@ def _refill(
     xy: Float[np.ndarray, "n k 2"],
     heights: Float[np.ndarray, "n k"],
 ) -> None:
-    """Place the joints that people lack at the highest cell of their map in the box (in place)."""
+    """Place missing joints at the highest cell of their map in the box, in place."""
     maps = heat.cpu().numpy()
     limit = np.array([maps.shape[2], maps.shape[1]])
     corners = ((boxes.reshape(-1, 2, 2) + 0.5) / np.array(stride)).round().astype(int)
@@ -140,7 +140,7 @@ def _refill(
 
 
 def _masks(person: Float[Tensor, "h w"], boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> Bool[np.ndarray, "n H W"]:
-    """Where the person mask is above one half, within each box, at the input's size."""
+    """The person mask above one half within each box, at the input's size."""
     whole = cv2.resize(person.float().cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
     out = np.zeros((len(boxes), *size), np.bool_)
     for mask, box in zip(out, boxes, strict=True):

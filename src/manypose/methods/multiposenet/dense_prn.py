@@ -1,7 +1,7 @@
-"""The Pose Residual Network on dense maps, as the paper's text has it (MultiPoseNet, Sections 3.4 and 3.5).
+"""The Pose Residual Network on dense maps, as in the paper's text (MultiPoseNet, Sections 3.4 and 3.5).
 
-`PRN` evaluates the same network at the candidates alone and adds ``gain · height`` there, which is the same number for all candidates of
-height 1. Here x and y are maps, so Eq. 1 and Eq. 3 give different results: the residual puts the peaks of x into y.
+`PRN` evaluates the network only at the candidates and adds ``gain · height``, a constant for candidates of height 1. Here x and y are
+maps, so that Eq. 1 and Eq. 3 differ: the residual adds the peaks of x to y.
 """
 
 import math
@@ -25,7 +25,7 @@ class DensePRN(nn.Module):
     Args:
         skeleton, size, nodes, layers, dropout: see `PRN`.
         residual: Eq. 1; otherwise Eq. 3, ``y_k = φ_k(X)``.
-        margin: how far outside a box candidates are seen, as a part of its sides; the paper crops to the box.
+        margin: fraction of the box's sides up to which candidates outside it are included; 0 in the paper.
         sigma: of the Gaussians in x and in the targets, in cells (not in the paper).
     """
 
@@ -57,7 +57,7 @@ class DensePRN(nn.Module):
         self.phi = nn.Sequential(*hidden, nn.Linear(nodes, cells))
 
     def inputs(self, seen: Regions) -> Float[Tensor, "n k h w"]:
-        """X: a Gaussian for each candidate, as high as the candidate."""
+        """X: a Gaussian for each candidate, with the candidate's height."""
         shape = (seen.n, len(self.skeleton), *self.size)
         maps = render(seen.row, seen.joint, cells_of(seen.place, self.size), shape, self.sigma, seen.heights)
         return maps * (2 * math.pi * self.sigma**2)  # `render`'s Gaussians have sum 1
@@ -78,7 +78,7 @@ class DensePRN(nn.Module):
         return self.log_maps(seen)[seen.row, seen.joint, y, x]
 
     def selected(self, seen: Regions) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
-        """The highest cell of each joint's map, as the paper's inference takes it: its place in the box, xy, and its probability."""
+        """The highest cell of each joint's map, as in the paper's inference: its xy in the box, and its probability."""
         h, w = self.size
         best, at = self.log_maps(seen).flatten(2).max(2)
         return torch.stack([(at % w + 0.5) / w, (at // w + 0.5) / h], 2), best.exp()

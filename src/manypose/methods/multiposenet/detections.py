@@ -1,4 +1,4 @@
-"""What the keypoint and person subnets detect: keypoint candidates and person boxes (MultiPoseNet, Sections 3.2, 3.3)."""
+"""Keypoint candidates and person boxes from the subnets' outputs (MultiPoseNet, Sections 3.2, 3.3)."""
 
 import torch
 from jaxtyping import Float, Int
@@ -14,11 +14,11 @@ __all__ = ["candidates", "people_boxes"]
 def candidates(
     heat: Float[Tensor, "b k h w"], stride: tuple[float, float], threshold: float = 0.1, window: int = 3, top: int = 30
 ) -> Candidates:
-    """The peaks of all maps, at their sub-pixel places in network pixels.
+    """The peaks of all maps with sub-pixel positions, in network pixels.
 
     Args:
-        heat: one map a joint.
-        stride: network pixels a cell, in x and y.
+        heat: a map per joint.
+        stride: network pixels per cell, in x and y.
         threshold, window, top: see `manypose.nn.heatmaps.peaks`.
     """
     heights, cells = peaks(heat, window, threshold, top)
@@ -32,7 +32,7 @@ def candidates(
 def people_boxes(
     boxes: Float[Tensor, "b m 5"], threshold: float = 0.05, overlap: float = 0.3, top: int = 30
 ) -> tuple[Float[Tensor, "n 4"], Float[Tensor, " n"], Int[Tensor, " n"]]:
-    """Boxes after NMS over the union of all views, by image and falling score; their scores; the image of each."""
+    """Boxes after NMS over all views, by image and falling score; their scores; and the image index of each."""
     image, place = (boxes[..., 4] > threshold).nonzero(as_tuple=True)
     rows = boxes[image, place]
     kept = batched_nms(rows[:, :4], rows[:, 4], image, overlap)

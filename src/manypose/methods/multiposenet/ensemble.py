@@ -1,4 +1,4 @@
-"""Several models' results as one (MultiPoseNet, Section 4.2)."""
+"""Merging of the predictions of several models (MultiPoseNet, Section 4.2)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +12,15 @@ __all__ = ["ensemble"]
 
 
 def ensemble(people: Sequence[Poses], same: float = 0.7, weights: Sequence[float] | None = None) -> Poses:
-    """The people that several models found in one photo, without duplicates (Section 4.2: OKS-NMS over the results of all).
+    """The people predicted by several models for a photo, after OKS-NMS over all (Section 4.2).
 
     Args:
         people: of each model, in the same pixels.
-        same: of two results with a higher OKS the one with the lower score is removed.
-        weights: factors of each model's scores, where the models' scores are not comparable; default 1.
+        same: OKS above which the lower-scoring of two people is removed.
+        weights: factors of each model's scores; default 1.
 
     Raises:
-        ValueError: no results, other skeletons, or another number of weights.
+        ValueError: no results, different skeletons, or another number of weights.
     """
     if not people:
         raise ValueError("an ensemble needs the results of at least one model")

@@ -1,4 +1,4 @@
-"""Maps and boxes to measure decoding with: no network runs, nothing is read."""
+"""Synthetic network outputs for benchmarks of decoding."""
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ STRIDE, READ = 4, 100
 
 
 def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str, Tensor]:
-    """``heat`` (1, k + 1, size / 4, size / 4) and ``boxes`` (1, 100, 5) of people on a grid, as a good network would give them.
+    """``heat`` (1, k + 1, size / 4, size / 4) and ``boxes`` (1, 100, 5) of people on a grid, as of a good network.
 
     Joints are 0.25 … 1 high with a deviation of 1.75 cells (less where people are small); 15 % are missing, though never a person's first;
     noise up to 0.04. The person mask is an ellipse in each box. Each person has four boxes that overlap, scored 0.3 … 1; neighbours' boxes
     overlap by a tenth; the rest of the hundred boxes are random, scored up to 0.04.
 
     Args:
-        skeleton: how many joints.
-        people: how many people.
+        skeleton: of the maps.
+        people: number of people.
         size: side of the network's input.
-        seed: other numbers, other people.
+        seed: random seed.
     """
     random = np.random.default_rng([seed, people, size])
     k, side, columns = len(skeleton), size // STRIDE, max(1, int(np.ceil(np.sqrt(people))))

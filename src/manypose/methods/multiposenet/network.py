@@ -17,16 +17,16 @@ class KeypointSubnet(nn.Module):
 
     Args:
         channels: of C2 … C5.
-        maps: how many maps: the joints and the person mask.
+        maps: number of maps: joints and person mask.
         width: of the pyramid K (the paper's 256).
         features: of each D (the paper's 128; four of them are concatenated).
-        smooth: of the convolution over the concatenation (the paper does not say).
+        smooth: of the convolution over the concatenation (not in the paper).
         concat: "no concat" of Table 2 where False: the maps of K2 are the last ones.
         intermediate: "no int" of Table 2 where False: no maps of K2 … K5.
-        norm: batch normalisation after each convolution, which helps a net that starts from nothing (the paper has none).
+        norm: batch normalization after each convolution, for training from random weights (the paper has none).
 
     Raises:
-        ValueError: neither concat nor intermediate: then there are no maps.
+        ValueError: neither concat nor intermediate.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class KeypointSubnet(nn.Module):
                     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     def forward(self, trunk: list[Tensor]) -> dict[str, Float[Tensor, "b _c _h _w"]]:
-        """``heat``: the last maps at 1/4; ``heat2`` … ``heat5``: those of K2 … K5, in training alone and at each level's own stride."""
+        """``heat``: the last maps at stride 4; ``heat2`` … ``heat5``, only in training: those of K2 … K5 at each level's stride."""
         levels = list(self.pyramid(OrderedDict((str(i), c) for i, c in enumerate(trunk))).values())
         wanted = range(len(levels)) if self.training else range(self.last is None)
         out = {} if self.heads is None else {f"heat{i + 2}": self.heads[i](levels[i]) for i in wanted}
         if self.features is None or self.last is None:
             return {"heat": out.pop("heat2"), **out}
         size = levels[0].shape[-2:]
-        # Nearest cell: what follows is a 3 × 3 convolution, which smooths.
+        # Nearest neighbour; the following 3 × 3 convolution smooths.
         same = [interpolate(f(k), size=size, mode="nearest") for f, k in zip(self.features, levels, strict=True)]
         return {"heat": self.last(torch.cat(same, 1)), **out}
 

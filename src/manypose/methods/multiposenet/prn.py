@@ -1,7 +1,7 @@
-"""The Pose Residual Network: which of the keypoint candidates in a person's box are that person's (MultiPoseNet, Section 3.4).
+"""The Pose Residual Network, which selects a person's joints among the keypoint candidates in its box (MultiPoseNet, Section 3.4).
 
-A region of 56 × 36 cells holds some 17 candidates on 34,272 cells. So the network is never given maps: its first layer adds up the rows of
-the candidates' cells, and its last layer is evaluated at these cells alone. What it computes is Eq. 1.
+Since a region has about 17 candidates on 34,272 cells, the first layer sums only the rows of the candidates' cells, and the last layer is
+evaluated only at these cells. The result is that of Eq. 1.
 """
 
 import torch
@@ -22,15 +22,14 @@ class PRN(nn.Module):
     Args:
         skeleton: the joints k.
         size: height and width of a region (Section 3.5).
-        nodes: of a hidden layer; Table 3's best is 1024.
-        layers: hidden layers; Table 3's best is 1.
+        nodes: nodes of a hidden layer; Table 3's best is 1024.
+        layers: number of hidden layers; Table 3's best is 1.
         dropout: after each hidden layer (Section 4.2).
         residual: Eq. 1; else Eq. 3, ``y_k = φ_k(X)``.
-        gain: what x is multiplied by at the start; it is learnt, one number a joint. The paper's is 1, but a map that rises to 1 is next to
-            nothing before a softmax over 2,016 cells.
-        margin: candidates up to this part of the box's width and height outside it are seen.
-        extend: the region covers the box and this part of its width and height on each side; what is farther out lies on its border.
-        sharp: a candidate lies in one cell; else the four nearest cells share it, and nothing is rounded.
+        gain: initial factor of x, learned per joint. It is 1 in the paper, which has little effect before a softmax over 2,016 cells.
+        margin: fraction of the box's sides up to which candidates outside it are included.
+        extend: fraction of the box's sides by which the region is larger on each side; candidates farther out lie on its border.
+        sharp: assign a candidate to one cell, instead of bilinearly to the four nearest cells.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class PRN(nn.Module):
             "extend": extend, "sharp": sharp,
         }  # fmt: skip
         cells = len(self.skeleton) * self.size[0] * self.size[1]
-        self.first = nn.Parameter(torch.randn(cells, nodes) * 0.1)  # one row a cell, joint by joint
+        self.first = nn.Parameter(torch.randn(cells, nodes) * 0.1)  # one row per cell, joint by joint
         self.first_bias = nn.Parameter(torch.zeros(nodes))
         self.hidden = nn.ModuleList(nn.Linear(nodes, nodes) for _ in range(layers - 1))
         self.last = nn.Parameter(torch.zeros(cells, nodes))
@@ -66,7 +65,7 @@ class PRN(nn.Module):
             self.gain = nn.Parameter(torch.full((len(self.skeleton),), float(gain)))
 
     def forward(self, seen: Regions) -> Float[Tensor, " p"]:
-        """``y`` of Eq. 1 before the softmax, at each candidate; every region is evaluated by itself."""
+        """``y`` of Eq. 1 before the softmax, for each candidate; regions are independent."""
         cells, shares = self._cells(seen)
         flat, r = cells.flatten(), cells.shape[1]
         h = self.activations(seen)
@@ -96,9 +95,9 @@ class PRN(nn.Module):
 def log_share(
     y: Float[Tensor, " p"], row: Int[Tensor, " p"], joint: Int[Tensor, " p"], shape: tuple[int, int]
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "n k"]]:
-    """The softmax of each joint over its region: log-probabilities of the candidates, and of all cells without a candidate together.
+    """The softmax of each joint over its region: log-probabilities of the candidates, and of all other cells together.
 
-    Those cells have ``y = 0``, all 2,016 of them have the weight of one: there a joint goes that is not among the candidates.
+    The other cells have ``y = 0`` and together the weight of one cell; they stand for a joint without a candidate.
 
     Args:
         y: of the candidates.

@@ -1,4 +1,4 @@
-"""Training data of the PRN: annotated persons without photos. Inputs are the joints of all people in a box, targets those of its person."""
+"""Training data of the PRN: annotated people without photos. Inputs are all joints in a box, targets those of its person."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,16 @@ __all__ = ["People", "Points", "batches", "order", "points", "ranges", "read_peo
 
 @dataclass(frozen=True)
 class People:
-    """All annotated persons of a data set, by image.
+    """All annotated people of a data set, by image.
 
     Args:
         keypoints: x, y, visibility (0 not labelled).
         boxes: xyxy.
-        areas: square pixels; 0 where joints are candidates of other regions alone (see `prn_detections`).
-        image: place of the image.
-        first: row of the image's first person, for each person.
-        count: how many persons the image has, for each person.
-        image_ids: the data set's ids of the images.
+        areas: square pixels; 0 for joints that are only candidates of other regions (see `prn_detections`).
+        image: index of each person's image.
+        first: for each person, the row of its image's first person.
+        count: for each person, the number of people in its image.
+        image_ids: ids of the images.
     """
 
     keypoints: Float[Tensor, "n k 3"]
@@ -43,7 +43,7 @@ class People:
 
 
 def read_people(path: str | Path) -> People:
-    """From an annotation archive (see `manypose.data.datasets.coco.annotated_people`)."""
+    """The people of an annotation archive (see `manypose.data.datasets.coco.annotated_people`)."""
     images = list(annotated_people(path))
     counts = torch.tensor([len(i.keypoints) for i in images])
     first = counts.cumsum(0) - counts
@@ -62,15 +62,15 @@ def read_people(path: str | Path) -> People:
 
 @dataclass(frozen=True)
 class Points:
-    """The labelled joints that some regions see: one row a joint in a region.
+    """The labelled joints in regions: one row per joint and region.
 
     Args:
-        row: the region.
-        joint: which joint.
+        row: index of the region.
+        joint: joint type.
         place: xy in the box, 0 … 1.
-        own: the region's person's.
-        candidate: which labelled joint of which person, the same in all regions that see it.
-        seen: near enough to the box to be a candidate; own joints are targets even where they are not.
+        own: whether it belongs to the region's person.
+        candidate: index of the labelled joint, equal in all regions that contain it.
+        seen: whether it is near enough to the box to be a candidate; own joints are targets in any case.
     """
 
     row: Int[Tensor, " p"]
@@ -89,13 +89,13 @@ def points(
     mirror: tuple[int, ...] = COCO.mirror,
     margin: float = MARGIN,
 ) -> Points:
-    """What the regions of the chosen persons hold.
+    """The labelled joints in the regions of the chosen people.
 
     Args:
         people: all annotated people.
         chosen: rows of `people`.
-        boxes: the regions' boxes; left out, the persons' annotated ones.
-        mirrored: which regions are seen in a mirror; left and right joints change.
+        boxes: the regions' boxes; default: the annotated ones.
+        mirrored: mask of the regions to mirror.
         mirror: `Skeleton.mirror`.
         margin: see `roi.MARGIN`.
     """
@@ -119,7 +119,7 @@ def points(
 
 
 def order(people: People, least: int = 2) -> Int[Tensor, " m"]:
-    """The persons with an area and at least `least` labelled joints, easy ones first: by number of joints, then box area (Section 3.5)."""
+    """Rows of people with an area and `least` labelled joints, easy ones first: by number of joints, then box area (Section 3.5)."""
     labelled = (people.keypoints[..., 2] > 0).sum(1)
     size = (people.boxes[:, 2:] - people.boxes[:, :2]).prod(1)
     by = np.lexsort((-size.numpy(), -labelled.numpy()))
@@ -136,16 +136,16 @@ def batches(
     curriculum: Literal["sorted", "none"] = "none",
     whole: bool = False,
 ) -> list[Int[Tensor, " b"]]:
-    """One epoch's batches of rows of `people`; those that fill no batch are left out, other ones in each epoch.
+    """The batches of an epoch as rows of `people`; an incomplete last batch, different in each epoch, is left out.
 
     Args:
         people: all annotated people.
         easy_first: `order`'s rows.
-        batch_size: persons in a batch.
+        batch_size: people per batch.
         epoch: from 0.
-        seed: with the epoch it decides everything.
-        curriculum: ``sorted``: batch after batch from easy to hard, as the paper's; ``none``: shuffled.
-        whole: a batch has whole images with all of their people, about `batch_size` of them; an image is as easy as its easiest person.
+        seed: random seed.
+        curriculum: ``sorted``: from easy to hard, as in the paper; ``none``: shuffled.
+        whole: whether a batch has all people of its images, about `batch_size`, ordered by each image's easiest person.
     """
     g = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     if not whole:

@@ -1,4 +1,4 @@
-"""Detections in the form of annotations, to train a PRN on the inputs of prediction (MultiPoseNet, Sections 3.4, 3.5)."""
+"""Detections as annotations, to train a PRN on the inputs of inference (MultiPoseNet, Sections 3.4, 3.5)."""
 
 import numpy as np
 import torch
@@ -22,18 +22,17 @@ def as_annotations(
     least_iou: float = 0.5,
     least_oks: float = 0.5,
 ) -> AnnotatedImage:
-    """The annotated people as a detector saw them: their detected boxes and keypoint candidates.
+    """The annotated people with their detected boxes and keypoint candidates in place of annotations.
 
-    Rows of area 0 have no detected box of their own: people whom the detector missed, and after them candidates that belong to no
-    person. Training takes their joints as candidates in the other rows' regions, and learns no region of theirs.
+    Rows of area 0, people missed by the detector and unmatched candidates, are only candidates in the regions of other rows.
 
     Args:
         image: annotated people, in photo pixels.
         skeleton: their joints.
         xy, joint: the detected candidates, in photo pixels.
         boxes: the detected boxes, xyxy in photo pixels.
-        least_iou: overlap from which a detected box is a person's.
-        least_oks: OKS of one joint from which a candidate is that joint; 0.5 is a distance of 1.2 standard deviations.
+        least_iou: smallest IoU of a detected box and a person.
+        least_oks: smallest OKS of a candidate and a joint; 0.5 is a distance of 1.2 standard deviations.
     """
     n, k = image.keypoints.shape[:2]
     keypoints = np.zeros((n, k, 3), np.float32)
@@ -62,14 +61,14 @@ def as_annotations(
 
 
 def _pairs(value: Float[np.ndarray, "n m"], least: float) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """The one-to-one pairs with the highest sum of values, of those of at least `least`."""
+    """The one-to-one pairs with the highest sum of values, each at least `least`."""
     a, b = linear_sum_assignment(np.where(value >= least, value, 0), maximize=True)
     good = value[a, b] >= least
     return a[good], b[good]
 
 
 def _rows(xy: Float[np.ndarray, "c 2"], joint: Int[np.ndarray, " c"], left: Bool[np.ndarray, " c"], k: int) -> Float[np.ndarray, "r k 3"]:
-    """Candidates that belong to no person, in the smallest number of rows with one candidate per joint."""
+    """Unmatched candidates, in the smallest number of rows with one candidate per joint."""
     counts = np.bincount(joint[left], minlength=k)
     rows = np.zeros((int(counts.max(initial=0)), k, 3), np.float32)
     for j in range(k):

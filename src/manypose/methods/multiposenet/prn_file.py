@@ -1,4 +1,4 @@
-"""A PRN in a ``.safetensors`` file, with all that is needed to build it again."""
+"""Writing and reading of PRNs as ``.safetensors`` files."""
 
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -11,25 +11,25 @@ from manypose.poses.skeleton import Skeleton
 __all__ = ["BUNDLED", "load_prn", "save_prn"]
 
 BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "prn.safetensors"
-"""The weights that come with the package."""
+"""The bundled weights."""
 
 
 def save_prn(prn: PrnNetwork, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "", **more: Any) -> Path:
-    """Write a PRN, whole or not at all.
+    """Write a PRN atomically.
 
     Args:
-        prn: with ``arguments``, what it was built with.
+        prn: a PRN.
         path: ``.safetensors``.
         dtype: ``float16`` stores matrices in half precision.
-        note: how it was trained, on what, under which licence.
-        more: further facts for the file; JSON values.
+        note: training data, procedure and licence.
+        more: further metadata as JSON values.
     """
     about = {"prn": {"kind": type(prn).__name__, **prn.arguments}, "skeleton": prn.skeleton.to_mapping(), "note": note, **more}
     return write_tensors(path, stored(prn, dtype), about)
 
 
 def load_prn(path: str | Path) -> PrnNetwork:
-    """A PRN ready to assign (eval mode, single precision); errors as of `manypose.nn.network_files.read_network`."""
+    """A PRN in eval mode and single precision; errors as of `manypose.nn.network_files.read_network`."""
     prn = read_network(
         path, "prn", "PRN", "`manypose prn train`",
         lambda about: prn_network(Skeleton.from_mapping(about["skeleton"], str(path)), **about["prn"]),

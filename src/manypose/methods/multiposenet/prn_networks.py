@@ -1,4 +1,4 @@
-"""The Pose Residual Networks that can be trained and stored, by name."""
+"""The trainable Pose Residual Networks, by name."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def prn_network(skeleton: Skeleton, kind: str = "PRN", **arguments: Any) -> PrnN
     """A new network of this kind.
 
     Raises:
-        ValueError: no such kind, or arguments that it does not take.
+        ValueError: no such kind, or unknown arguments.
     """
     if kind not in NETWORKS:
         raise ValueError(f"a PRN is one of {', '.join(NETWORKS)}; got {kind!r}")

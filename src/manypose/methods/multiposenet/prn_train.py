@@ -22,16 +22,16 @@ class PrnTrainingConfig:
     """Settings of a PRN's training.
 
     Args:
-        epochs: passes over the persons; may be a fraction.
-        batch_size: persons in a step.
-        lr: Adam's full rate, reached after 50 steps and lowered along half a cosine. The paper's is 1e-4, for batches of 8.
-        jitter: each edge of a box moves by a normal part of the box's side with this deviation, as a detector's would.
-        mirror: probability that an image is seen in a mirror.
+        epochs: passes over the people; may be a fraction.
+        batch_size: people per step.
+        lr: Adam's peak learning rate, after 50 steps of warm-up, followed by a cosine decay. In the paper 1e-4, for batches of 8.
+        jitter: standard deviation of a box edge's random shift, as a fraction of the box's side.
+        mirror: probability of mirroring an image.
         lost: probability that a candidate is missing, in every second image.
-        curriculum: ``sorted``: easy persons first in every epoch (Section 3.5); ``none``: shuffled.
-        least: labelled joints that a person must have (Section 3.5).
-        skip: so many images of the data set are kept for measuring.
-        seed: of everything.
+        curriculum: ``sorted``: easy people first in every epoch (Section 3.5); ``none``: shuffled.
+        least: smallest number of a person's labelled joints (Section 3.5).
+        skip: number of images held out for evaluation.
+        seed: random seed.
     """
 
     epochs: float = 8.0
@@ -55,8 +55,8 @@ class PrnTrainingConfig:
 def loss_of(prn: PrnNetwork, p: Points, n: int) -> Float[Tensor, ""]:
     """Cross-entropy of each joint's softmax over its region, mean over regions and joints.
 
-    Of a joint whose annotated place is no candidate (not labelled, or too far outside) it is the cells without candidate that count. The
-    paper's binary cross-entropy of all 2,016 cells differs by terms of p² alone.
+    For a joint without a candidate (not labelled, or too far outside) the target is the cells without candidates. The paper's binary
+    cross-entropy of all 2,016 cells differs only by terms of p².
     """
     if isinstance(prn, DensePRN):
         return dense_loss(prn, p, n)
@@ -67,7 +67,7 @@ def loss_of(prn: PrnNetwork, p: Points, n: int) -> Float[Tensor, ""]:
     log, none = log_share(y, row, joint, (n, k))
     absent = torch.ones(n * k, dtype=torch.bool).index_fill(0, (row * k + joint)[own], False)
     total = log[own].sum() + none.flatten()[absent].sum()
-    if isinstance(prn, AttentionPRN):  # sees all boxes of a candidate: a softmax over them too
+    if isinstance(prn, AttentionPRN):  # compares the boxes of a candidate: a softmax over them too
         _, rival = candidate.unique(return_inverse=True)
         log, none = log_share(y, rival, torch.zeros_like(rival), (int(rival.max()) + 1, 1))
         nobody = torch.ones(len(none), dtype=torch.bool).index_fill(0, rival[own], False)
@@ -77,7 +77,7 @@ def loss_of(prn: PrnNetwork, p: Points, n: int) -> Float[Tensor, ""]:
 
 @dataclass(frozen=True)
 class PersonBatch:
-    """The regions of some persons.
+    """A batch of regions.
 
     Args:
         points: the labelled joints in them.
@@ -91,17 +91,17 @@ class PersonBatch:
         return self.regions
 
     def to(self, _: torch.device) -> "PersonBatch":
-        """The same: a PRN is trained on the CPU."""
+        """The batch itself: a PRN is trained on the CPU."""
         return self
 
 
 def sees_whole_images(prn: PrnNetwork) -> bool:
-    """Whether a batch must hold all persons of its images, as attention among boxes needs them."""
+    """Whether a batch must have all people of its images, for attention between boxes."""
     return isinstance(prn, AttentionPRN)
 
 
 def drawn(prn: PrnNetwork, people: People, chosen: Int[Tensor, " n"], course: PrnTrainingConfig, step: int) -> PersonBatch:
-    """The regions of the chosen persons with moved box edges, mirrored images and missing candidates; (seed, step) alone decides."""
+    """The augmented regions of the chosen people (box jitter, mirroring, missing candidates), determined by (seed, step)."""
     g = torch.Generator().manual_seed(course.seed * 1_000_003 + step)
     boxes = people.boxes[chosen]
     size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)

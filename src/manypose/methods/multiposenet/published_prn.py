@@ -1,4 +1,4 @@
-"""The PRN as its authors published it: the layout of their network and their maps, for their weights and for comparison.
+"""The authors' published PRN, for their weights and for comparison.
 
 It differs from the paper's text: two hidden layers; a correction that is never negative; one softmax over all joints together.
 """
@@ -19,7 +19,7 @@ __all__ = ["PublishedPRN", "load_published_prn"]
 
 
 class PublishedPRN(nn.Module):
-    """Their network; it stands wherever a `PRN` does. Parameters have their names, so their files load as they are."""
+    """The published network, a `Chooser`, with the published names of all parameters."""
 
     def __init__(self, skeleton: Skeleton = COCO, nodes: int = 1024, size: tuple[int, int] = SIZE) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class PublishedPRN(nn.Module):
         self.dens1, self.bneck, self.dens2 = nn.Linear(cells, nodes), nn.Linear(nodes, nodes), nn.Linear(nodes, cells)
 
     def logits(self, regions: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """``y`` before the softmax. Their vectors have the joint as their last dimension."""
+        """``y`` before the softmax. The published vectors have the joint as their last dimension."""
         x = regions.permute(0, 2, 3, 1)
         h = functional.dropout(functional.relu(self.dens1(x.flatten(1))), 0.5, self.training)
         h = functional.dropout(functional.relu(self.bneck(h)), 0.5, self.training)
         return (functional.relu(self.dens2(h)).view(x.shape) + x).permute(0, 3, 1, 2)
 
     def maps(self, regions: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """Their output: probabilities whose sum over all joints and cells is 1."""
+        """The published output: probabilities with sum 1 over all joints and cells."""
         return self.logits(regions).flatten(1).softmax(1).view(regions.shape)
 
     def forward(self, seen: Regions) -> Float[Tensor, " p"]:
-        """The logarithm of their output's sum in the window of 15 × 15 cells around each candidate."""
+        """The logarithm of the published output's sum in the 15 × 15 cells around each candidate."""
         h, w = self.size
         at = seen.place * seen.place.new_tensor([w, h])
         cells = at.long().clamp(min=0).minimum(torch.tensor([w - 1, h - 1]))
@@ -48,11 +48,11 @@ class PublishedPRN(nn.Module):
 
 
 def load_published_prn(path: str | Path, skeleton: Skeleton = COCO) -> PublishedPRN:
-    """Their checkpoint, ready to assign.
+    """The network of a published checkpoint, in eval mode.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint of theirs; the error says what differs.
+        ValueError: not a published checkpoint; the message says what differs.
     """
     state = read_checkpoint(path, ("state_dict",))
     if "dens1.bias" not in state:

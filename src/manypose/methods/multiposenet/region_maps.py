@@ -12,7 +12,7 @@ SIZE = (56, 36)
 
 
 def cells_of(place: Float[Tensor, "*p 2"], size: tuple[int, int] = SIZE) -> Int[Tensor, "*p 2"]:
-    """The xy cells of places in a box; coordinates outside the box are clipped to its border cells."""
+    """The xy cells of positions in a box; positions outside are clipped to its border cells."""
     limit = place.new_tensor([size[1], size[0]])
     return (place * limit).floor().clamp(min=0).minimum(limit - 1).long()
 
@@ -20,10 +20,7 @@ def cells_of(place: Float[Tensor, "*p 2"], size: tuple[int, int] = SIZE) -> Int[
 def stamps(
     place: Float[Tensor, "p 2"], size: tuple[int, int] = SIZE, sharp: bool = False
 ) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
-    """The cells that a point is spread over, as flat indices ``y w + x``, and its weight in each; the weights sum to 1.
-
-    A point is spread bilinearly over the four cells with the nearest centres, so that nothing is rounded; ``sharp``: one cell has weight 1.
-    """
+    """The four nearest cells of a point, as flat indices ``y w + x``, and its bilinear weights; with ``sharp`` one cell with weight 1."""
     if sharp:
         cells = cells_of(place, size)
         return cells[:, 1:] * size[1] + cells[:, :1], torch.ones_like(place[:, :1])
@@ -45,16 +42,16 @@ def render(
     heights: Float[Tensor, " p"] | None = None,
     nearest: bool = True,
 ) -> Float[Tensor, "n k h w"]:
-    """Maps with a Gaussian of sum 1 at each cell that has a point; of several points in one cell the highest counts.
+    """Maps with a Gaussian of sum 1 at each cell with a point; of several points in a cell the highest counts.
 
     Args:
-        row: the map's region.
-        joint: its channel.
+        row: the region.
+        joint: the channel.
         cells: xy.
         shape: n, k, h, w.
         sigma: deviation in cells.
-        heights: of the points; left out, 1.
-        nearest: the filter repeats the border cells outside the map (the authors' inputs); otherwise the map is 0 outside (their targets).
+        heights: of the points; default 1.
+        nearest: padding of the filter with the border cells (the authors' inputs) or with 0 (their targets).
     """
     n, k, h, w = shape
     flat = (row * k + joint) * (h * w) + cells[:, 1] * w + cells[:, 0]
@@ -71,7 +68,7 @@ def render(
 
 
 def _bell(side: int, sigma: float, nearest: bool) -> Float[Tensor, "side side"]:
-    """The value in cell j of a point at cell i, along one axis; the Gaussian is cut at 4 σ."""
+    """The value in cell j of a point at cell i, along one axis; the Gaussian is truncated at 4 σ."""
     at, reach = torch.arange(side), int(4 * sigma + 0.5)
     far = torch.arange(-reach, reach + 1)
     bell = torch.exp(-(far.double() ** 2) / (2 * sigma**2))
@@ -84,7 +81,7 @@ def _bell(side: int, sigma: float, nearest: bool) -> Float[Tensor, "side side"]:
 
 
 def _window(at: Int[Tensor, " p"], bell: Float[Tensor, "side side"], reach: int) -> tuple[Int[Tensor, "p r"], Float[Tensor, "p r"]]:
-    """The cells along one axis that points are spread over, and their values; cells outside the map have value 0."""
+    """The cells of points' Gaussians along one axis, and their values; 0 outside the map."""
     side = len(bell)
     cells = at[:, None] + torch.arange(-reach, reach + 1, device=at.device)
     inner = cells.clamp(0, side - 1)

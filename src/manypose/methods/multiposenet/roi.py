@@ -1,7 +1,7 @@
 """Keypoint candidates in person boxes (MultiPoseNet, Section 3.4).
 
-A box is the whole region. Candidates up to a margin outside the box belong to it too: annotated joints may lie outside their box, and
-detected boxes are often small.
+Candidates up to a margin outside a box are included, since annotated joints may lie outside their box, and detected boxes are often
+small.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from manypose.poses.skeleton import Skeleton
 __all__ = ["MARGIN", "Candidates", "Chooser", "Inside", "Regions", "inside"]
 
 MARGIN = 0.21
-"""How far outside a box candidates are seen, as a part of its width and height (the authors' program; the paper does not say)."""
+"""Fraction of a box's sides up to which candidates outside it are included (the authors' program; not in the paper)."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Keypoint candidates of any number of images, one a row, in any order.
+    """Keypoint candidates of any number of images, one per row, in any order.
 
     Args:
         xy: pixels; integers are pixel centres.
-        scores: how sure the keypoint detector is, 0 … 1.
-        joint: which joint each may be.
-        image: which image of the batch each lies in; left out, all lie in image 0.
+        scores: confidences of the keypoint detector, 0 … 1.
+        joint: joint types.
+        image: index of each one's image in the batch; default 0.
     """
 
     xy: Float[Tensor, "c 2"]
@@ -48,7 +48,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Regions:
-    """The candidates that n regions see: one row for each pair of a region and a candidate in it.
+    """The candidates in n regions: one row for each pair of a region and a candidate in it.
 
     Args:
         n: number of regions.
@@ -56,7 +56,7 @@ class Regions:
         joint: joint type of its candidate.
         place: xy of the candidate in the region's box, 0 … 1 inside.
         heights: height of the candidate's peak.
-        candidate: index of the candidate, equal in all regions that see it; None: not known, all differ.
+        candidate: index of the candidate, equal in all regions that contain it; None: all differ.
     """
 
     n: int
@@ -73,7 +73,7 @@ class Chooser(Protocol):
 
     Attributes:
         skeleton: the joints k.
-        margin: how far outside a box candidates are seen, as a part of its width and height.
+        margin: fraction of a box's sides up to which candidates outside it are included.
     """
 
     skeleton: Skeleton
@@ -86,7 +86,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True)
 class Inside:
-    """Pairs of a box and a candidate seen in it, in the order of the boxes.
+    """Pairs of a box and a candidate in it, in the order of the boxes.
 
     Args:
         box: row of the box.
@@ -102,7 +102,7 @@ class Inside:
 def inside(
     xy: Float[Tensor, "c 2"], image: Int[Tensor, " c"], boxes: Float[Tensor, "n 4"], box_image: Int[Tensor, " n"], margin: float = MARGIN
 ) -> Inside:
-    """All pairs of a box and a point of the same image that lies in the box or less than `margin` of its size outside."""
+    """All pairs of a box and a point of the same image inside the box enlarged by `margin`."""
     low, size = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)[:, None]
     place = (xy - low) / size
     near = ((place > -margin) & (place < 1 + margin)).all(2) & (box_image[:, None] == image)

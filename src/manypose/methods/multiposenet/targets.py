@@ -1,4 +1,4 @@
-"""Targets of MultiPoseNet: heat maps and the person mask at 1/4, on the device."""
+"""Targets of MultiPoseNet: heat maps and the person mask at stride 4."""
 
 import torch
 from torch.nn.functional import avg_pool2d
@@ -14,21 +14,21 @@ STRIDE = 4
 
 
 def keypoint_targets(people: Batch, size: tuple[int, int], sigma: float = 1.75) -> Maps:
-    """Section 3.2, Equation 4.
+    """The targets of Section 3.2, Equation 4.
 
     Args:
         people: joints in network pixels.
         size: height and width of the input.
-        sigma: of the Gaussians, in cells of the 1/4 map (the paper does not say; 1.75 cells are 7 pixels).
+        sigma: of the Gaussians, in cells (not in the paper; 1.75 cells are 7 pixels).
 
     Returns:
-        ``heat`` (b, k + 1, h, w): Gaussians, of several people the higher; last, the part of each cell that is person.
-        ``mask`` (b, k + 1, h, w): the paper's W: 1 where the loss may look.
+        ``heat`` (b, k + 1, h, w): the maximum of the people's Gaussians; last, the person's share of each cell.
+        ``mask`` (b, k + 1, h, w): the paper's W: 1 in regions with a loss.
     """
     h, w = size[0] // STRIDE, size[1] // STRIDE
     cells = pixel_to_cell(people.keypoints[..., :2], STRIDE)
     x, y = cells.unbind(-1)
-    near = (x > -4 * sigma) & (y > -4 * sigma) & (x < w + 4 * sigma) & (y < h + 4 * sigma)  # what lies far off draws nothing
+    near = (x > -4 * sigma) & (y > -4 * sigma) & (x < w + 4 * sigma) & (y < h + 4 * sigma)  # others draw nothing
     drawn = (people.keypoints[..., 2] > 0) & people.there[..., None] & near
     heat = gaussians(cells, drawn, (h, w), sigma)
     look = (avg_pool2d(people.mask.float(), STRIDE) > 0.5).float().expand_as(heat)

@@ -1,10 +1,10 @@
-"""NanoDet: boxes of people in a whole photo, in one light pass, for methods that look at one person at a time.
+"""NanoDet: a light person detector for top-down methods.
 
-Source: RangiLyu's NanoDet-g (2021, Apache-2.0), after Li et al., *Generalized Focal Loss*, 2020: at each cell of three grids a score for
-each class, and for each side of the box a distribution over eleven distances. Its published weights know COCO's 80 classes; people are
-kept, the outputs of the others left out. Files: `network`, `decode` (grids to boxes), `graph_file` (the published weights).
+Source: RangiLyu's NanoDet-g (2021, Apache-2.0), after Li et al., *Generalized Focal Loss*, 2020: each cell of three grids
+predicts a score per class, and for each side of the box a distribution over eleven distances. Of the published weights for COCO's 80
+classes, the outputs for people are used. Files: `network`, `decode` (grids to boxes), `graph_file` (the published weights).
 
-We deviate: the photo is seen at two sizes in one call (`NanoDet.zooms`), unpadded to a square; large people are found in the smaller one.
+Deviation: the photo is processed at two sizes in one call (`NanoDet.zooms`), not padded to a square; the smaller one finds large people.
 """
 
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ __all__ = ["NanoDet"]
 
 MEAN, DEVIATION = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # BGR
 CANDIDATES = 300
-"""Boxes that are read from each view."""
+"""Number of boxes of each view."""
 
 
 class NanoDet(nn.Module):
-    """A `PersonDetector`. Asked for people (`decode`), it gives their boxes with every joint in the middle.
+    """NanoDet as a `PersonDetector`; `decode` gives the boxes as people with every joint at the box's centre.
 
     Args:
-        size: short side of the photo that it looks at, in pixels. Raising it finds smaller people and costs more.
-        zooms: factors of that size at which it looks too; their boxes are put together. A smaller one sees large people whole.
-        skeleton: of the people it gives; their joints mean nothing.
-        overlap: of two boxes with a larger intersection over union the lower one is left out. Raising it keeps people who stand close.
-        threshold: boxes with a lower score are left out.
-        most: the highest boxes of a photo that are kept.
+        size: short side of the input, in pixels. Raising it finds smaller people and takes more time.
+        zooms: further input sizes as factors of `size`, whose boxes are merged. A smaller one finds large people.
+        skeleton: of the people of `decode`, whose joints have no meaning.
+        overlap: IoU above which the lower-scoring of two boxes is removed. Raising it keeps people close to one another.
+        threshold: smallest score of a box.
+        most: largest number of boxes per photo.
         pretrained: the published weights, as a safetensors file.
     """
 
@@ -73,11 +73,11 @@ class NanoDet(nn.Module):
             self.net.load_state_dict(nanodet_tensors(pretrained))
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB to BGR less the mean, over the deviation."""
+        """Normalized BGR from RGB."""
         return (images.flip(3).permute(0, 3, 1, 2).float() - self.mean) / self.deviation
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``grid8``, ``grid16``, ``grid32`` (b, 45, h, w); ``grid8_1`` and so on of the picture resized to the second zoom."""
+        """``grid8``, ``grid16``, ``grid32`` (b, 45, h, w); ``grid8_1`` … for the image resized to the second zoom."""
         outputs: Maps = {}
         for i, zoom in enumerate(self.zooms):
             sides = [_zoomed(side // self.stride, zoom) * self.stride for side in images.shape[2:]]
@@ -96,12 +96,12 @@ class NanoDet(nn.Module):
         raise ValueError(NANODET_AS_IT_IS)
 
     def readout(self, outputs: Maps) -> Maps:
-        """``boxes`` (b, n, 5): the likeliest of each zoom, xyxy in input pixels and score."""
+        """``boxes`` (b, n, 5): the best of each zoom, xyxy in input pixels and score."""
         views = []
         for i in range(len(self.zooms)):
             grids = [outputs[_name(stride, i)].float() for stride in STRIDES]
             boxes = likeliest(grids, CANDIDATES)
-            if i:  # the pictures' corners lie on one another
+            if i:  # the images' corners are aligned
                 factor = boxes.new_tensor(
                     [big / small for big, small in zip(outputs["grid8"].shape[:1:-1], grids[0].shape[:1:-1], strict=True)] * 2
                 )
@@ -112,15 +112,15 @@ class NanoDet(nn.Module):
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
         """The boxes of people from ``boxes`` (b, n, 5) of one view or several, xyxy and score, by falling score."""
         rows = (boxes[boxes[:, 4] >= self.threshold].cpu().numpy() for boxes in outputs["boxes"])
-        return [r[box_nms(r, self.overlap)[: self.most]] for r in rows]  # torchvision's takes two seconds to import
+        return [r[box_nms(r, self.overlap)[: self.most]] for r in rows]  # not torchvision's, whose import takes two seconds
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """The same as people; every joint stands in its box's middle."""
+        """The boxes as people with every joint at the box's centre."""
         return [Poses.of_boxes(self.skeleton, found) for found in self.detect(outputs, size)]
 
 
 def _zoomed(steps: int, zoom: float) -> int:
-    """The nearest whole number of steps, at least 1; in whole numbers, so that a graph can hold it."""
+    """The nearest number of steps, at least 1; in integers, for export to a graph."""
     part = Fraction(zoom).limit_denominator(64)
     near = (2 * steps * part.numerator + part.denominator) // (2 * part.denominator)
     return near if 2 * part >= 1 else torch.sym_max(1, near)  # pyright: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""NanoDet-g's published weights: a safetensors copy of the tensors of its TensorFlow graph, under our names."""
+"""Reader of NanoDet-g's published weights, a safetensors copy of the tensors of its TensorFlow graph."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,11 @@ ORDER = (
 
 
 def nanodet_tensors(path: str | Path, classes: Sequence[int] = (0,)) -> dict[str, Tensor]:
-    """The network's tensors from a safetensors copy of the published TensorFlow graph, with the outputs of some classes alone.
+    """The tensors of `NanoDetNet` from the file, with the outputs of the given classes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it holds something else.
+        ValueError: not NanoDet-g's weights.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of NanoDet's weights")

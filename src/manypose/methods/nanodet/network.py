@@ -1,4 +1,4 @@
-"""NanoDet's network: a CSP trunk (Wang et al., 2020), a PAN neck (Liu et al., 2018) and one head a grid."""
+"""NanoDet's network: a CSP trunk (Wang et al., 2020), a PAN neck (Liu et al., 2018) and one head per grid."""
 
 import torch
 from jaxtyping import Float
@@ -8,13 +8,13 @@ from torch.nn.functional import interpolate, leaky_relu, max_pool2d
 __all__ = ["BINS", "STRIDES", "NanoDetNet"]
 
 BINS = 11
-"""Distances that a side's distribution is over: 0 to 10 strides."""
+"""Number of distances of a side's distribution: 0 to 10 strides."""
 
 STRIDES = (8, 16, 32)
 
 
 class Conv(nn.Module):
-    """A convolution that keeps the size (or halves it), and a leaky ReLU."""
+    """A 'same' convolution and a leaky ReLU."""
 
     def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Conv(nn.Module):
 
 
 class Pair(nn.Module):
-    """Two convolutions, both outputs side by side, the second first."""
+    """Two convolutions with concatenated outputs, the second first."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Pair(nn.Module):
 
 
 class Stage(nn.Module):
-    """A CSP stage: blocks and a path around them."""
+    """A CSP stage: blocks and a parallel path."""
 
     def __init__(self, channels: int, width: int, blocks: int, stride: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Stage(nn.Module):
 
 
 class NanoDetNet(nn.Module):
-    """From a picture to three grids (strides 8, 16, 32) of the logit of a person and 4 × 11 of the distances to the box's sides."""
+    """The network: three grids (strides 8, 16, 32) with a person logit and 4 × 11 logits of the distances to the box's sides."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class NanoDetNet(nn.Module):
         self.heads = nn.ModuleList(nn.Sequential(Conv(128, 128), nn.Conv2d(128, 1 + 4 * BINS, 1)) for _ in STRIDES)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[Float[Tensor, "b 45 _h _w"]]:
-        """Both sides of the picture are multiples of 32."""
+        """The grids of images whose sides are multiples of 32."""
         x = max_pool2d(self.stem(images), 3, 2, 1)
         features: list[Tensor] = []
         for stage in self.stages:

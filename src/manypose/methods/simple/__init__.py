@@ -1,33 +1,32 @@
 """SIMPLE: Zhang et al., *SIMPLE: Single-network with Mimicking and Point Learning for Bottom-up Human Pose Estimation*, AAAI 2021.
 
-Idea: people and joints are both points. One HRNet, all four branches side by side (Section 3), paints a map a joint (Eq. 8) and three maps
-of people's boxes: centre, top left and bottom right corner, behind center pooling and cascade corner pooling (Section 4.1, Eq. 9;
-CenterNet's losses, Eq. 10). The 32 best points of each kind are paired to boxes; a pair needs a centre in its middle, and its score is the
-mean of the three. A CNN looks at the pose maps in a box and keeps what is that person's (Section 4.2). In training, the student's pose
-maps in its own boxes also learn from a top-down teacher's (Section 5, Eq. 11-15). Files: `corner_pooling`, `network`, `targets`, `loss`,
+People and joints are both points. One HRNet with its four branches concatenated (Section 3) predicts a heat map per joint (Eq. 8) and
+three maps of people's boxes: centre, top left and bottom right corner, after center pooling and cascade corner pooling (Section 4.1, Eq. 9;
+CenterNet's losses, Eq. 10). The 32 best corners of each type are paired to boxes with a centre in their middle; a box's score is the mean
+of the three. A CNN on the pose maps in a box keeps the responses of its person (Section 4.2). In training, the student's pose maps in its
+own boxes also mimic a top-down teacher's (Section 5, Eq. 11-15). Files: `corner_pooling`, `network`, `targets`, `loss`,
 `boxes_from_points`, `decode`; `roi`, `grouping`, `peak_assignment`, `peak_owners` (grouping), `training_maps`, `grouping_train`,
-`grouping_file` (its training alone); `distillation`, `teacher`.
+`grouping_file` (its training); `distillation`, `teacher`.
 
-What the paper leaves open, and how it is decided here (`roi`, `grouping`, `peak_assignment`, `training_maps` and `distillation` have lists
-of their own):
+Choices that the paper leaves open (see also `roi`, `grouping`, `peak_assignment`, `training_maps` and `distillation`):
 
 - F_shared's 15 C channels become 256 by a 1 × 1 convolution before each point's branch (``channels``): at all 480 of W32 the three
   branches would cost 440 G multiply-adds at 512 px, eleven times the trunk. Branches are enlarged bilinearly. The pose maps' layers are
-  HRNet-V2's: 1 × 1 to 15 C, batch normalisation, ReLU, 1 × 1. Heads of the point maps and their offsets are CenterNet's.
-- No tags of corners (``corner_tags``): the text pairs by the centre alone. Two outer people's corners around a third then make a box too;
-  it gets no point when points are assigned, and is dropped.
-- Points stand at the nearest cell's centre with offsets within ± 1/2 a cell, in the house's pixel-centre coordinates, instead of
-  CenterNet's whole cells with offsets from 0 to 1. Boxes are cut at the picture's edge before their points are painted.
-- Joints' Gaussians have a deviation of 2 cells (``sigma``), as HRNet's and HigherHRNet's. Equation 8 is summed over cells, as it is
+  HRNet-V2's: 1 × 1 to 15 C, batch normalization, ReLU, 1 × 1. Heads of the point maps and their offsets are CenterNet's.
+- No tags of corners (``corner_tags``): the text pairs by the centre alone. Corners of two people around a third may form a box,
+  which gets no points in the assignment and is removed.
+- Points have offsets within ± 1/2 cell from the nearest cell's centre, instead of CenterNet's 0 … 1 from the cell below. Boxes are clipped
+  to the image before their points are rendered.
+- Joints' Gaussians have a deviation of 2 cells (``sigma``), as HRNet's and HigherHRNet's. Equation 8 is summed over cells, as
   written.
-- phi_det is 0.05, phi_pose 0.1; of boxes with an IoU above 0.65 the better stays (CenterNet's soft NMS would leave the others with smaller
-  scores); of people with an OKS above 0.9 too. Arguments of ``boxes`` and ``people``.
-- A joint's score is its point's height × the probability that it is the person's; a person's is the mean over all joints × the box's.
-- A joint without a point is the highest kept response in the person's RoI (``refill``).
-- Flips and scales: pose maps are averaged, the boxes of all views are put together, and NMS follows.
-- The grouping CNN learns from the points that the network predicts at the moment, in annotated boxes moved by up to a tenth of their
-  sides, and no gradient flows from it into the pose maps (`peak_owners`).
-- Optimiser, augmentation: Adam; HigherHRNet's.
+- phi_det is 0.05, phi_pose 0.1; NMS of boxes at an IoU of 0.65 (CenterNet's soft NMS would keep the others with lower scores) and of
+  people at an OKS of 0.9. Arguments of ``boxes`` and ``people``.
+- A joint's score is its point's height × its probability of belonging to the person; a person's is the mean over all joints × the box's.
+- A joint without a point is placed at the highest kept response in the person's RoI (``refill``).
+- Flips and scales: pose maps are averaged; boxes of all views are concatenated before NMS.
+- The grouping CNN is trained on the currently predicted points in annotated boxes with jitter of up to a tenth of their sides, without
+  gradient to the pose maps (`peak_owners`).
+- Optimizer and augmentation: Adam; HigherHRNet's.
 
 Published: AP 66.1 (W18) and 69.6 (W32) on COCO test-dev2017 with one scale, 68.1 and 71.1 with five (Table 4). Ours: docs/simple.md.
 """
@@ -60,35 +59,35 @@ __all__ = ["SIMPLE"]
 
 
 class SIMPLE(nn.Module):
-    """The student: pose maps and people's boxes from one HRNet, and the CNN that groups; or one of the paper's ablations.
+    """The student: pose maps and person boxes from one HRNet, with the grouping CNN; or one of the paper's ablations.
 
     Args:
-        trunk: any HRNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: the light student of `mobile`, which finds people by
-            points.
-        size: the short side of the input it is tested at, in pixels (Section 6.1: 512).
+        trunk: any HRNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: the light student of `mobile`, with the
+            ``points`` detector.
+        size: default short side of the input, in pixels (Section 6.1: 512).
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights, as published; of a light trunk see
+        pretrained: initialize the trunk from ImageNet weights, as published; for a light trunk see
             `manypose.nn.movenet_photo.photo_trunk`.
         detector: ``points`` (Table 2 c); ``regression``, by anchors as in MultiPoseNet (b); ``none``, which needs ``ae`` (a).
         grouping: ``cnn`` (Section 4.2); ``max``: each box takes the highest points in it; ``ae``: associative embedding, without boxes.
-        channels: to which F_shared is reduced before each point's branch, or width of the regression; None keeps all 15 C.
+        channels: of F_shared after its reduction before each point's branch, or width of the regression; None: all 15 C.
         inner: channels of the pooled branches.
-        corner_tags: CenterNet's tags of corners, learnt and used to pair them.
+        corner_tags: whether to train CenterNet's corner tags and pair by them.
         sigma: of the joints' Gaussians, in cells.
         alpha: factor of the detection loss (Equation 10).
-        group: factor of the grouping CNN's loss; 0: it is not trained here.
+        group: factor of the grouping CNN's loss; 0: it is not trained.
         push, pull: factors of the embedding loss with ``ae``.
-        features: the network also gives ``features``, what pose maps are made of, for mimicking them (Table 3 c).
+        features: whether the network also gives ``features``, the input of the pose maps' layers, for mimicking (Table 3 c).
         anchor_scale: side of the smallest square anchor of each level, in multiples of its stride (RetinaNet's 4).
-        cnn: arguments of `GroupingCNN`; or ``weights`` alone: a file of one that is trained already, or ``bundled``.
+        cnn: arguments of `GroupingCNN`; or only ``weights``: a file of a trained one, or ``bundled``.
         supervision: arguments of `owned_peaks`.
         boxes: arguments of `boxes_of_points`.
         people: arguments of `decode.decode`, or with ``ae`` of `manypose.nn.associative_embedding.decode.decode`.
-        mimic: arguments of `Mimic`: learn from a top-down teacher too (Section 5). Weights files do not keep it.
-        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
+        mimic: arguments of `Mimic`, for distillation from a top-down teacher (Section 5); not in weights files.
+        frozen: number of MoveNet's first residuals that are not trained, with the stem.
 
     Raises:
-        ValueError: detector and grouping do not fit together.
+        ValueError: detector and grouping do not match.
     """
 
     stride = 32
@@ -146,7 +145,7 @@ class SIMPLE(nn.Module):
         self.mimic = None if mimic is None else Mimic(self.skeleton, **mimic)
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation; for light trunks from -1 to 1."""
+        """RGB normalized by ImageNet's mean and deviation; for light trunks scaled to -1 … 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
@@ -156,7 +155,7 @@ class SIMPLE(nn.Module):
     forward = network
 
     def targets(self, people: Batch, size: tuple[int, int]) -> Maps:
-        """See `manypose.methods.simple.targets.targets`; with regression also anchors', with a teacher also what it looks at."""
+        """See `manypose.methods.simple.targets.targets`; with regression also those of anchors, with a teacher also its inputs."""
         out = targets(people, size, self.sigma) | ({} if self.mimic is None else self.mimic.targets(people))
         if self.detector != "regression":
             return out
@@ -185,13 +184,13 @@ class SIMPLE(nn.Module):
         if self.detector == "regression":
             size = (4 * outputs["pose"].shape[2], 4 * outputs["pose"].shape[3])
             found = likeliest(outputs["person"], outputs["shift"], self._anchors(size, outputs["pose"]), size)
-            # As of boxes of points: faint ones, which lie about everybody, would take joints from the true ones.
+            # As for boxes of points: boxes with low scores would take joints from the true ones.
             clear = found[..., 4:] >= self._boxes.get("threshold", FAINT)
             return torch.cat([found[..., :4], found[..., 4:] * clear], 2)
         return boxes_of_points(point_maps(outputs), **self._boxes)
 
     def detect(self, outputs: Maps, size: tuple[int, int]) -> list[Float[np.ndarray, "n 5"]]:
-        """The boxes of people, xyxy and score, from ``boxes`` as `decode` reads them; with ``ae`` the boxes around its people's joints."""
+        """The boxes of people (xyxy, score) from ``boxes``; with ``ae`` the boxes around the joints of decoded people."""
         if self.detector == "none":
             people = self.decode(outputs, size)
             return [person_boxes(p.keypoints, counted(p.keypoint_scores), p.boxes, p.scores) for p in people]
@@ -211,7 +210,7 @@ class SIMPLE(nn.Module):
 
 
 FAINT = 0.05
-"""Boxes by regression with a lower score are none; `boxes_of_points` has the same threshold."""
+"""Smallest score of a box by regression, the same as in `boxes_of_points`."""
 
 
 def _grouping(joints: int, weights: str | None = None, **arguments: Any) -> GroupingCNN:
@@ -222,5 +221,5 @@ def _grouping(joints: int, weights: str | None = None, **arguments: Any) -> Grou
     with torch.device("cpu"):
         cnn = load_grouping() if weights == "bundled" else load_grouping(weights)
     if cnn.joints != joints:
-        raise ValueError(f"cnn: the grouping CNN of {weights} knows {cnn.joints} joints, the skeleton has {joints}; train one for it")
+        raise ValueError(f"cnn: the grouping CNN of {weights} has {cnn.joints} joints, the skeleton {joints}; train one for it")
     return cnn

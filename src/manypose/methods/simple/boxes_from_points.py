@@ -1,4 +1,4 @@
-"""From centres, top left and bottom right corners to people's boxes (Section 4.1; CenterNet, Section 3.1)."""
+"""Person boxes from centres, top left and bottom right corners (Section 4.1; CenterNet, Section 3.1)."""
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ STRIDE = 4
 
 
 def point_maps(outputs: Maps) -> Float[Tensor, "b c h w"]:
-    """What `boxes_of_points` reads, from the network's outputs."""
+    """The input of `boxes_of_points` from the network's outputs."""
     maps = [outputs[p].float().sigmoid() for p in POINTS] + [outputs[f"{p}_offset"].float() for p in POINTS]
     return torch.cat(maps + [outputs[f"{p}_tag"].float() for p in POINTS if f"{p}_tag" in outputs], 1)
 
@@ -30,17 +30,17 @@ def boxes_of_points(
     small: float = 150.0,
     overlap: float = 0.65,
 ) -> Float[Tensor, "b n 5"]:
-    """The best boxes of each image, xyxy in network pixels, and their scores: the means of their three points' (0: no box).
+    """The best boxes of each image (xyxy in network pixels) and their scores, the means of their three points' (0: no box).
 
     Args:
-        points: 9 maps of stride 4: centre, top left and bottom right after the sigmoid, and x, y offset in cells of each; 11 where two
-            maps of the corners' tags follow.
-        threshold: a point is higher (the paper's phi_det).
-        top: so many points of each kind are taken, and so many boxes given.
-        tag_threshold: corners with a larger tag distance are not one box's.
-        small: boxes of up to this side (as the root of their area, network pixels) need a centre in their middle third, larger ones in
-            their middle fifth.
-        overlap: of two boxes with a larger IoU the better stays.
+        points: 9 maps of stride 4: centre, top left and bottom right after the sigmoid, and x, y offset in cells of each; 11 with
+            two maps of corner tags.
+        threshold: smallest height of a point (the paper's phi_det).
+        top: number of points of each type, and of boxes.
+        tag_threshold: largest tag distance of a box's corners.
+        small: side (square root of the area, network pixels) up to which boxes need a centre in their middle third, larger ones in their
+            middle fifth.
+        overlap: IoU above which the lower-scoring of two boxes is removed.
 
     Raises:
         ValueError: neither 9 nor 11 maps.
@@ -61,7 +61,7 @@ def boxes_of_points(
 def find(
     heat: Float[Tensor, "b 1 h w"], offset: Float[Tensor, "b 2 h w"], top: int, threshold: float
 ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 2"], Tensor]:
-    """The `top` highest points, cells that none of their eight neighbours exceeds: heights (0: none), places, and cells (b, 1, n, 2)."""
+    """The `top` highest local maxima: heights (0: none), positions, and cells (b, 1, n, 2)."""
     heights, cells = peaks(heat, 3, threshold, top)
     both = cells.expand(-1, 2, -1, -1)
     return heights[:, 0], (cells[:, 0] + gather(offset, both).transpose(1, 2)), cells
@@ -75,7 +75,7 @@ def pairs(
     tags: list[Float[Tensor, "b _n"]] | None = None,
     tag_threshold: float = 0.5,
 ) -> tuple[Float[Tensor, "b n*m 4"], Float[Tensor, "b n*m"]]:
-    """All boxes from a top left to a bottom right corner, and the means of the two scores (0: no box, or tags that differ)."""
+    """All boxes from a top left to a bottom right corner, and the mean scores (0: no box, or different tags)."""
     b, n, m = len(first), first.shape[1], second.shape[1]
     boxes = torch.cat([top_left[:, :, None].expand(b, n, m, 2), bottom_right[:, None].expand(b, n, m, 2)], -1)
     right = (boxes[..., 2:] > boxes[..., :2]).all(-1) & (first > 0)[:, :, None] & (second > 0)[:, None]
@@ -99,7 +99,7 @@ def with_centres(
     scores: Float[Tensor, "b n"],
     small: float = 150.0,
 ) -> Float[Tensor, "b m"]:
-    """Scores of boxes whose two corners have these mean scores: of all three points with the best centre in the middle; 0 without one."""
+    """The mean scores of boxes' three points, with the best centre in the box's middle; 0 without one."""
     region = central(boxes, small)
     inside = (centres[:, None] > region[:, :, None, :2]).all(-1) & (centres[:, None] < region[:, :, None, 2:]).all(-1)
     best = (scores[:, None] * inside).amax(2)
@@ -107,7 +107,7 @@ def with_centres(
 
 
 def keep_best(boxes: Float[Tensor, "b m 5"], overlap: float, top: int) -> Float[Tensor, "b n 5"]:
-    """The `top` best boxes (xyxy, score) by falling score, without those that overlap a better one by more than `overlap`; then zeros."""
+    """The `top` best boxes (xyxy, score) after NMS, by falling score, padded with zeros."""
     out = boxes.new_zeros(len(boxes), top, 5)
     for i, rows in enumerate(boxes):
         there = rows[rows[:, 4] > 0]

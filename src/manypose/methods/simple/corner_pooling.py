@@ -1,7 +1,7 @@
 """CenterNet's pooling along rows and columns (Duan et al. 2019), by running maxima.
 
-A corner of a person's box lies where no part of the person is; what tells of it stands to its right and below. A box's centre may show
-anything too; what tells of it stands anywhere in its row and column. Parameters have the names of CenterNet's published program.
+Corners of a person's box usually lie outside the person, and the evidence for them along the box's sides; the evidence for a centre lies
+anywhere in its row and column. Parameters have the names of CenterNet's published program.
 """
 
 from typing import Literal
@@ -16,31 +16,31 @@ Way = Literal["up", "down", "left", "right"]
 Point = Literal["centre", "top_left", "bottom_right"]
 POINTS: tuple[Point, ...] = ("centre", "top_left", "bottom_right")
 
-# Along which way each corner looks down (or up) the box's side, and along which its top (or bottom).
+# For each corner the direction of pooling along the box's vertical and horizontal side.
 _WAYS: dict[Point, tuple[Way, Way]] = {"top_left": ("up", "left"), "bottom_right": ("down", "right")}
 
 
 def running_max(x: Float[Tensor, "b c h w"], way: Way) -> Float[Tensor, "b c h w"]:
-    """The largest value met so far on the way through a row or column.
+    """The running maximum along rows or columns.
 
-    ``up`` runs from the bottom row upwards (a cell then knows all that is below it; CenterNet's top pool), ``down`` from the top, ``left``
-    from the right column leftwards, ``right`` from the left. Among equal values the gradient goes to one.
+    ``up`` runs from the bottom row upwards (the maximum of all cells below; CenterNet's top pool), ``down`` from the top, ``left`` from the
+    right column, ``right`` from the left. On ties the gradient goes to one cell.
     """
     dim, forward = (2 if way in ("up", "down") else 3), way in ("down", "right")
     if x.requires_grad:
         return x.cummax(dim)[0] if forward else x.flip(dim).cummax(dim)[0].flip(dim)
-    # Without a gradient, log2(side) whole-map maxima: faster where columns are long, and exporters know every step of it.
+    # Without a gradient, log2(side) maxima of shifted maps: faster for long columns, and exportable.
     side, step = x.shape[dim], 1
     while step < side:
         highest = torch.maximum(x.narrow(dim, step, side - step), x.narrow(dim, 0, side - step))
-        edge = x.narrow(dim, 0 if forward else side - step, step)  # these have seen all that lies on their way
+        edge = x.narrow(dim, 0 if forward else side - step, step)  # complete
         x = torch.cat([edge, highest] if forward else [highest, edge], dim)
         step *= 2
     return x
 
 
 class _Convolution(nn.Module):
-    """3 × 3, batch normalisation, ReLU."""
+    """3 × 3 convolution, batch normalization, ReLU."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class _Convolution(nn.Module):
 class PointPool(nn.Module):
     """Center pooling or cascade corner pooling, with the convolutions around it (SIMPLE, Section 4.1; CenterNet, Sections 3.2, 3.3).
 
-    Center pooling adds the maximum of a cell's column to that of its row. Cascade corner pooling lets a corner look along the two sides
-    of the box that meet in it, each cell of which has looked into the box before.
+    Center pooling adds the maxima of a cell's column and row. Cascade corner pooling takes maxima along the two sides of the box at a
+    corner, after maxima from these sides into the box.
 
     Args:
-        channels: in and out.
-        point: what is looked for.
+        channels: of input and output.
+        point: the type of point.
         inner: channels of the pooled branches.
     """
 
@@ -80,7 +80,7 @@ class PointPool(nn.Module):
             self.P2_look_conv = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Features in, features out, of one size."""
+        """Pooled features of the same size."""
         first, second = self.p1_conv1(x), self.p2_conv1(x)
         if self.point == "centre":
             pooled = first.amax(2, keepdim=True) + second.amax(3, keepdim=True)

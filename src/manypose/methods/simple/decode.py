@@ -1,7 +1,7 @@
-"""From pose maps and boxes to people (Section 4.2): each box keeps the points that are its person's.
+"""Decoding of pose maps and boxes (Section 4.2): each box keeps the points of its person.
 
-Points are the pose maps' peaks at their sub-pixel places (Equation 7); what the grouping CNN says about an RoI is read at those places. So
-a box chooses among points and moves none ("reserve, not refine"), and no accuracy is lost to the RoI's cells.
+Points are the pose maps' peaks with sub-pixel positions (Equation 7), where the grouping CNN's output for an RoI is sampled. Points are
+selected and not moved ("reserve, not refine"), so that the RoI's resolution does not limit the accuracy.
 """
 
 import numpy as np
@@ -43,23 +43,23 @@ def decode(
 
     Args:
         pose: pose maps.
-        boxes: xyxy in network pixels and a score, 0 where there is no box; of one view, or of several.
-        grouping: None: each box takes the highest points in it.
-        skeleton: what the k joints are.
+        boxes: xyxy in network pixels and a score (0: no box), of one or several views.
+        grouping: the CNN; None: each box takes its highest points.
+        skeleton: of the k joints.
         size: height and width of the network's input.
-        threshold: a point is higher (the paper's phi_pose).
-        top: so many points of each type are taken.
-        window: in which a point is the highest, in cells.
-        least: a point that the CNN gives a smaller probability is not the person's.
+        threshold: smallest height of a point (the paper's phi_pose).
+        top: number of points of each joint type.
+        window: window of the points' non-maximum suppression, in cells.
+        least: smallest probability of a point of a person.
         share: see `peak_assignment.hand_out`.
-        refill: where a person has no point of a type, take the highest kept response in its RoI.
-        same: two people with a higher OKS are one; the better stays.
-        overlap: of two boxes with a larger IoU the better stays.
-        most: so many boxes, the best, are grouped (Section 6.1).
+        refill: place a joint without a point at the highest kept response in the person's RoI.
+        same: OKS above which the lower-scoring of two people is removed.
+        overlap: IoU above which the lower-scoring of two boxes is removed.
+        most: number of boxes to group, the best first (Section 6.1).
 
     Returns:
-        A joint's score is its height times the probability that it is the person's; a person's is its box's score times the mean of its
-        joints' scores over all k, without those refilled.
+        A joint's score is its height times its probability of belonging to the person; a person's is its box's score times the mean of
+        its joints' scores over all k, with 0 for refilled ones.
     """
     boxes = keep_best(boxes, overlap, most)
     image, place = (boxes[..., 4] > 0).nonzero(as_tuple=True)
@@ -73,7 +73,7 @@ def decode(
     if grouping is None:
         odds = _highest_in_box(heights, xy, frames, image, stride / 2)
     else:
-        rois = grouping.rois(pose, frames, image).contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
+        rois = grouping.rois(pose, frames, image).contiguous(memory_format=torch.channels_last)  # faster on a CPU
         logits = grouping.logits(rois).float()
         odds = odds_of_peaks(pose, xy, heights, frames, image, grouping, logits)
         rest = _rest(rois * logits.sigmoid(), frames, grouping) if refill else None
@@ -94,9 +94,9 @@ def _highest_in_box(
 ) -> Float[Tensor, "r k n"]:
     """Odds without a CNN: heights of the points in the box, -inf elsewhere.
 
-    Of two boxes the smaller has the better claim: three people's corners also make a box around all three.
+    Smaller boxes have precedence, since corners of different people may form a box around several.
     """
-    low, high = boxes[:, None, None, :2] - margin, boxes[:, None, None, 2:] + margin  # a joint on the edge is in
+    low, high = boxes[:, None, None, :2] - margin, boxes[:, None, None, 2:] + margin  # includes joints on the edge
     inside = ((xy[image] >= low) & (xy[image] <= high)).all(-1)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1).log()[:, None, None]
     return heights[image].where(inside, 0.0).log() + 20 - 0.1 * area
@@ -122,7 +122,7 @@ def _people(
     same: float,
     skeleton: Skeleton,
 ) -> Poses:
-    """Two boxes of one person choose the same points, and the worse box is dropped; then the points are handed out among those left."""
+    """People after removal of boxes that choose the same points as a better one, and assignment of the points to the others."""
     if not len(odds):
         return Poses.empty(skeleton)
     chosen = np.where(np.isfinite(odds).any(2), odds.argmax(2), -1)

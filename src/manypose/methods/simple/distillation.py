@@ -1,15 +1,13 @@
-"""Learning from a top-down teacher (Section 5, Equations 11 to 15, Algorithm 1): any top-down model of the house, through the protocol
-alone.
+"""Distillation from a top-down teacher (Section 5, Equations 11 to 15, Algorithm 1), any `TopDownMethod`.
 
-The teacher predicts on crops of the picture at the boxes that the student finds. RoIAlign samples the student's pose maps there on the
-teacher's grid, cell by cell. Two adapters map the annotated and the teacher's maps to what the student's should be. Stage 1 of
+The teacher predicts on crops of the image at the student's boxes. RoIAlign samples the student's pose maps on the teacher's grid. Two
+adapters map the annotated and the teacher's maps to targets of the student's. Stage 1 of
 Algorithm 1 is a training without `Mimic`; stage 2 starts from its weights and has `Mimic`.
 
-The paper leaves these points open; each is an argument here. The teacher's crop rule decides how much around a box it sees. A box is used
-if its IoU with an annotated person is at least 0.5, as in Mask R-CNN, since a top-down teacher finds a person in any box. Losses are sums
-over cells and means over boxes and joints, as Equations 14 and 15 are written. Adapters are convolutions that start as the identity and
-learn with the student. Where another annotated person's joint lies in a box, the student's map of that joint has no loss (`others`),
-because a bottom-up map shows the joints of all people and the teacher's map those of one.
+Choices that the paper leaves open (arguments): crops follow the teacher's rule. A box is used if its IoU with an annotated person is at
+least 0.5, as in Mask R-CNN, since a top-down teacher finds a person in any box. Losses are sums over cells and means over boxes and joints,
+as written in Equations 14 and 15. Adapters are convolutions, initialized as the identity and trained. A joint of which another annotated
+person has one in the box has no loss (`others`), since the student's map shows all people and the teacher's one.
 """
 
 from collections.abc import Mapping
@@ -36,27 +34,27 @@ class Mimic(nn.Module):
 
     Args:
         skeleton: of the student; the teacher's must have the same joints.
-        teacher: a top-down line of the table of models.
-        weights: the teacher's, ``.safetensors``; None: random ones (to measure cost).
-        teacher_args: arguments of the teacher's line that its weights do not say.
+        teacher: name of a top-down model.
+        weights: the teacher's weights, ``.safetensors``; None: random (to measure cost).
+        teacher_args: further arguments of the teacher.
         truth: the annotated maps as a term (Equation 14; Table 3 b and e).
         soft: the teacher's term: ``heat``, its maps (Equation 15; Table 3 d and e), ``features`` (c), or
             ``none`` (b).
         beta: weight of the sum of the terms (1 in the paper).
         boxes: ``detected`` by the student (the paper), ``annotated``, or ``both``.
-        most: boxes a picture, the best first.
-        overlap: the IoU with an annotated box from which on a box is that person's.
+        most: number of boxes per image, the best first.
+        overlap: smallest IoU of a box with an annotated box.
         sigma: of the annotated maps' Gaussians, in cells of the teacher's map.
-        others: ``spared``: see above; ``suppressed``: other people's joints in a box count as errors, as the formulas read.
+        others: ``spared``: see above; ``suppressed``: other people's joints in a box count as errors, as in the formulas.
         kernel: of the adapters.
-        adapt: adapters learn; otherwise they stay the identity.
+        adapt: whether adapters are trained; otherwise they are the identity.
         tap: with ``features`` the name of the teacher's submodule whose input they are: ``net.final_layer`` of an HRNet,
             ``net.stage1.upsample.up4.res_conv1`` of a two-stage MSPN.
         widths: with ``features`` the channels of the teacher's and of the student's.
-        half: the teacher runs in bfloat16.
+        half: whether the teacher runs in bfloat16.
 
     Raises:
-        ValueError: arguments that do not fit one another.
+        ValueError: inconsistent arguments.
     """
 
     def __init__(
@@ -96,11 +94,11 @@ class Mimic(nn.Module):
         shapes = {"heat": (k, k), "features": (int(widths[0]), int(widths[1]))}
         self.adapter2 = _identity(*shapes[soft], kernel) if soft != "none" else None
         self.requires_grad_(adapt)
-        # Outside the modules' tree: neither trained nor saved, and there only once training has begun.
+        # Not a submodule, since it is neither trained nor saved; loaded when training starts.
         self._teacher: list[Teacher] = []
 
     def teacher(self, device: torch.device) -> "Teacher":
-        """Read when first needed."""
+        """The teacher, loaded on first use."""
         if not self._teacher:
             method = read_teacher(self.named["name"], self.named["weights"], self.named["arguments"])
             self._teacher.append(Teacher(method, self.skeleton, self.tap if self.soft == "features" else "", self.coarse))
@@ -109,7 +107,7 @@ class Mimic(nn.Module):
         return self._teacher[0]
 
     def targets(self, people: Batch) -> Maps:
-        """What the losses need of a batch."""
+        """Targets of the losses for a batch."""
         return {
             "mimic_images": people.images,
             "mimic_keypoints": people.keypoints,
@@ -123,7 +121,7 @@ class Mimic(nn.Module):
         Args:
             outputs: the student's ``pose``, perhaps ``features``.
             targets: with those of `Mimic.targets`.
-            boxes: found by the student, xyxy in network pixels and a score, best first; score 0: no box.
+            boxes: the student's boxes, xyxy in network pixels and a score, best first; score 0: no box.
         """
         pose = outputs["pose"]
         zero = pose.sum() * 0 + sum(p.sum() * 0 for p in self.parameters())
@@ -153,7 +151,7 @@ class Mimic(nn.Module):
         return terms
 
     def _chosen(self, boxes: Float[Tensor, "b n 5"], targets: Maps) -> tuple[Float[Tensor, "r 4"], Int[Tensor, " r"], Int[Tensor, " r"]]:
-        """The boxes to use, their pictures and their people."""
+        """The boxes to use, and the indices of their images and people."""
         annotated, there = targets["mimic_boxes"], targets["mimic_there"]
         labelled = there & (targets["mimic_keypoints"][..., 2] > 0).any(2)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -172,7 +170,7 @@ class Mimic(nn.Module):
     def _annotated(
         self, targets: Maps, boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"], person: Int[Tensor, " r"], grid: tuple[int, int]
     ) -> tuple[Float[Tensor, "r k h w"], Float[Tensor, "r k h w"]]:
-        """Each box's person's annotated maps, and where other people's joints are."""
+        """The annotated maps of each box's person, and a mask of other people's joints."""
         keypoints = targets["mimic_keypoints"][image]
         cells = to_roi(keypoints[..., :2], boxes, grid)
         limit = cells.new_tensor([grid[1] - 0.5, grid[0] - 0.5])
@@ -180,12 +178,12 @@ class Mimic(nn.Module):
         own = torch.arange(keypoints.shape[1], device=boxes.device) == person[:, None]
         truth = gaussians(cells, drawn & own[..., None], grid, self.sigma)
         others = gaussians(cells, drawn & ~own[..., None], grid, 1.5 * self.sigma)
-        # A joint of the box's person counts even where another person's is near.
+        # A joint of the box's person counts even near another person's.
         return truth, ((others > 0.1) & (truth < 0.1)).to(truth.dtype)
 
 
 def matched(boxes: Float[Tensor, "n 4"], annotated: Float[Tensor, "m 4"], there: Bool[Tensor, " m"], overlap: float) -> Int[Tensor, " n"]:
-    """For each box the annotated one it overlaps most; -1 where none by `overlap`."""
+    """For each box the annotated one with the largest IoU; -1 if that is below `overlap`."""
     if not len(annotated) or not len(boxes):
         return torch.full((len(boxes),), -1, dtype=torch.long, device=boxes.device)
     best = (box_iou(boxes, annotated) * there).max(1)
@@ -193,7 +191,7 @@ def matched(boxes: Float[Tensor, "n 4"], annotated: Float[Tensor, "m 4"], there:
 
 
 def _identity(before: int, after: int, kernel: int) -> nn.Conv2d:
-    """A convolution that begins as the identity, channel by channel as far as there are channels."""
+    """A convolution initialized as the identity on the common channels."""
     conv = nn.Conv2d(before, after, kernel, padding=kernel // 2)
     nn.init.dirac_(conv.weight)
     nn.init.zeros_(conv.get_parameter("bias"))

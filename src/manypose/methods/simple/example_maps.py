@@ -1,4 +1,4 @@
-"""Maps to measure decoding with: no network runs, nothing is read."""
+"""Synthetic network outputs for benchmarks of decoding."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ __all__ = ["examples", "perfect"]
 
 
 def perfect(made: Maps) -> Maps:
-    """What `SIMPLE.decode` reads, ``pose`` and ``points``, as a network without fault would give it; `made` by `targets`."""
+    """Perfect outputs for `SIMPLE.decode`, ``pose`` and ``points``, from the targets `made`."""
     b, _, h, w = made["pose"].shape
     offsets = []
     for point in POINTS:
@@ -28,16 +28,16 @@ def perfect(made: Maps) -> Maps:
 
 
 def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str, Tensor]:
-    """``pose`` (1, k, h, w) and ``points`` (1, 9, h, w), at 1/4 of `size`, of people on a grid who overlap with their neighbours.
+    """``pose`` (1, k, h, w) and ``points`` (1, 9, h, w) at stride 4 of people on a grid who overlap with their neighbours.
 
     15 % of the joints are missing; pose maps have noise up to 0.04 and false peaks of 0.1 … 0.5, one for every three people; point maps
     have noise up to 0.02 and, for each person, false peaks of 0.06 … 0.3 of every kind.
 
     Args:
-        skeleton: whose joints.
-        people: how many people.
+        skeleton: of the maps.
+        people: number of people.
         size: side of the network's input, in pixels.
-        seed: other numbers, other people.
+        seed: random seed.
     """
     random = np.random.default_rng([seed, people, size])
     k, columns = len(skeleton), max(1, int(np.ceil(np.sqrt(people))))
@@ -61,7 +61,7 @@ def _noise(random: np.random.Generator, planes: int, side: int, most: float, fal
 
 
 def _batch(xy: Float[np.ndarray, "n k 2"], seen: np.ndarray, size: int) -> Batch:
-    """One picture's people; boxes enclose all their joints."""
+    """The people of one image, with boxes around all joints."""
     keypoints = np.concatenate([xy, 2.0 * seen[..., None]], 2).astype(np.float32)
     boxes = np.concatenate([xy.min(1) - 2, xy.max(1) + 2], 1).astype(np.float32)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)

@@ -1,12 +1,11 @@
-"""The grouping CNN (Section 4.2): of the responses in a person's box keep that person's and suppress all others'. "Reserve, not refine".
+"""The grouping CNN (Section 4.2), which keeps a person's responses in its box and suppresses those of others ("reserve, not refine").
 
-The module sees an RoI of the pose maps around a box, (k, h, w), and gives each of its cells the probability that what responds there
-belongs to the person; the kept maps are the maps times these. So a response is kept or suppressed but never moved.
+For an RoI (k, h, w) of the pose maps around a box it predicts for each cell the probability that a response there belongs to the person;
+the kept maps are the maps times these probabilities, so that a response is kept or suppressed but not moved.
 
-The paper leaves open, and we decide: the RoI is the box twice as wide and high (at 1.2 every eighth person has a joint outside, at 1.6
-every twenty-fifth, at 2 one of 250), stretched to 64 × 48 cells, so that the box's edges always lie in the same cells (a Gaussian's width
-and height still tell the person's scale and proportions); an encoder and decoder of convolutions with 1/16 of the RoI as its coarsest
-scale, so that each response is seen in the context of the whole body; the loss of `grouping_loss`.
+Choices that the paper leaves open: the RoI is the box enlarged by 2 (at 1.2 one person in 8 has a joint outside, at 1.6 one in 25, at 2 one
+in 250), resized to 64 × 48 cells, so that the box's edges have fixed positions; an encoder-decoder whose coarsest scale is 1/16 of the RoI,
+to cover the whole body; the loss of `grouping_loss`.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ __all__ = ["GroupingCNN", "at_points", "grouping_loss"]
 
 
 class GroupingCNN(nn.Module):
-    """Keeps one person's responses in an RoI of the pose maps.
+    """The CNN that keeps one person's responses in an RoI of the pose maps.
 
     Args:
-        joints: k.
+        joints: number k of joints.
         size: height and width of an RoI, multiples of 16.
-        extend: factor by which a box grows before its RoI is read.
+        extend: factor by which a box is enlarged to its RoI.
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the RoI.
     """
 
@@ -53,15 +52,15 @@ class GroupingCNN(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def rois(self, heat: Float[Tensor, "b k H W"], boxes: Float[Tensor, "r 4"], image: Int[Tensor, " r"]) -> Float[Tensor, "r k h w"]:
-        """What the module looks at: RoIs of stride-4 maps around boxes in network pixels."""
+        """The network's input: RoIs of stride-4 maps around boxes in network pixels."""
         return roi_align(heat, enlarged(boxes, self.extend), image, self.size)
 
     def points(self, xy: Float[Tensor, "r *n 2"], boxes: Float[Tensor, "r 4"]) -> Float[Tensor, "r *n 2"]:
-        """Network pixels to cells of the boxes' RoIs."""
+        """Network pixels in cells of the boxes' RoIs."""
         return to_roi(xy, enlarged(boxes, self.extend), self.size)
 
     def logits(self, rois: Float[Tensor, "r k h w"]) -> Float[Tensor, "r k h w"]:
-        """For each cell the log-odds that a response there is this person's."""
+        """For each cell the log-odds that a response there belongs to the person."""
         x, skips = self.encode[0](self.stem(rois)), []
         for down, encode in zip(self.down, list(self.encode)[1:], strict=True):
             skips.append(x)
@@ -76,7 +75,7 @@ class GroupingCNN(nn.Module):
 
 
 class _Residual(nn.Module):
-    """x + convolutions of x."""
+    """A residual block."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -94,7 +93,7 @@ def _conv(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
 def at_points(
     maps: Float[Tensor, "r k h w"], roi: Int[Tensor, " m"], joint: Int[Tensor, " m"], cells: Float[Tensor, "m 2"]
 ) -> Float[Tensor, " m"]:
-    """The maps' values at m points, bilinear; beyond the edge that of the edge."""
+    """The maps' values at m points, bilinear, with the edge values repeated outside."""
     h, w = maps.shape[2:]
     x, y = cells[:, 0].clamp(0, w - 1), cells[:, 1].clamp(0, h - 1)
     x0, y0 = x.floor().clamp(max=w - 2), y.floor().clamp(max=h - 2)
@@ -108,17 +107,17 @@ def at_points(
 def grouping_loss(
     logits: Float[Tensor, "r k h w"], roi: Int[Tensor, " m"], joint: Int[Tensor, " m"], cells: Float[Tensor, "m 2"], own: Bool[Tensor, " m"]
 ) -> dict[str, Tensor]:
-    """What is learnt from peaks whose owners are known: predicted keypoints and not annotated ones are the supervision (Section 4.2).
+    """The losses for peaks with known owners; training uses predicted keypoints, not annotated ones (Section 4.2).
 
     Args:
         logits: of `GroupingCNN.logits`.
         roi, joint: the RoI and the joint type of each peak in it.
-        cells: the peaks' places in their RoIs.
-        own: whether a peak is that of the RoI's person.
+        cells: positions of the peaks in their RoIs.
+        own: whether a peak belongs to the RoI's person.
 
     Returns:
-        ``own``: binary cross-entropy of "this response is the person's", mean over peaks; ``choice``: cross-entropy of choosing the
-        person's peak among all of that type in the RoI, mean over the person's peaks. Both are 0 without peaks.
+        ``own``: binary cross-entropy of belonging to the person, mean over peaks; ``choice``: cross-entropy of the person's peak among all
+        of that type in the RoI, mean over the person's peaks. Both are 0 without peaks.
     """
     r, k = logits.shape[:2]
     odds = at_points(logits, roi, joint, cells).float()

@@ -1,4 +1,4 @@
-"""A grouping CNN in a ``.safetensors`` file, with all that is needed to build it again."""
+"""Writing and reading of grouping CNNs as ``.safetensors`` files."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -10,26 +10,26 @@ from manypose.nn.network_files import read_network, stored
 __all__ = ["BUNDLED", "load_grouping", "save_grouping"]
 
 BUNDLED = Path(__file__).parents[2] / "weights" / "bundled" / "simple-grouping.safetensors"
-"""The weights that come with the package."""
+"""The bundled weights."""
 
 
 def save_grouping(
     cnn: GroupingCNN, path: str | Path, dtype: Literal["float32", "float16"] = "float32", note: str = "", **more: Any
 ) -> Path:
-    """Write a grouping CNN, whole or not at all.
+    """Write a grouping CNN atomically.
 
     Args:
-        cnn: with ``arguments``, what it was built with.
+        cnn: a grouping CNN.
         path: ``.safetensors``.
         dtype: ``float16`` stores convolutions in half precision.
-        note: how it was trained, on what, under which licence.
-        more: further facts for the file; JSON values.
+        note: training data, procedure and licence.
+        more: further metadata as JSON values.
     """
     return write_tensors(path, stored(cnn, dtype), {"grouping": cnn.arguments, "note": note, **more})
 
 
 def load_grouping(path: str | Path = BUNDLED) -> GroupingCNN:
-    """A grouping CNN ready to group (eval mode, single precision); errors as of `manypose.nn.network_files.read_network`."""
+    """A grouping CNN in eval mode and single precision; errors as of `manypose.nn.network_files.read_network`."""
     cnn = read_network(path, "grouping", "grouping CNN", "`manypose grouping train`", lambda about: GroupingCNN(**about["grouping"]))
     assert isinstance(cnn, GroupingCNN)
     return cnn

@@ -1,4 +1,4 @@
-"""Examples that the grouping CNN learns from: people of random annotated photos, on rendered pose maps. No photo is needed."""
+"""Training examples of the grouping CNN: people of random annotations on rendered pose maps, without photos."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def drawn_examples(
     rng: np.random.Generator,
     pool: torch.Tensor | None = None,
 ) -> Examples:
-    """Random photos' people until there are at least so many RoIs.
+    """Examples of random photos' people, with at least the requested number of RoIs.
 
     Raises:
         ValueError: no person in the annotations has labelled joints.

@@ -1,4 +1,4 @@
-"""SIMPLE's losses: pose maps (Equation 8) and CenterNet's three for points: focal, offsets and, as an option, tags (Equation 10)."""
+"""SIMPLE's losses: pose maps (Equation 8) and CenterNet's for points: focal, offsets and optionally tags (Equation 10)."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ __all__ = ["at_cells", "corner_tags", "focal", "offsets", "point_losses", "pose_
 
 
 def pose_loss(pred: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
-    """The squared 2-norm of a joint's map's error, mean over the joints, where the mask is 1 (Equation 8)."""
+    """The squared error of a joint's map, summed over cells with mask 1, mean over joints (Equation 8)."""
     return ((pred - target) ** 2 * mask).sum((2, 3)).mean(1)
 
 
 def focal(
     logits: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 h w"] | None = None
 ) -> Float[Tensor, ""]:
-    """CornerNet's focal loss (its Equation 1, alpha 2, beta 4), by the number of points in the whole batch; undivided where there is none.
+    """CornerNet's focal loss (its Equation 1, alpha 2, beta 4), divided by the number of points in the batch (at least 1).
 
     Args:
-        logits: before the sigmoid, whose value is kept within 1e-4 of 0 and 1.
+        logits: before the sigmoid, which is clamped to 1e-4 … 1 - 1e-4.
         target: exactly 1 at points.
-        mask: 0 where a cell that is no point does not count.
+        mask: 0 for ignored cells (points always count).
     """
     pred = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
     point = (target == 1).to(pred.dtype)
@@ -41,12 +41,12 @@ def focal(
 
 
 def at_cells(maps: Float[Tensor, "b c h w"], cells: Int[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
-    """A map's values at flat cells ``y · w + x``."""
+    """The maps' values at flat cells ``y · w + x``."""
     return maps.flatten(2).gather(2, cells[:, None].expand(-1, maps.shape[1], -1)).transpose(1, 2)
 
 
 def offsets(pred: Float[Tensor, "b n 2"], target: Float[Tensor, "b n 2"], there: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
-    """Smooth L1, the sum over x and y, mean over the points that are there."""
+    """Smooth L1 loss, sum over x and y, mean over the existing points."""
     away = smooth_l1_loss(pred, target, reduction="none").sum(2)
     return (away * there).sum() / (there.sum() + 1e-4)
 
@@ -60,7 +60,7 @@ def corner_tags(
     pull = (((first - mean) ** 2 + (second - mean) ** 2) * there / (count + 1e-4)).sum()
     pairs = there[:, :, None] & there[:, None]
     close = (margin - (mean[:, :, None] - mean[:, None]).abs()).clamp(min=0)
-    # A tag is not pushed from itself: that term of the sum is the margin, and is taken off.
+    # Subtract the margin, the term of a tag with itself.
     count = count[..., None]
     push = (((close - margin / (count + 1e-4)) / ((count - 1) * count + 1e-4)) * pairs).sum()
     return pull, push
@@ -76,20 +76,20 @@ def simple_loss(
     push: float = 1e-3,
     pull: float = 1e-3,
 ) -> dict[str, Tensor]:
-    """All parts, factors included; their sum is Equation 10.
+    """All losses with their factors; their sum is Equation 10.
 
     Args:
         outputs: of the network.
         targets: of `targets.targets`.
-        grouping: the CNN that is trained with it, or None.
+        grouping: the CNN to train, or None.
         supervision: arguments of `owned_peaks`.
         alpha: factor of the detection loss.
-        group: of the grouping CNN's.
-        push, pull: of the joints' tags.
+        group: factor of the grouping CNN's loss.
+        push, pull: factors for the joints' tags.
 
     Returns:
-        ``pose``; where there are points ``points``, ``offsets``, perhaps ``corner_tags``; with regression ``person`` and ``box``;
-        ``push`` and ``pull`` where joints have tags; ``own`` and ``choice`` of the grouping CNN.
+        ``pose``; for points ``points``, ``offsets`` and ``corner_tags``; for regression ``person`` and ``box``; for joint tags ``push`` and
+        ``pull``; for the grouping CNN ``own`` and ``choice``.
     """
     parts = {"pose": pose_loss(outputs["pose"], targets["pose"], targets["mask"]).mean()}
     if "centre" in outputs:
@@ -108,7 +108,7 @@ def simple_loss(
 
 
 def point_losses(outputs: Maps, targets: Maps, tag_weight: float = 0.1) -> dict[str, Tensor]:
-    """CenterNet's L_det: ``points``, ``offsets`` and, where the corners have tags, ``corner_tags`` with its program's weight."""
+    """CenterNet's L_det: ``points``, ``offsets`` and, for corner tags, ``corner_tags`` with the program's weight."""
     mask, there = targets["mask"].amax(1, keepdim=True), targets["boxed"]
     off = [offsets(at_cells(outputs[f"{p}_offset"], targets[f"{p}_cell"]), targets[f"{p}_offset"], there) for p in POINTS]
     parts = {"points": torch.stack([focal(outputs[p], targets[p], mask) for p in POINTS]).sum(), "offsets": torch.stack(off).sum()}

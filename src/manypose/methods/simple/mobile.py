@@ -1,4 +1,4 @@
-"""A light student for SIMPLE: MoveNet's trunk and joints' maps, and the points of people's boxes from features of all its strides."""
+"""A light student for SIMPLE on a light trunk, with points predicted from features of all strides."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,15 +13,15 @@ __all__ = ["MobileStudent"]
 
 
 class MobileStudent(nn.Module):
-    """Pose maps and points at 1/4, as `network.Student` gives them; pose maps from 0 to 1.
+    """Pose maps (0 … 1) and points at stride 4, as of `network.Student`.
 
     Args:
-        joints: how many.
+        joints: number of joints.
         channels: of the features.
-        pooled: of those that the points' branches read.
+        pooled: channels of the input of the points' branches.
         inner: channels of the pooled branches.
-        corner_tags: tags of the two corners, as CenterNet's.
-        features: give ``features`` too, what the pose maps are changed by.
+        corner_tags: whether to predict CenterNet's corner tags.
+        features: whether to return ``features``, the input of the pose maps' correction.
         frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
 

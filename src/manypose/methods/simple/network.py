@@ -1,4 +1,4 @@
-"""SIMPLE's student: HRNet, its four branches side by side, pose maps and the points of people's boxes (Sections 3 and 4, Equation 9)."""
+"""SIMPLE's student: HRNet with concatenated branches, pose maps, and points of person boxes (Sections 3 and 4, Equation 9)."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ RARE = -2.19  # a point map starts at sigmoid(-2.19) = 0.1 everywhere, as Center
 
 
 def concatenated(branches: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b d h w"]:
-    """F_shared: all branches at the first one's resolution (bilinear), one after the other: 15 C channels (Section 3)."""
+    """F_shared: all branches at the first one's resolution (bilinear), concatenated: 15 C channels (Section 3)."""
     size = branches[0].shape[2:]
     return torch.cat([b if b.shape[2:] == size else _enlarged(b, (size[0], size[1])) for b in branches], 1)
 
@@ -28,14 +28,13 @@ def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Fuse(nn.Module):
-    """A 1 × 1 convolution of F_shared, batch normalisation, ReLU.
+    """A 1 × 1 convolution of F_shared, batch normalization, ReLU.
 
-    Enlarging and a 1 × 1 convolution may change places, so each branch is convolved where it is small: the same function at a
-    fraction of the cost, since the small branches have most of the channels.
+    Each branch is convolved before it is enlarged, which is equivalent and cheaper, since the small branches have most of the channels.
 
     Args:
         widths: channels of the branches.
-        channels: that come out.
+        channels: of the output.
     """
 
     def __init__(self, widths: list[int], channels: int) -> None:
@@ -45,7 +44,7 @@ class Fuse(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, branches: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b d h w"]:
-        """The branches, finest first, to one map of its size."""
+        """The fused features of the branches (finest first) at the finest resolution."""
         size = (branches[0].shape[2], branches[0].shape[3])
         parts = [conv2d(b, w) for b, w in zip(branches, self.conv.weight.split(self.widths, 1), strict=True)]
         total = parts[0]
@@ -55,19 +54,19 @@ class Fuse(nn.Module):
 
 
 class Student(nn.Module):
-    """Pose maps and, side by side with them, what finds the people's boxes.
+    """The network: pose maps and person boxes.
 
     Args:
         trunk: any HRNet of timm.
-        joints: how many.
-        detector: ``points`` (the paper); ``regression``: RetinaNet's, on the branches of strides 8, 16 and 32, as MultiPoseNet has it on a
-            ResNet's (Table 2 b); ``none``.
-        channels: to which F_shared is reduced before each of the three point branches, or width of RetinaNet's; None keeps all 15 C (256).
+        joints: number of joints.
+        detector: ``points`` (the paper); ``regression``: RetinaNet's, on the branches of strides 8, 16 and 32, as in MultiPoseNet
+            (Table 2 b); ``none``.
+        channels: of F_shared after its reduction before each point branch, or width of RetinaNet's; None: all 15 C (256).
         inner: channels of the pooled branches.
-        tags: joint tags (associative embedding, Table 2 a), one map a joint.
-        corner_tags: tags of the two corners, as CenterNet's.
-        features: give ``features`` too, what the pose maps are made of (Table 3 c).
-        pretrained: start the trunk from ImageNet weights.
+        tags: whether to predict joint tags (associative embedding, Table 2 a).
+        corner_tags: whether to predict CenterNet's corner tags.
+        features: whether to return ``features``, the input of the pose maps' layers (Table 3 c).
+        pretrained: initialize the trunk from ImageNet weights.
     """
 
     def __init__(
@@ -98,9 +97,9 @@ class Student(nn.Module):
         self.points = nn.ModuleDict({p: PointBranch(c, p, inner, corner_tags and p != "centre") for p in POINTS} if points else {})
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """All at 1/4: ``pose`` (b, k, h, w); for each point p ``p`` (b, 1, h, w) before the sigmoid and ``p_offset`` (b, 2, h, w) in cells,
-        perhaps ``p_tag`` (b, 1, h, w); perhaps ``tag`` (b, k, h, w) and ``features`` (b, 15 C, h, w). With regression instead of points
-        ``person`` (b, a) and ``shift`` (b, a, 4) of all anchors.
+        """At stride 4: ``pose`` (b, k, h, w); for a point p ``p`` (b, 1, h, w) before the sigmoid, ``p_offset`` (b, 2, h, w) in cells and
+        optionally ``p_tag`` (b, 1, h, w); optionally ``tag`` (b, k, h, w) and ``features`` (b, 15 C, h, w). With regression instead of
+        points ``person`` (b, a) and ``shift`` (b, a, 4) of all anchors.
         """
         branches = hrnet_branches(self, images)
         x = self.pose_fuse(branches)
@@ -119,7 +118,7 @@ class Student(nn.Module):
 
 
 class PointBranch(nn.Module):
-    """Pooling, then a head of two convolutions for the map, the offsets and perhaps tags, as CenterNet has them."""
+    """Pooling and CenterNet's heads of two convolutions for the map, the offsets and optionally tags."""
 
     def __init__(self, channels: int, point: Point, inner: int, tag: bool) -> None:
         super().__init__()
@@ -128,7 +127,7 @@ class PointBranch(nn.Module):
         self.tag = _head(channels, 1) if tag else None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Maps:
-        """Under the empty name the map (b, 1, h, w) before the sigmoid, ``_offset`` (b, 2, h, w) and perhaps ``_tag`` (b, 1, h, w)."""
+        """With an empty name the map (b, 1, h, w) before the sigmoid; ``_offset`` (b, 2, h, w); optionally ``_tag`` (b, 1, h, w)."""
         x = self.pool(x)
         out = {"": self.heat(x), "_offset": self.offset(x)}
         return out if self.tag is None else {**out, "_tag": self.tag(x)}

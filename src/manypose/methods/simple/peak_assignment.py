@@ -1,8 +1,8 @@
 """Assignment of peaks to people: the log-odds of the grouping CNN in each box's RoI, and an optimal assignment (Section 4.2).
 
-A joint's place is that of its peak on the whole map, sub-pixel; the RoI and the CNN only tell which person has it. The paper leaves open
-what happens when two people claim one peak. Here the peaks of each joint type are assigned one to one with the highest sum of log-odds.
-A person without a peak, or with a much worse one, may then share another's, since overlapping joints of two people make one response.
+A joint's position is that of its peak on the whole map; the CNN only assigns it. The paper leaves conflicts open: here the peaks of each
+joint type are assigned one to one with the largest sum of log-odds. A person without a peak, or with a much worse one, may then share
+another's, since overlapping joints of two people give one response.
 """
 
 import numpy as np
@@ -25,9 +25,9 @@ def odds_of_peaks(
     cnn: GroupingCNN,
     logits: Float[Tensor, "r k h w"] | None = None,
 ) -> Float[Tensor, "r k n"]:
-    """For each box the log-odds that a peak is its person's; -inf for peaks outside its RoI and where there is no peak.
+    """For each box the log-odds that a peak belongs to its person; -inf for peaks outside its RoI and for missing peaks.
 
-    `logits` are the CNN's, if they are already known.
+    `logits` are the CNN's, if already computed.
     """
     logits = cnn.logits(cnn.rois(heat, boxes, image)).float() if logits is None else logits
     r, k, n = len(boxes), xy.shape[1], xy.shape[2]
@@ -44,8 +44,8 @@ def hand_out(odds: Float[np.ndarray, "r k n"], least: float, share: float) -> In
 
     Args:
         odds: log-odds of one image's people and peaks.
-        least: lowest odds at which a peak is assigned.
-        share: by how much the odds of another person's peak must exceed those of the person's own for the peak to be shared.
+        least: smallest log-odds of an assigned peak.
+        share: smallest difference between the log-odds of another person's peak and those of the person's own for it to be shared.
     """
     r, k, _ = odds.shape
     out = np.full((r, k), -1, np.int64)

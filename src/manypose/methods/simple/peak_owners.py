@@ -1,4 +1,4 @@
-"""Training data of the grouping CNN within the whole network: predicted peaks and the people they belong to (Section 4.2)."""
+"""Training data of the grouping CNN in the full network: predicted peaks and their owners (Section 4.2)."""
 
 from typing import NamedTuple
 
@@ -15,13 +15,13 @@ __all__ = ["Owned", "owned_peaks", "owners"]
 
 
 class Owned(NamedTuple):
-    """RoIs and the peaks in them, as `grouping_loss` takes them.
+    """RoIs and the peaks in them, the input of `grouping_loss`.
 
     Args:
-        rois: what the CNN sees.
+        rois: the CNN's input.
         roi, joint: the RoI and the joint type of each peak.
-        cells: the peak's place in its RoI.
-        own: whether it is the RoI's person's.
+        cells: the peak's position in its RoI.
+        own: whether it belongs to the RoI's person.
     """
 
     rois: Float[Tensor, "r k h w"]
@@ -42,17 +42,17 @@ def owned_peaks(
     threshold: float = 0.1,
     top: int = 16,
 ) -> Owned:
-    """The peaks that the network predicts now, in the RoIs of annotated people.
+    """The currently predicted peaks in the RoIs of annotated people.
 
     Args:
-        pose: predicted maps of stride 4; no gradient flows into them: the CNN must not make the pose maps easy for itself.
+        pose: predicted maps of stride 4, detached, so that the CNN's loss does not change the pose maps.
         targets: of `manypose.methods.simple.targets.targets`.
-        grouping: whose RoIs.
-        most: RoIs at once, drawn from the people who have a peak.
-        jitter: a box's edges are moved by up to this part of its sides, as a detector's would be.
-        reach: a peak is a person's if it is so near (cells) to the person's annotated joint, and no other person's joint is nearer.
-        threshold: a peak is higher.
-        top: so many peaks of each type are looked at.
+        grouping: the CNN, for its RoIs.
+        most: largest number of RoIs, drawn from the people with a peak.
+        jitter: largest random shift of a box's edges, as a fraction of its sides.
+        reach: largest distance (cells) of a peak to the nearest annotated joint, its owner.
+        threshold: smallest height of a peak.
+        top: number of peaks of each type.
     """
     pose = pose.detach()
     heights, cells = peaks(pose, 5, threshold, top)
@@ -63,7 +63,7 @@ def owned_peaks(
     people = targets["boxed"]
     has = (owner[:, None] == torch.arange(people.shape[1], device=pose.device)[:, None, None]).flatten(2).any(2) & people
     image, person = has.nonzero(as_tuple=True)
-    if not len(image):  # the first picture as a whole, so that every parameter takes part in every step of distributed training
+    if not len(image):  # the whole first image, since distributed training needs all parameters in every step
         image = person = torch.zeros(1, dtype=torch.long, device=pose.device)
         boxes = pose.new_tensor([[0.0, 0.0, 4.0 * pose.shape[3], 4.0 * pose.shape[2]]])
     else:
@@ -81,7 +81,7 @@ def owned_peaks(
 def owners(
     cells: Float[Tensor, "b k p 2"], joints: Float[Tensor, "b n k 2"], labelled: Bool[Tensor, "b n k"], reach: float
 ) -> Int[Tensor, "b k p"]:
-    """The person whose joint is nearest to each peak, or -1 if no joint of its type lies within `reach`."""
+    """The person with the nearest joint to each peak, or -1 if none of its type lies within `reach`."""
     away = torch.cdist(cells, joints.transpose(1, 2), compute_mode="donot_use_mm_for_euclid_dist")
     nearest, who = away.where(labelled.transpose(1, 2)[:, :, None], torch.inf).min(3)
     return who.where(nearest <= reach, -1)

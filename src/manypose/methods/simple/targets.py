@@ -1,4 +1,4 @@
-"""Targets of SIMPLE: pose maps, and the centre and two corners of each box (Section 4; bumps as in CenterNet)."""
+"""Targets of SIMPLE: pose maps, and the centre and two corners of each box (Section 4; Gaussians as in CenterNet)."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,15 +24,15 @@ def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, iou: float
         people: joints and boxes in network pixels.
         size: height and width of the input.
         sigma: of the joints' Gaussians, in cells.
-        iou: a box whose corner errs by a bump's radius still overlaps the true one by this.
-        smallest: boxes with a side below this many cells (after what lies outside the picture is cut off) are not learnt.
+        iou: smallest IoU of a box with corners displaced by the Gaussian's radius. Raising it makes the Gaussians smaller.
+        smallest: smallest side in cells of a box (clipped to the image).
 
     Returns:
-        ``pose`` (b, k, h, w); ``mask`` (b, 1 or k, h, w), 1 where the loss may look.
-        For each point p: ``p`` (b, 1, h, w), 1 at the point and falling off around it; ``p_cell`` (b, n), the flat cell it stands in;
-        ``p_offset`` (b, n, 2), from that cell's centre to the point, in cells.
-        ``box`` (b, n, 4), xyxy in network pixels, cut at the picture's edge; ``boxed`` (b, n), whether there is one.
-        ``joints`` (b, n, k, 2), in cells; ``cell``, ``tagged`` (b, n, k): the flat cell of each, and whether it is labelled and on the map.
+        ``pose`` (b, k, h, w); ``mask`` (b, 1 or k, h, w), 1 in regions with a loss.
+        For each point p: ``p`` (b, 1, h, w), a Gaussian with peak 1; ``p_cell`` (b, n), its flat cell; ``p_offset`` (b, n, 2), from that
+        cell's centre to the point, in cells.
+        ``box`` (b, n, 4), xyxy in network pixels, clipped to the image; ``boxed`` (b, n), a mask of the boxes.
+        ``joints`` (b, n, k, 2), in cells; ``cell``, ``tagged`` (b, n, k): flat cells, and a mask of labelled joints on the map.
     """
     h, w = size[0] // STRIDE, size[1] // STRIDE
     cells, drawn = joint_cells(people, (h, w))
@@ -59,7 +59,7 @@ def targets(people: Batch, size: tuple[int, int], sigma: float = 2.0, iou: float
 
 
 def joint_cells(people: Batch, size: tuple[int, int]) -> tuple[Float[Tensor, "b n k 2"], Bool[Tensor, "b n k"]]:
-    """Joints in cells of a map of `size`, and which of them are labelled and on it."""
+    """Joints in cells of a map of `size`, and a mask of labelled joints on the map."""
     cells = pixel_to_cell(people.keypoints[..., :2], STRIDE)
     high = cells.new_tensor([size[1] - 0.5, size[0] - 0.5])
     on_map = ((cells >= -0.5) & (cells < high)).all(-1)
@@ -67,7 +67,7 @@ def joint_cells(people: Batch, size: tuple[int, int]) -> tuple[Float[Tensor, "b 
 
 
 def clipped_boxes(people: Batch, size: tuple[int, int], smallest: float = 2.0) -> tuple[Float[Tensor, "b n 4"], Bool[Tensor, "b n"]]:
-    """The people's boxes cut at the picture's edge, and which of them are left with both sides of `smallest` cells or more."""
+    """The people's boxes clipped to the image, and a mask of those with both sides of at least `smallest` cells."""
     limits = people.boxes.new_tensor([size[1], size[0]] * 2) - 0.5
     boxes = people.boxes.clamp(min=-0.5).minimum(limits)
     boxed = people.there & (boxes[..., 2:] - boxes[..., :2] >= smallest * STRIDE).all(-1)
@@ -81,10 +81,10 @@ def points_of(boxes: Float[Tensor, "*n 4"]) -> dict[str, Float[Tensor, "*n 2"]]:
 
 
 def bump_radius(sides: Float[Tensor, "*n 2"], iou: float = 0.7) -> Float[Tensor, "*n"]:
-    """CornerNet's radius: how far both corners may err before a box of these sides overlaps by less.
+    """CornerNet's radius: the largest error of both corners for which a box of these sides has an IoU of at least `iou`.
 
-    As in its authors' program, the roots of the quadratics for errors outwards, inwards and both alike are halved instead of divided by
-    twice the leading coefficient. The first root, at most a quarter of the sides' sum, is then always the smallest; it alone is computed.
+    As in the authors' program, the roots of the three quadratics are halved instead of divided by twice the leading coefficient. The first
+    root is then always the smallest and the only one computed.
     """
     area, around = sides.prod(-1), sides.sum(-1)
     return (-2 * iou * around + (4 * iou**2 * around**2 + 16 * iou * (1 - iou) * area).sqrt()) / 2
@@ -93,12 +93,12 @@ def bump_radius(sides: Float[Tensor, "*n 2"], iou: float = 0.7) -> Float[Tensor,
 def bumps(
     cells: Float[Tensor, "b n 2"], drawn: Bool[Tensor, "b n"], radius: Float[Tensor, "b n"], size: tuple[int, int], spread: float = 6.0
 ) -> Float[Tensor, "b 1 h w"]:
-    """A Gaussian at each whole cell, cut off beyond its own radius: 1 in the middle, the largest of all; 0 elsewhere.
+    """The maximum of Gaussians at integer cells with peak 1, truncated at their radii.
 
     Args:
-        cells: xy, whole numbers.
-        drawn: which to draw.
-        radius: in cells, whole numbers.
+        cells: xy, integers.
+        drawn: mask of those to draw.
+        radius: in cells, integers.
         size: height and width of the map.
         spread: the deviation is ``(2 radius + 1) / spread``.
     """
@@ -112,6 +112,6 @@ def bumps(
 
     across, down = profile(cells[..., 0], w), profile(cells[..., 1], h)
     out = cells.new_zeros(len(cells), h, w)
-    for person in range(cells.shape[1]):  # one person of every image at a time: n maps at once would take n times the memory
+    for person in range(cells.shape[1]):  # one person per image at a time, to save memory
         out = torch.maximum(out, down[:, person, :, None] * across[:, person, None, :])
     return out[:, None]

@@ -25,11 +25,11 @@ class Teacher:
     Args:
         method: a `TopDownMethod` in eval mode.
         skeleton: the student's.
-        tap: a submodule whose input is wanted too; empty: none.
-        half: look in bfloat16.
+        tap: name of a submodule whose input is returned too; empty: none.
+        half: whether to run in bfloat16.
 
     Raises:
-        ValueError: it is not top-down, has other joints, or no such submodule.
+        ValueError: the method is not top-down, has other joints, or no such submodule.
     """
 
     def __init__(self, method: Method, skeleton: Skeleton, tap: str = "", half: bool = False) -> None:
@@ -67,13 +67,13 @@ def crops_of(
     person: Int[Tensor, " r"],
     size: tuple[int, int] | torch.Size,
 ) -> tuple[Float[Tensor, "s 4"], Int[Tensor, " s"], Int[Tensor, " s"]]:
-    """The edges of the teacher's crop of each box in network pixels, by its own rule; boxes without an area are left out.
+    """The boxes (xyxy in network pixels) of the teacher's crops; boxes without an area are left out.
 
     Args:
-        teacher: cuts the views.
+        teacher: the top-down method.
         boxes: xyxy in network pixels.
-        image, person: come out as they come in, for the boxes that are left.
-        size: height and width of the pictures.
+        image, person: indices, returned for the remaining boxes.
+        size: height and width of the images.
     """
     h, w = int(size[0]), int(size[1])
     inside = (boxes[:, :2] < boxes.new_tensor([w, h])).all(1) & (boxes[:, 2:] > -1).all(1)
@@ -93,7 +93,7 @@ def read_teacher(name: str, weights: str | Path | None, arguments: Mapping[str, 
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such model, or weights that are not its.
+        ValueError: no such model, or weights of another model.
     """
     about: dict[str, Any] = {}
     state: dict[str, Tensor] | None = None

@@ -1,8 +1,8 @@
-"""Training data of the grouping CNN without photos: pose maps rendered from annotated people, clean or spoiled.
+"""Training data of the grouping CNN without photos: pose maps rendered from annotated people, clean or degraded.
 
-Maps are those of `manypose.nn.heatmaps.gaussians` in the frame of a test (short side 512 pixels, stride 4), seen through the RoIAlign
-of test time. Spoiled as networks' maps are: bumps of 0.3 … 1 of their height, a tenth of the joints missing, noise in every cell.
-Peaks are where the bumps are; two of one type nearer than `MERGED` cells are one response, which is not held against either person.
+Maps are those of `manypose.nn.heatmaps.gaussians` at the size of inference (short side 512 pixels, stride 4), sampled by RoIAlign.
+Degraded maps have peaks of 0.3 … 1, a tenth of the joints missing, and noise. Two peaks of one type nearer than `MERGED` cells are one
+response, which is not counted against either person.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from manypose.nn.heatmaps import gaussians
 __all__ = ["Examples", "Rendering", "crowded", "render"]
 
 MERGED = 2.0
-"""Cells of the pose map."""
+"""Distance in cells of the pose map."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Rendering:
 
     Args:
         short: pixels of the photo's short side.
-        zoom: a further factor on the scale, drawn from this range for half of the photos.
-        sigma: of the Gaussians in cells, drawn from this range.
-        flip: chance of mirroring.
-        jitter: each edge of half of the boxes is moved by up to this part of the box's side, like a detector's.
-        spoiled: chance that a photo's maps are spoiled.
-        gain: lowest height of a spoiled bump.
-        drop: chance that a joint is missing, in as many photos. Its place is still learnt as the person's.
-        noise: standard deviation of the noise in spoiled maps.
-        false: random points of an RoI in spoiled maps, where noise may peak, that belong to no person.
-        alone: share of people without another person's joints in their RoI that are used, since nothing has to be suppressed there.
+        zoom: range of a further scale factor, for half of the photos.
+        sigma: range of the Gaussians' deviation in cells.
+        flip: probability of mirroring.
+        jitter: largest random shift of a box's edges as a fraction of its sides, for half of the boxes.
+        spoiled: probability that a photo's maps are degraded.
+        gain: smallest height of a degraded peak.
+        drop: probability that a joint is missing, in degraded maps; its position is still a target.
+        noise: standard deviation of the noise in degraded maps.
+        false: number of random background points per RoI in degraded maps.
+        alone: share of the people used among those without another person's joints in their RoI.
     """
 
     short: int = 512
@@ -62,7 +62,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Examples:
-    """RoIs and the peaks in them: what `grouping_loss` takes."""
+    """RoIs and the peaks in them, the input of `grouping_loss`."""
 
     rois: Float[Tensor, "r k h w"]
     roi: Int[Tensor, " m"]
@@ -71,12 +71,12 @@ class Examples:
     own: Bool[Tensor, " m"]
 
     def to(self, device: torch.device) -> "Examples":
-        """The same on another device."""
+        """The examples on another device."""
         return Examples(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     @classmethod
     def joined(cls, parts: Sequence["Examples"]) -> "Examples":
-        """Several photos' examples as one."""
+        """The concatenated examples of several photos."""
         start = np.cumsum([0, *(len(p.rois) for p in parts)])
         roi = torch.cat([p.roi + int(s) for p, s in zip(parts, start[:-1], strict=True)])
         rest = {name: torch.cat([getattr(p, name) for p in parts]) for name in ("rois", "joint", "cells", "own")}
@@ -84,7 +84,7 @@ class Examples:
 
 
 def crowded(image: AnnotatedImage, extend: float) -> Bool[np.ndarray, " n"]:
-    """Which people have another person's labelled joint in their enlarged box."""
+    """A mask of the people with another person's labelled joint in their enlarged box."""
     x0, y0, x1, y1 = image.boxes.T[:, :, None, None]
     grow = (extend - 1) / 2
     x, y, labelled = image.keypoints[None, ..., 0], image.keypoints[None, ..., 1], image.keypoints[None, ..., 2] > 0
@@ -107,12 +107,12 @@ def render(
 
     Args:
         image: annotated people.
-        people: whose RoIs.
-        network: its `rois` and `points` are used, not its weights.
-        rule: how to draw.
-        mirror: the skeleton's joint order in a mirrored picture.
-        rng: of everything random.
-        pool: standard normal noise to cut from; large maps wrap around in it.
+        people: rows of the people to use.
+        network: the CNN, for its `rois` and `points`.
+        rule: the settings.
+        mirror: the skeleton's mirror permutation.
+        rng: random generator.
+        pool: standard normal noise from which crops are taken, with wrap-around.
     """
     keypoints, boxes, size = _view(image, rule, mirror, rng)
     labelled = keypoints[..., 2] > 0
@@ -160,7 +160,7 @@ def _view(
 def _maps(
     cells: Float[np.ndarray, "n k 2"], drawn: Bool[np.ndarray, "n k"], gain: Float[np.ndarray, "n k"], size: tuple[int, int], sigma: float
 ) -> Float[Tensor, "k h w"]:
-    """Heat maps with a height for each bump."""
+    """Heat maps with a given height of each peak."""
     if (gain == 1).all():
         return gaussians(torch.from_numpy(cells.astype(np.float32))[None], torch.from_numpy(drawn)[None], size, sigma)[0]
     out = torch.zeros((drawn.shape[1], *size))
@@ -171,7 +171,7 @@ def _maps(
 
 
 def _cut(pool: Float[Tensor, "k H W"], size: Sequence[int], rng: np.random.Generator) -> Float[Tensor, "k h w"]:
-    """A piece of the pool from a random position, continued at its start."""
+    """A crop of the pool at a random position, with wrap-around."""
     rows = (torch.arange(size[0]) + int(rng.integers(pool.shape[1]))) % pool.shape[1]
     columns = (torch.arange(size[1]) + int(rng.integers(pool.shape[2]))) % pool.shape[2]
     return pool.index_select(1, rows).index_select(2, columns)
@@ -187,9 +187,8 @@ def _peaks(
     boxes: Float[np.ndarray, "n 4"],
     extend: float,
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, "m 2"], Bool[np.ndarray, " m"]]:
-    """For each RoI the person's joints, drawn or not, and all others' that are drawn: RoI, joint type, place, own.
-
-    Others' that merge with an own one are left out.
+    """For each RoI the person's joints, drawn or not, and the drawn ones of others (RoI, joint type, position, own), without those that
+    merge with an own one.
     """
     person, joint = np.nonzero(labelled)
     xy = keypoints[person, joint, :2]

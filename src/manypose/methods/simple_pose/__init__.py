@@ -1,19 +1,19 @@
 """Simple Pose: Li, Su & Wang, *Simple Pose: Rethinking and Improving a Bottom-up Approach for Multi-Person Pose Estimation*, AAAI 2020.
 
-Idea: beside a heat map for each joint (Gaussians, σk = 9 pixels) there is one for each body part, the area between two joints (elliptical
-Gaussians, σp = 7), where others paint a vector field (Eq. 1). Stacked hourglasses carry features and heat maps from stage to stage at five
-scales (IMHN, Fig. 3). The focal L2 loss weighs down cells that are easy and right (Eq. 2–4). Joints are the heat maps' peaks; a pair of
-them is a part as far as the part's map says so between them; people are assembled greedily from the best parts, 13 of which are redundant.
+Besides a heat map per joint (Gaussians, σk = 9 pixels) there is one per body part, the area between two joints (elliptical Gaussians,
+σp = 7), instead of a vector field (Eq. 1). Stacked hourglasses pass features and heat maps from stage to stage at five scales (IMHN,
+Fig. 3). The focal L2 loss reduces the weight of easy cells (Eq. 2–4). Joints are peaks of the heat maps; pairs of them are scored by the
+part's map between them; people are assembled greedily from the best of 30 parts, 13 of which are redundant.
 Files: `body` (joints and parts), `network`, `cmu_baseline`, `targets`, `loss`, `decode` (`candidates`, `assembly`, `follow_limbs`,
 `merge_by_proportions`), `published_decode`, `published` (checkpoints).
 
-We deviate, as decoding goes: maps are decoded at 1/4 of the input and not enlarged; parts are taken from the best on, of whatever kind,
-and two groups join only where all parts between them agree (the authors' program goes kind by kind, attaches one end of a part only, and
-returns fragments); joints without a peak are placed where the parts that lead to them end; fragments join the person whose proportions
-they fit. Training is as in the paper; ``published=True`` is the authors' program where the two differ (targets, focal factor, sums).
+Deviations in decoding: maps are decoded at stride 4; parts of all types are processed by falling score, and two groups are joined only if
+all parts between them agree (the authors' program processes type by type, attaches one end of a part only, and returns fragments); joints
+without a peak are placed at the ends of their parts; fragments are joined to the person whose proportions they fit. Training is as in the
+paper, or with ``published=True`` as in the authors' program where the two differ (targets, focal factor, sums).
 
 Published: AP 69.1 on COCO val2017, 68.1 on test-dev, 512 px, four scales, flip (Table 1, experiment 16; Table 2).
-Ours: see the table of models in the README.
+Ours: see the README's table of models.
 """
 
 from inspect import Parameter, signature
@@ -39,40 +39,38 @@ PUBLISHED_LAMBDAS = (0.1, 0.2, 0.4, 1.6, 6.4)
 
 
 class SimplePose(nn.Module):
-    """Heat maps of joints and body parts, and people assembled from them.
+    """The method: heat maps of joints and body parts, and greedy assembly of people.
 
     Args:
-        stages: how many hourglasses (or stages of the cascade).
-        size: the short side of the input it is tested at, in pixels.
+        stages: number of hourglasses (or stages of the cascade).
+        size: default short side of the input, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
-        c: channels of the network at 1/4 of the input (Section "Network Structure").
-        n: how many more each halving brings.
-        wiring: of the network; see `network.Wiring`. ``cascade``: the baseline's CNN, at 1/8 of the input (CMU-Net, Table 1).
-            ``movenet``, ``efficientnet_lite0`` … ``2``: the light network on that trunk (`mobile`); stages, n and both attentions do not
-            apply to it.
+        c: channels of the network at stride 4 (Section "Network Structure").
+        n: additional channels per halving of the resolution.
+        wiring: see `network.Wiring`. ``cascade``: the baseline's CNN, at 1/8 of the input (CMU-Net, Table 1).
+            ``movenet``, ``efficientnet_lite0`` … ``2``: the light network on that trunk (`mobile`), without stages, n and attention.
         spatial_attention: heat maps at five scales (experiment 9: without).
         channel_attention: squeeze and excitation (experiment 10: without).
-        redundant: all parts, or a spanning tree of the joints alone (experiment 12).
+        redundant: all parts, or only a spanning tree of the joints (experiment 12).
         encoding: ``parts``, or ``fields``: the baseline's part affinity fields (experiment 1).
-        auxiliary: two more channels, a mask of all people and the largest of all joints' maps, as the published networks have.
-        focal: which channels' loss is focal: ``all``, ``joints`` (experiment 11) or ``none`` (plain L2).
+        auxiliary: two more channels, the person mask and the maximum of all joints' maps, as in the published networks.
+        focal: channels with focal loss: ``all``, ``joints`` (experiment 11) or ``none`` (plain L2).
         alpha: a foreground cell's factor is |1 + α - S|: α at S = 1, 0 at S = 1 + α (Equation 2).
         beta: a background cell's factor is |S + β|: β at S = 0, 0 at S = -β.
-        eta: joints weigh η + 1, parts 1 (Equation 3).
+        eta: the weight of joints is η + 1, that of parts 1 (Equation 3).
         power: of the focal factor (Equation 3: 2).
         mask_weight: weight of the auxiliary person mask.
-        thre: where Gaussians are cut off, and which cells are foreground.
+        thre: value at which Gaussians are truncated, and threshold of foreground cells.
         sigma_k: deviation of joints' Gaussians, in pixels of the input.
-        sigma_p: of parts', across.
+        sigma_p: deviation across parts.
         lambdas: weights of the scales, finest first (Equation 4).
-        published: targets and loss as in the authors' program instead of the paper's text, and what is not given of α, β, power and λ as
-            theirs; for their checkpoints too.
-        decoder: ``ours`` (`decode.decode`), ``published``, the authors' program, or ``paper``, their text (`published_decode`).
+        published: targets, loss and defaults of α, β, power and λ as in the authors' program instead of the paper; for their checkpoints.
+        decoder: ``ours`` (`decode.decode`), ``published``, the authors' program, or ``paper``, the paper's text (`published_decode`).
         assembly: arguments of `decode.decode`.
-        pretrained, frozen: of a light trunk, see `manypose.nn.movenet_photo.photo_trunk`.
+        pretrained, frozen: for a light trunk, see `manypose.nn.movenet_photo.photo_trunk`.
 
     Raises:
-        ValueError: arguments that do not go together.
+        ValueError: inconsistent arguments.
     """
 
     stride = 64
@@ -144,7 +142,7 @@ class SimplePose(nn.Module):
             raise ValueError(f"heat maps have {scales} scales: they need as many lambdas, none negative, one positive; got {list(lambdas)}")
         mirror = _mirrored_fields(self.body) if encoding == "fields" else self.body.mirror_parts
         self.fields = {"part": Field(mirror), "heat": Field(self.body.mirror_joints)}
-        # The authors' parts are painted a cell beyond their joints; those of the paper's definition grow thin before them.
+        # The authors' parts extend a cell beyond their joints; those of the paper's definition taper before them.
         self.assembly = {"ridges": {"beyond": 1.0 if published else -0.5}, **_known(assembly or {})}
         self._targets: dict[str, Any] = {
             "sigma_k": sigma_k, "sigma_p": sigma_p, "thre": thre, "published": published, "auxiliary": auxiliary,
@@ -162,13 +160,13 @@ class SimplePose(nn.Module):
         }  # fmt: skip
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """BGR from 0 to 1, as the authors' OpenCV reads photos; RGB from -1 to 1 for light trunks."""
+        """BGR scaled to 0 … 1, as in the authors' program; RGB scaled to -1 … 1 for light trunks."""
         if self._light:
             return movenet_pixels(images)
         return images.permute(0, 3, 1, 2).flip(1).float() / 255
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``stage{t}_scale{i}``: (b, parts + joints + 2, h, w) of each stage at 1/4 … 1/64 of the input."""
+        """``stage{t}_scale{i}``: (b, parts + joints + 2, h, w) of each stage at strides 4 … 64."""
         return {f"stage{t}_scale{i}": maps for t, stage in enumerate(self.net(images)) for i, maps in enumerate(stage)}
 
     forward = network
@@ -182,11 +180,11 @@ class SimplePose(nn.Module):
         return {name: part.mean() for name, part in simple_pose_loss(outputs, targets, **self._loss).items()}
 
     def readout(self, outputs: Maps) -> Maps:
-        """``part`` (b, l, h, w) and ``heat`` (b, j, h, w): the last stage at the finest scale. Of fields: x, y, -x and -y of all parts."""
+        """``part`` (b, l, h, w; for fields x, y, -x and -y of all parts) and ``heat`` (b, j, h, w) of the last stage's finest scale."""
         last = max((name for name in outputs if name.endswith("_scale0")), key=lambda name: int(name[5:].partition("_")[0]))
         part, heat = outputs[last][:, : self._parts + self._joints].float().split([self._parts, self._joints], 1)
         if self.encoding == "fields":
-            part = torch.cat([part, -part], 1)  # so that a mirrored sign is another channel
+            part = torch.cat([part, -part], 1)  # mirroring then exchanges channels
         return {"part": part, "heat": heat}
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
@@ -205,7 +203,7 @@ def _one_of(name: str, given: str, there: tuple[str, ...]) -> None:
 
 
 def _known(assembly: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `decode.decode`, its own names alone."""
+    """The checked arguments of `decode.decode`."""
     from manypose.methods.simple_pose.decode import decode
 
     there = [name for name, p in signature(decode).parameters.items() if p.kind is Parameter.KEYWORD_ONLY]
@@ -215,7 +213,7 @@ def _known(assembly: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mirrored_fields(body: Body) -> tuple[int, ...]:
-    """Channels of x, y, -x and -y in the mirrored picture: x changes its sign, and a part whose mirror image runs backwards both signs."""
+    """Channel order of x, y, -x and -y after mirroring: x changes its sign, and both do if the mirrored part is reversed."""
     n = len(body.parts)
     images = [body.parts[i] for i in body.mirror_parts]
     backwards = [tuple(body.mirror_joints[j] for j in p) != image for p, image in zip(body.parts, images, strict=True)]

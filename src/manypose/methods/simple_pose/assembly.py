@@ -1,9 +1,8 @@
 """The greedy assembly of people from candidate parts (Section "Keypoint Assignment Algorithm").
 
-Parts are taken by falling score, whatever their kind, so that a part of a higher score always has its joints before one of a lower score
-that would share them. A part joins the groups of its two joints where they have no joint type in common and where all parts that the two
-groups could have between them, redundant ones too, agree on the whole. A part that comes too late, because its joints are in two groups
-already, has those groups exchange joints where that makes the parts of both stronger.
+Parts of all types are processed by falling score. A part joins the groups of its two joints if they have no joint type in common and all
+possible parts between the two groups, redundant ones included, agree in sum. If the groups cannot be joined, they exchange joints if that
+increases the sum of their parts' scores.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from manypose.methods.simple_pose.candidates import Links
 __all__ = ["Person", "assemble"]
 
 Person = dict[int, int]
-"""A group of joints: the candidate of each joint type that it has."""
+"""A group of joints: the candidate of each of its joint types."""
 
 
 def assemble(
@@ -25,14 +24,14 @@ def assemble(
     body: Body,
     doubt: float = 0.2,
 ) -> list[Person]:
-    """All groups, single candidates too.
+    """All groups, including single candidates.
 
     Args:
-        links: candidate parts, ends counted within the n candidates.
+        links: candidate parts, with ends among the n candidates.
         joint: type of each candidate.
         score: height of each candidate.
-        body: which parts there are.
-        doubt: what a part must score to speak for joining two groups; one that is not a candidate speaks against it by so much.
+        body: the parts.
+        doubt: score at which a part is neutral for joining two groups; a part that is not a candidate counts as -doubt.
     """
     ends: list[list[tuple[int, bool]]] = [[] for _ in body.sources]
     for a, b in body.parts:
@@ -82,9 +81,9 @@ def assemble(
 def _exchange(
     one: Person, two: Person, evidence: dict[tuple[int, int], float], parts: tuple[tuple[int, int], ...], doubt: float, least: float = 0.1
 ) -> bool:
-    """Exchange the joints of some types between two groups where that gains evidence; whether it did.
+    """Exchange the joints of some types between two groups if that increases the score; returns whether it did.
 
-    Whatever types change sides, exactly those parts change that have one end among them, and each of these changes by the same amount.
+    An exchange changes only the parts with one end among the exchanged types.
     """
     gains: list[tuple[int, int, float]] = []
     useful = False
@@ -106,7 +105,7 @@ def _exchange(
     for start in {j for a, b, gain in gains if gain > 0 for j in (a, b)}:
         moved, total = {start}, sum(g for a, b, g in gains if (a == start) != (b == start))
         while True:
-            # What moving one more joint type gains: its parts to those that stay, less its parts to those that moved.
+            # Gain of moving one more joint type: its parts to types that stay, minus its parts to types that moved.
             more: dict[int, float] = {}
             for a, b, g in gains:
                 for k, other in ((a, b), (b, a)):

@@ -1,4 +1,4 @@
-"""The joints and body parts that Simple Pose paints (Figure 2): COCO's 17 joints and a neck, and 30 parts, 13 of which are redundant."""
+"""The joints and body parts of Simple Pose (Figure 2): COCO's 17 joints and a neck, and 30 parts, 13 of which are redundant."""
 
 from dataclasses import dataclass, field
 
@@ -20,9 +20,9 @@ _COCO_PARTS = (
 )  # fmt: skip
 _COCO_TREE = (0, *range(5, 21))
 
-# How people are built: a joint's mean place relative to the neck (x to the person's left), and the deviation of the vector to it from the
-# joint before it, in units that make a median COCO person's area 1. Medians over the people of COCO train2017 with eight or more parts;
-# joints that COCO lacks are put between or beyond those that it has.
+# Body proportions: a joint's mean position relative to the neck (x to the person's left), and the deviation of the vector to it from the
+# previous joint, in units with a median person area of 1. Medians over the people of COCO train2017 with eight or more parts; joints that
+# COCO lacks are inter- or extrapolated.
 _BUILD = {
     "neck": (0.0, 0.0, 0.12), "upper_neck": (0.0, 0.0, 0.12), "head_bottom": (0.0, 0.0, 0.12), "thorax": (0.0, 0.0, 0.12),
     "head": (0.0, -0.35, 0.13), "head_top": (0.0, -0.45, 0.13), "nose": (0.0, -0.224, 0.13), "eye": (0.047, -0.272, 0.022),
@@ -33,16 +33,16 @@ _BUILD = {
 
 @dataclass(frozen=True)
 class Body:
-    """The joints and parts that have maps, for one kind of skeleton.
+    """The joints and parts with maps, for a skeleton.
 
     Args:
         skeleton: the people's skeleton.
-        sources: for each painted joint the skeleton joint it is, or the two that it lies between.
-        parts: pairs of painted joints.
-        mirror_joints: painted joint i of a mirrored person is painted joint ``mirror_joints[i]``.
+        sources: for each mapped joint its skeleton joint, or the two of which it is the midpoint.
+        parts: pairs of mapped joints.
+        mirror_joints: mapped joint i of a mirrored person is ``mirror_joints[i]``.
         mirror_parts: the same for parts.
-        place: mean places of joints in a person of unit size, xy; NaN for joints whose place is not known.
-        variance: of the vector between two joints about its mean, each axis, in that unit; infinite where a place is not known.
+        place: mean positions (xy) of joints in a person of unit size; NaN if unknown.
+        variance: per-axis variance of the vector between two joints, in that unit; infinite if unknown.
     """
 
     skeleton: Skeleton
@@ -55,16 +55,16 @@ class Body:
 
     @property
     def back(self) -> tuple[int, ...]:
-        """For each joint of the skeleton, the painted joint that it is."""
+        """For each joint of the skeleton, its mapped joint."""
         return tuple(self.sources.index(j) for j in range(len(self.skeleton)))
 
     @property
     def made(self) -> tuple[int, ...]:
-        """Painted joints that the skeleton does not have."""
+        """Mapped joints that the skeleton lacks."""
         return tuple(i for i, s in enumerate(self.sources) if isinstance(s, tuple))
 
     def joints(self, keypoints: Float[Tensor, "b n k 3"]) -> Float[Tensor, "b n j 3"]:
-        """Painted joints of people; one between two joints is their middle, with the lower visibility, where both are labelled."""
+        """Mapped joints of people; a midpoint has the lower visibility and needs both joints."""
         ends = [s if isinstance(s, tuple) else (s, s) for s in self.sources]
         first, second = (keypoints[:, :, [e[i] for e in ends]] for i in (0, 1))
         visibility = torch.minimum(first[..., 2:], second[..., 2:])
@@ -76,7 +76,7 @@ def body_of(skeleton: Skeleton, redundant: bool = True) -> Body:
 
     Args:
         skeleton: of the people.
-        redundant: all parts; False: a spanning tree alone (Table 1, experiment 12).
+        redundant: all parts; False: only a spanning tree (Table 1, experiment 12).
 
     Raises:
         ValueError: the skeleton's limbs do not join all its joints, or are not their own mirror image.
@@ -101,7 +101,7 @@ def body_of(skeleton: Skeleton, redundant: bool = True) -> Body:
 
 
 def _build(names: tuple[str, ...], tree: tuple[tuple[int, int], ...]) -> tuple[Float[np.ndarray, "j 2"], Float[np.ndarray, "j j"]]:
-    """Places and variances of joints; deviations add up along the tree."""
+    """Positions and variances of joints; variances add up along the tree."""
     place, deviation = np.full((len(names), 2), np.nan), np.full(len(names), np.inf)
     for i, name in enumerate(names):
         side = {"left": 1, "right": -1}.get(name.partition("_")[0], 0)
@@ -122,7 +122,7 @@ def _build(names: tuple[str, ...], tree: tuple[tuple[int, int], ...]) -> tuple[F
 
 
 def spanning_tree(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
-    """A spanning tree of the limbs, in the order of the skeleton; a limb and its mirror image are both in it or both not.
+    """A spanning tree of the limbs, in the order of the skeleton; which contains both or none of a limb and its mirror image.
 
     Raises:
         ValueError: the limbs do not join all joints.
@@ -133,7 +133,7 @@ def spanning_tree(skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
     if len(group) < 2:
         raise ValueError(f"skeleton {skeleton.name!r} has one joint and no limb; Simple Pose groups joints along limbs")
     tree: list[tuple[int, int]] = []
-    # Limbs of one side first: a limb between two sides closes a ring with them, and could only be left out together with a whole side.
+    # Limbs within one side first, so that limbs between the sides are left out if they close a cycle.
     for unit in sorted(units, key=lambda u: u[0] == u[1]):
         new = list(group)
         for a, b in dict.fromkeys(unit):

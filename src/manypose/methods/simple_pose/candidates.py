@@ -1,6 +1,6 @@
-"""Candidate joints and candidate parts (Section "Keypoint Assignment Algorithm"), of all images of a batch at once, on the maps' device.
+"""Candidate joints and candidate parts (Section "Keypoint Assignment Algorithm"), for a batch on the maps' device.
 
-Only the candidates' places and heights and the values read between them go to the CPU, where NumPy is fast on so few numbers.
+Only the candidates' positions and heights and the samples between them are transferred to the CPU.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from manypose.nn.smoothing import smooth
 __all__ = ["Candidates", "Links", "at", "find_joints", "read", "score_parts"]
 
 SAMPLES = 10
-"""Points at which a part's map is read between two joints."""
+"""Number of samples of a part's map between two joints."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Candidates:
     """n candidate joints of all images of a batch, sorted by image and joint.
 
     Args:
-        image: which image of the batch.
-        joint: which painted joint.
-        xy: cells.
+        image: index of the image.
+        joint: index of the mapped joint.
+        xy: in cells.
         score: height of the peak.
-        first: where the candidates of each image and joint begin, and at the end n.
+        first: offset of the candidates of each image and joint, and at the end n.
     """
 
     image: Int[np.ndarray, " n"]
@@ -41,12 +41,12 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Links:
-    """m pairs of candidates that the map of a part joins.
+    """m pairs of candidates connected by a part's map.
 
     Args:
         a: candidate at the part's first end.
         b: candidate at its second end.
-        part: which part.
+        part: index of the part.
         score: mean of the part's map between them, 0 … 1.
     """
 
@@ -59,14 +59,14 @@ class Links:
 def find_joints(
     heat: Float[Tensor, "b j h w"], threshold: float = 0.1, smoothing: float = 0.8, apart: float = 1.5, top: int = 64
 ) -> Candidates:
-    """Peaks of the heat maps, to the sub-pixel.
+    """Peaks of the heat maps with sub-pixel positions.
 
     Args:
-        heat: one map a joint.
-        threshold: a peak of the smoothed map is higher.
-        smoothing: deviation in cells of the Gaussian that smooths the maps first: it costs a peak little and noise most of its height.
-        apart: of two peaks of one joint that are closer than this, in cells, the lower is dropped.
-        top: at most so many for each joint of an image.
+        heat: a map per joint.
+        threshold: smallest height of a peak of the smoothed map.
+        smoothing: deviation in cells of the Gaussian filter against noise.
+        apart: smallest distance in cells of two peaks of one joint.
+        top: largest number of peaks per joint and image.
     """
     b, j = heat.shape[:2]
     smoothed = smooth(heat, smoothing, radius=2, edge="repeat")
@@ -85,10 +85,10 @@ def _apart(plane: Int[np.ndarray, " n"], xy: Float[np.ndarray, "n 2"], apart: fl
     """Indices of the peaks without a higher one within `apart` on their map; peaks of a map are sorted by falling height."""
     if len(plane) < 2:
         return np.arange(len(plane))
-    place = xy + np.stack([plane * 1e5, np.zeros(len(plane))], 1)  # maps far apart
+    place = xy + np.stack([plane * 1e5, np.zeros(len(plane))], 1)  # separates the maps
     order = np.argsort(place[:, 0], kind="stable")
     drop = np.zeros(len(plane), bool)
-    # Peaks that lie so near are neighbours, or next but few, along x.
+    # Such peaks are near one another in the order of x.
     for step in range(1, len(plane)):
         one, other = order[:-step], order[step:]
         dx = place[other, 0] - place[one, 0]
@@ -102,21 +102,21 @@ def _apart(plane: Int[np.ndarray, " n"], xy: Float[np.ndarray, "n 2"], apart: fl
 def score_parts(
     part: Float[Tensor, "b c h w"], joints: Candidates, body: Body, threshold: float = 0.1, support: float = 0.8, reach: float = 0.5
 ) -> Links:
-    """Pairs of candidates that a part's map joins.
+    """Pairs of candidates connected by a part's map.
 
     Args:
-        part: one map a part, or, of part affinity fields, the planes of x, y and their negatives (see `read`).
+        part: a map per part, or for part affinity fields the planes of x, y and their negatives (see `read`).
         joints: the candidates.
-        body: whose parts.
-        threshold: a point on the part reads higher,
-        support: at so many of the points between two joints.
-        reach: parts longer than this share of the map's height lose score, as published.
+        body: the parts.
+        threshold: smallest value of a sample,
+        support: for this fraction of the samples between two joints.
+        reach: length, as a fraction of the map's height, beyond which parts are penalized, as published.
     """
     a, b, image, kind = _pairs(joints, body)
     xy = np.ascontiguousarray(joints.xy.T, np.float32)
     values = along = xy[:, :0]
     for t, need in ((np.array([0.5]), 1), (np.linspace(0, 1, SAMPLES), int(np.ceil(support * SAMPLES - 1e-9)))):
-        # The middle alone first: most pairs fail there.
+        # The midpoint first, since most pairs fail there.
         start = xy[:, a]
         along = xy[:, b] - start
         points = start[:, None] + along[:, None] * t[:, None].astype(np.float32)
@@ -132,7 +132,7 @@ def score_parts(
 def _pairs(
     joints: Candidates, body: Body
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """All pairs of one image's candidates that a part could join: both ends, the image, the part."""
+    """All pairs of candidates of one image for each part: both ends, the image, the part."""
     ends = np.array(body.parts)
     first, count = joints.first[:-1].reshape(-1, len(body.sources)), np.diff(joints.first).reshape(-1, len(body.sources))
     na, nb, fa, fb = (of[:, ends[:, i]].ravel() for of in (count, first) for i in (0, 1))
@@ -150,9 +150,9 @@ def read(
     along: Float[np.ndarray, "2 m"],
     parts: int,
 ) -> Float[np.ndarray, "s m"]:
-    """Values of the parts' maps at the nearest cells; 0 outside the map. Of fields: the share that points `along`."""
+    """Values of the parts' maps at the nearest cells; 0 outside the map. For fields: the component `along` the part."""
     c, h, w = part.shape[1:]
-    x, y = (points + 1.5).astype(np.int32) - 1  # rounded; what is far outside stays outside
+    x, y = (points + 1.5).astype(np.int32) - 1  # rounding
     inside = (x.view(np.uint32) < w) & (y.view(np.uint32) < h)  # below 0 it is very large
     index = ((image * c + kind) * (h * w) + (y * w + x)) * inside
     if c == parts:

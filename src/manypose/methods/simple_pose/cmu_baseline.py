@@ -7,7 +7,7 @@ __all__ = ["Cascade"]
 
 
 class Cascade(nn.Module):
-    """Two branches a stage, one for parts and one for joints; each stage sees the trunk's features and both branches' last maps.
+    """Stages with a branch for parts and one for joints; inputs are the backbone's features and the previous stage's maps.
 
     Args:
         parts: channels of the first branch.
@@ -23,7 +23,7 @@ class Cascade(nn.Module):
         )
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[list[Float[Tensor, "b c h w"]]]:
-        """Heat maps of every stage at 1/8 of the input, in a list of one scale, as `network.IMHN` gives them."""
+        """Heat maps of every stage at stride 8, as lists of one scale."""
         features = self.trunk(images)
         x, outputs = features, []
         for stage in self.stages:

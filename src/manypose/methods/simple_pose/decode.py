@@ -1,7 +1,6 @@
-"""From maps to people (Section "Keypoint Assignment Algorithm"), a batch at once: `candidates`, `assembly`, `follow_limbs`,
-`merge_by_proportions`.
+"""Decoding (Section "Keypoint Assignment Algorithm") in the steps `candidates`, `assembly`, `follow_limbs`, `merge_by_proportions`.
 
-`candidates` and `follow_limbs.follow` read maps, on their device and for all images together; the other steps read candidates only.
+`candidates` and `follow_limbs.follow` run on the maps' device for the whole batch; the other steps use candidates only.
 """
 
 from typing import Any
@@ -43,26 +42,26 @@ def decode(
     """The people of each image, in network pixels.
 
     Args:
-        part: maps of the body's parts; or four times as many planes, fields, see `candidates.read`.
-        heat: maps of the body's joints, as large. Maps finer than 1/3 of the input are averaged to about 1/4, where networks are trained.
-        body: which joints and parts.
+        part: maps of the body's parts, or fields with four times as many planes, see `candidates.read`.
+        heat: maps of the body's joints, of the same size. Maps finer than 1/3 of the input are averaged to about 1/4.
+        body: the joints and parts.
         size: height and width of the network's input.
         joints: arguments of `candidates.find_joints`.
         parts: arguments of `candidates.score_parts`.
-        redundant: False: a spanning tree's parts alone are read, though there are maps of all (Table 1, experiment 12).
+        redundant: whether to use all parts or only those of a spanning tree (Table 1, experiment 12).
         doubt: see `assembly.assemble`.
-        rounds: how often ridges are followed to joints that have no peak; 0: never.
+        rounds: number of passes of following limbs to joints without a peak.
         ridges: arguments of `follow_limbs.follow`.
         ends: arguments of `follow_limbs.complete`.
         build: arguments of `merge_by_proportions.attach`.
-        lone: a single joint that no part joins is a person if its peak is at least so high.
-        largest: two such are one person if it is no larger than this share of the picture's short side (`merge_by_proportions.pair`).
+        lone: smallest height of a single joint that is a person.
+        largest: largest size of a person of two such joints, as a fraction of the image's short side (`merge_by_proportions.pair`).
 
     Returns:
-        For each image the people, by falling score. A person's score is the sum of its joints' scores over the number of joints.
+        For each image the people, by falling score, the sum of the joints' scores divided by the number of joints.
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not match.
     """
     j, p = len(body.sources), len(body.parts)
     if heat.shape[1] != j or part.shape[1] not in (p, 4 * p) or (part.shape[0], *part.shape[2:]) != (heat.shape[0], *heat.shape[2:]):
@@ -75,7 +74,7 @@ def decode(
     finer = round(4 * heat.shape[2] / size[0])
     if finer > 1:
         part, heat = avg_pool2d(part, finer), avg_pool2d(heat, finer)
-    part, heat = part.detach().float().contiguous(), heat.detach().float().contiguous()  # once, and not wherever they are read
+    part, heat = part.detach().float().contiguous(), heat.detach().float().contiguous()  # once for all steps
     found = find_joints(heat, **(joints or {}))
     links = score_parts(part, found, body, **(parts or {}))
     people = _assembled(found, links, body, len(heat), doubt)
@@ -91,14 +90,14 @@ def decode(
 
 
 def _tree(part: Tensor, body: Body) -> tuple[Tensor, Body]:
-    """Maps of a spanning tree's parts, and that tree."""
+    """The maps of a spanning tree's parts, and the tree."""
     tree, p = body_of(body.skeleton, redundant=False), len(body.parts)
     own = [body.parts.index(pair) for pair in tree.parts]
     return part[:, [i + plane for plane in range(0, part.shape[1], p) for i in own]], tree
 
 
 def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: float) -> list[Groups]:
-    """Groups of candidates, of each image."""
+    """The groups of candidates of each image."""
     j = len(body.sources)
     limits = found.first[::j]
     cuts = np.searchsorted(found.image[links.a], np.arange(images + 1))
@@ -116,7 +115,7 @@ def _assembled(found: Candidates, links: Links, body: Body, images: int, doubt: 
 
 
 def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str, Any], ends: dict[str, Any]) -> bool:
-    """Follow the ridges of all images at once and apply the results; returns whether there were any."""
+    """Follow the limbs of all images and apply the results; returns whether there were any."""
     asked = [wanted(groups, body) for groups in people]
     counts = [len(a[0]) for a in asked]
     if not sum(counts):
@@ -138,7 +137,7 @@ def _completed(people: list[Groups], part: Tensor, body: Body, ridges: dict[str,
 def _poses(groups: Groups, body: Body, size: tuple[int, int], grid: tuple[int, int]) -> Poses:
     order = list(body.back)
     xy, score = groups.xy[:, order], groups.score[:, order].astype(np.float32)
-    shown = (score > 0).any(1)  # a person with only joints that the skeleton lacks is left out
+    shown = (score > 0).any(1)  # leaves out people with only joints that the skeleton lacks
     xy, score = xy[shown], score[shown]
     stride = np.array([size[1] / grid[1], size[0] / grid[0]])
     keypoints = np.where((score > 0)[..., None], cell_to_pixel(xy, stride), 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Maps to measure the assembly with: no network runs, nothing is read."""
+"""Synthetic network outputs for benchmarks of the assembly."""
 
 import numpy as np
 import torch
@@ -12,16 +12,16 @@ __all__ = ["examples"]
 
 
 def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str, Tensor]:
-    """``part`` (1, l, h, w) and ``heat`` (1, j, h, w), at 1/4 of `size`, of people on a grid, as a good network would paint them.
+    """``part`` (1, l, h, w) and ``heat`` (1, j, h, w), at stride 4 of people on a grid, as of a good network.
 
     People overlap with their neighbours. 8 % of their joints are not shown; of the rest 3 % of the joints and of the parts are missing.
     Peaks are 0.88 … 1 high, 3 % of all cells are noisy, and there are false peaks of 0.08 … 0.5, one for every three people.
 
     Args:
-        skeleton: whose joints and limbs.
-        people: how many people.
+        skeleton: of the maps.
+        people: number of people.
         size: side of the network's input, in pixels.
-        seed: other numbers, other people.
+        seed: random seed.
     """
     random = np.random.default_rng([seed, people, size])
     body = body_of(skeleton)
@@ -30,7 +30,7 @@ def examples(skeleton: Skeleton, people: int, size: int, seed: int) -> dict[str,
     columns = -(-people // rows)
     cell = np.array([size / columns, size / rows])
     corner = np.stack([np.arange(people) % columns, np.arange(people) // columns], 1) * cell
-    # Where a skeleton's build is not known, any places will do.
+    # Random positions for skeletons without known proportions.
     place = np.where(np.isnan(body.place), random.uniform([-0.4, -0.4], [0.4, 1.6], (j, 2)), body.place)
     tall = np.minimum(random.uniform(1.05, 1.9, people) * min(cell[1], 2.2 * cell[0]), 0.75 * size)
     middle = corner + cell * random.uniform([0.3, 0.4], [0.7, 0.6], (people, 2))

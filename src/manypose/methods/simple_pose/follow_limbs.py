@@ -1,7 +1,7 @@
-"""Missing joints, found by following limbs from the detected end.
+"""Search for missing joints by following limbs from the detected end.
 
-The map of a part between a detected and a missing joint has a ridge, which is followed from the detected end. If it meets the ridge or
-a joint of another group, the two groups are one person. Otherwise the missing joint is placed at its end.
+The map of a part from a detected to a missing joint has a ridge. If the ridge ends at a ridge or joint of another group, the two groups are
+joined; otherwise the missing joint is placed at its end.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Ridges:
         joint: the joint at the missing end.
         end: position of the ridge's end, in cells.
         score: mean of the map along it.
-        length: in cells; 0 where there is no ridge.
+        length: in cells; 0 if there is no ridge.
     """
 
     group: Int[np.ndarray, " m"]
@@ -37,7 +37,7 @@ class Ridges:
 
 
 def wanted(groups: Groups, body: Body) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-    """Group and part of all parts with exactly one detected, fresh end, and whether that is the second end; clears `Groups.fresh`."""
+    """Group, part, and whether the second end is detected, for all parts with one detected, fresh end; clears `Groups.fresh`."""
     ends = np.array(body.parts)
     first, second = groups.there[:, ends[:, 0]], groups.there[:, ends[:, 1]]
     fresh = groups.fresh & groups.there
@@ -59,23 +59,23 @@ def follow(
     beyond: float = 1.0,
     short: int = 9,
 ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Follow ridges from one end to the point where they fall below half of their mean.
+    """The ends of ridges, where they fall below half of their mean.
 
     Args:
-        part: the parts' maps, as `read` takes them.
-        image: which image of the batch each ridge is on.
-        kind: which part.
-        back: it is followed from the part's second end.
-        start: where from, in cells.
-        parts: how many parts there are.
-        threshold: a ridge is higher.
-        steps: cells to go at most; a longer ridge counts as none.
-        directions: tried in a circle.
-        beyond: how far, in cells, ridges go on beyond joints on the mean: 1 as the authors paint parts, -0.5 as the paper defines them.
-        short: so many cells are read first, and all `steps` of the ridges that go on there.
+        part: the parts' maps, as in `read`.
+        image: index of each ridge's image.
+        kind: index of the part.
+        back: whether it is followed from the part's second end.
+        start: its start, in cells.
+        parts: number of parts.
+        threshold: smallest height of a ridge.
+        steps: largest length in cells; longer ridges are discarded.
+        directions: number of directions tried.
+        beyond: mean extension of ridges beyond joints in cells: 1 for the authors' parts, -0.5 for the paper's.
+        short: number of cells read first; only ridges that continue there are read up to `steps`.
 
     Returns:
-        Where each ends, its mean height, its length in cells (0: there is no ridge).
+        The end of each ridge, its mean height, and its length in cells (0: no ridge).
     """
     xy = np.ascontiguousarray(start.T, np.float32)
     turn = np.arange(directions, dtype=np.float32) * np.float32(2 * np.pi / directions)
@@ -86,7 +86,7 @@ def follow(
         points = xy[:, rows][:, None] + to[:, None] * far[:, None].astype(np.float32)
         return read(part, image[rows], kind[rows], points, np.where(back[rows], -to, to), parts)
 
-    # Most ends have no ridge at all, and a ridge leads in few directions: two cells a direction tell.
+    # Test two cells per direction first, since most directions have no ridge.
     ends = np.arange(len(image))
     if part.shape[1] == parts:
         ends = ends[_high_around(part, image * parts + kind, start, threshold)]
@@ -103,7 +103,7 @@ def follow(
     gain[rows, ways], sums[rows, ways], lengths[rows, ways] = total - threshold / 2 * length, total, length
     best, each = gain.argmax(1), np.arange(len(image))
     total, length = sums[each, best], lengths[each, best]
-    # The direction between those tried, by their gains.
+    # Interpolate the direction by the gains.
     step = np.arange(-2, 3)
     weight = gain[each[:, None], (best[:, None] + step) % directions]
     weight = np.maximum(weight - 0.6 * weight.max(1, keepdims=True), 0)
@@ -115,20 +115,20 @@ def follow(
 def _high_around(
     part: Float[Tensor, "b p h w"], plane: Int[np.ndarray, " m"], start: Float[np.ndarray, "m 2"], threshold: float
 ) -> Bool[np.ndarray, " m"]:
-    """Whether a map is higher than `threshold` in any cell that may be nearest to a point two cells from `start`."""
+    """A mask of the ridges whose map exceeds `threshold` in a cell about two cells from `start`."""
     h, w = part.shape[2:]
     step = np.arange(-3, 4)
     away = step[:, None] ** 2 + step**2
     ring = (step[:, None] * w + step)[(away > 0) & (away < 12)]
     x, y = np.floor(start.T + 0.5).astype(np.int64)
-    index = ring[:, None] + (plane * (h * w) + y * w + x)  # beyond the map's edge it is some other cell
+    index = ring[:, None] + (plane * (h * w) + y * w + x)  # outside the map another cell
     return (at(part, index.clip(0, part.numel() - 1)) > threshold).any(0)
 
 
 def _run(values: Float[np.ndarray, "s r"], threshold: float) -> tuple[Float[np.ndarray, " r"], Int[np.ndarray, " r"]]:
     """Sum and length of the ridge at the start of each column of values.
 
-    It goes on where three cells' mean is above half of the mean so far.
+    It continues while the mean of three cells is above half of the mean so far.
     """
     three = values.copy()
     three[1:-1] = (values[:-2] + values[1:-1] + values[2:]) / 3
@@ -142,19 +142,19 @@ def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: floa
     """Join groups whose ridges meet, and place joints at the ends of other ridges.
 
     Args:
-        groups: changed in place.
+        groups: modified in place.
         ridges: of these groups.
-        least: a ridge's mean height.
-        shortest: a ridge's length, in cells.
-        near: ends that meet lie within so many cells.
-        worth: such a joint's score is the ridges' heights times this.
+        least: smallest mean height of a ridge.
+        shortest: smallest length of a ridge, in cells.
+        near: largest distance of matching ends, in cells.
+        worth: factor from a ridge's height to the joint's score.
     """
     keep = np.flatnonzero((ridges.score > least) & (ridges.length >= shortest))
     if not len(keep):
         return
     g, joint, end = ridges.group[keep], ridges.joint[keep], ridges.end[keep]
     weight = ridges.score[keep] * np.minimum(ridges.length[keep], 10) / 10
-    # One place for each group's joint: the strongest end, and those that agree with it.
+    # One position for each group's joint: the strongest end, averaged with those near it.
     key = g * groups.xy.shape[1] + joint
     order = np.lexsort((-weight, key))
     key, g, joint, end, weight = key[order], g[order], joint[order], end[order], weight[order]
@@ -164,7 +164,7 @@ def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: floa
     total = np.bincount(of, agrees)
     place = np.stack([np.bincount(of, agrees * end[:, i]) for i in (0, 1)], 1) / total[:, None]
     g, joint = g[first], joint[first]
-    # Pairs that meet: an end and another group's joint, or two ends.
+    # Matches: an end and another group's joint, or two ends.
     to_joint = ((groups.xy[:, joint].transpose(1, 0, 2) - place[:, None]) ** 2).sum(2)
     to_joint = np.where(groups.there[:, joint].T & (np.arange(len(groups.xy)) != g[:, None]), to_joint, np.inf)
     to_end = ((place[:, None] - place) ** 2).sum(2)
@@ -172,7 +172,7 @@ def complete(groups: Groups, ridges: Ridges, least: float = 0.15, shortest: floa
     (e1, h1), (e2, f2) = np.nonzero(to_joint < near**2), np.nonzero(to_end < near**2)
     meets = np.concatenate([to_joint[e1, h1], to_end[e2, f2]])
     pairs = np.concatenate([np.stack([g[e1], h1], 1), np.stack([g[e2], g[f2]], 1)])[np.argsort(meets, kind="stable")]
-    taken = np.any(to_joint < near**2, 1)  # another person's joint is there
+    taken = np.any(to_joint < near**2, 1)  # near another person's joint
     now = groups.merge([(int(a), int(b)) for a, b in pairs])
     for i in np.argsort(-total, kind="stable"):
         a, k = now[int(g[i])], int(joint[i])

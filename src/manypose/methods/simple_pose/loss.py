@@ -24,18 +24,18 @@ def focal_factor(
     power: float = 2.0,
     inclusive: bool = False,
 ) -> Float[Tensor, "b c h w"]:
-    """``|1 - Sd|^power``: small where the answer is easy and right (Equation 2). Gradients flow through it, as published.
+    """The focal factor ``|1 - Sd|^power``, small for easy cells (Equation 2); with gradients, as published.
 
     Args:
-        pred: heat maps.
-        target: what they should be.
+        pred: predicted heat maps.
+        target: target heat maps.
         alpha: a foreground cell's factor is ``|1 + alpha - S|^power``: 0.01 at S = 1, 0 at S = 1.1.
         beta: a background cell's is ``|S + beta|^power``: 0.0004 at S = 0, 0 at S = -0.02.
-        thre: a cell is foreground where its target is above.
+        thre: target above which a cell is foreground.
         power: 2 in the paper, 1 in the authors' program.
-        inclusive: cells equal to `thre` are foreground too, as in the authors' program.
+        inclusive: whether cells equal to `thre` are foreground, as in the authors' program.
     """
-    thre = float(torch.tensor(thre, dtype=torch.float32))  # a floor painted at `thre` is that number, whatever the precision here
+    thre = float(torch.tensor(thre, dtype=torch.float32))  # targets of `thre` have this precision
     foreground = target >= thre if inclusive else target > thre
     easy = torch.where(foreground, 1 - (pred - alpha), pred + beta)  # 1 - Sd
     return easy**2 if power == 2 else easy.abs() ** power
@@ -49,14 +49,14 @@ def focal_l2(
     focal: Float[Tensor, " c"] | None = None,
     **factor: float | bool,
 ) -> Float[Tensor, " b"]:
-    """Equation 3: the sum over channels and cells of ``weight · mask · (S - S*)² · |1 - Sd|²``, one value an image.
+    """Equation 3: the sum over channels and cells of ``weight · mask · (S - S*)² · |1 - Sd|²``, one value per image.
 
     Args:
-        pred: heat maps.
-        target: what they should be.
-        mask: W, one plane or one a channel.
+        pred: predicted heat maps.
+        target: target heat maps.
+        mask: W, one plane or one per channel.
         weights: of the channels: η + 1 for joints, 1 for parts.
-        focal: 1 for channels with the focal factor, 0 for plain L2; None: all plain.
+        focal: 1 for channels with the focal factor, 0 for plain L2; None: plain L2.
         factor: arguments of `focal_factor`.
     """
     squared = (pred - target) ** 2
@@ -75,14 +75,14 @@ def simple_pose_loss(
     stages: Literal["sum", "mean"] = "sum",
     **factor: float | bool,
 ) -> Maps:
-    """Equation 4: the sum over stages and scales, weighed by λ / Σλ; one named value an image for each scale, ``scale0`` … ``scale4``.
+    """Equation 4: the sum over stages and scales, weighted by λ / Σλ; for each scale ``scale0`` … ``scale4`` one value per image.
 
     Args:
         outputs: ``stage{t}_scale{i}``, (b, c, h, w).
         targets: ``scale{i}`` and ``mask{i}``.
         weights: of the channels.
-        focal: which channels are focal; None: none.
-        lambdas: λ of each scale; those without outputs (no spatial attention) do not count.
+        focal: mask of the focal channels; None: none.
+        lambdas: λ of each scale; scales without outputs (no spatial attention) are ignored.
         stages: ``sum`` as in the paper, ``mean`` as in the authors' program.
         factor: arguments of `focal_factor`.
     """

@@ -1,4 +1,4 @@
-"""Joining of groups without a common part, by body proportions: joints lie where a person of that size has them."""
+"""Joining of groups without a common part, by body proportions."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,16 +14,16 @@ def attach(
 ) -> None:
     """Join small groups to the person whose proportions they fit best.
 
-    The expected place of a small group's joint follows from the nearest joint of the person and the person's size, which follows from
-    the distances between its joints.
+    The expected position of a small group's joint follows from the person's nearest joint and size, which is estimated from the distances
+    between its joints.
 
     Args:
-        groups: changed in place.
-        body: mean places and variances of joints.
-        limit: largest squared distance from the expected place, in deviations.
+        groups: modified in place.
+        body: mean positions and variances of joints.
+        limit: largest squared distance from the expected position, in deviations.
         small: largest number of joints of a group that is joined to another.
         ratio: largest ratio of the sizes of two groups of one person.
-        variance: largest variance of an expected place, see `body.Body`.
+        variance: largest variance of an expected position, see `body.Body`.
         firm: weight of the prior against a rotation of the person, see `_turns`.
     """
     while len(groups.xy) > 1:
@@ -65,7 +65,7 @@ def _fit(
     there, row, own = groups.there, np.arange(len(few))[:, None], np.arange(len(large))
     sizes = _sizes(groups, body)
     size = sizes[large]
-    # For each joint k of a person, the joint of the small group whose place follows best from it; then the best k.
+    # For each joint k of a person, the best predicted joint of the small group; then the best k.
     from_k = np.where(there[few][:, None], body.variance, np.inf)
     spread = np.where(there[large], from_k.min(2)[:, None], np.inf)
     k = spread.argmin(2)
@@ -76,7 +76,7 @@ def _fit(
         deviation = size**2 * spread
         distance = (offset**2).sum(2) / deviation
         value = -distance / 2 - np.log(deviation)
-        other_size = np.abs(np.log(sizes[few][:, None] / size)) > np.log(ratio)  # never where a size is not known
+        other_size = np.abs(np.log(sizes[few][:, None] / size)) > np.log(ratio)  # False for unknown sizes
     return np.where((distance < limit) & (spread <= variance) & ~other_size, value, -np.inf)
 
 
@@ -84,9 +84,9 @@ def pair(groups: Groups, body: Body, largest: float) -> None:
     """Join pairs of remaining single joints, the best fit first, that fit a person no larger than `largest`.
 
     Args:
-        groups: changed in place.
-        body: its mean places and variances.
-        largest: size of a person in cells, as `body.Body` has it: the root of its area.
+        groups: modified in place.
+        body: mean positions and variances of joints.
+        largest: largest size of a person in cells, the square root of its area (see `body.Body`).
     """
     single = np.flatnonzero(groups.there.sum(1) == 1)
     if len(single) < 2:
@@ -108,7 +108,7 @@ def pair(groups: Groups, body: Body, largest: float) -> None:
 
 
 def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
-    """Size of each group in cells: its joints' distances over those of a person of unit size; NaN for a single joint."""
+    """Size of each group in cells, from its joints' distances relative to those of a person of unit size; NaN for a single joint."""
     expected = ((body.place[:, None] - body.place) ** 2).sum(2) + 2 * body.variance
     known = np.isfinite(np.diagonal(expected))
     there = (groups.there & known).astype(float)
@@ -121,9 +121,9 @@ def _sizes(groups: Groups, body: Body) -> Float[np.ndarray, " g"]:
 def _turns(
     groups: Groups, rows: Int[np.ndarray, " g"], body: Body, size: Float[np.ndarray, " g"], firm: float
 ) -> Float[np.ndarray, "g 2 2"]:
-    """The linear map from mean places to the joints of each of `rows`, in cells; that of an upright person half facing the camera if none.
+    """The linear map from mean positions to the joints of each of `rows`, in cells, by ridge regression.
 
-    By ridge regression: the fewer the joints, and the less spread, the nearer to that person (`firm`).
+    The prior (`firm`) is an upright person half facing the camera.
     """
     place = np.where(np.isnan(body.place), 0, body.place)
     xy, weight = groups.xy[rows], (groups.there[rows] & ~np.isnan(body.place[:, 0]))[..., None].astype(float)

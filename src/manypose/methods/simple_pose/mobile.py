@@ -1,6 +1,6 @@
-"""A light network for Simple Pose: a light trunk, the joints' maps, and body parts read from features of all its strides.
+"""A light network for Simple Pose on a light trunk, with body parts predicted from features of all strides.
 
-One stage at one scale instead of stacked hourglasses (Figure 3): what the hourglasses bring, maps of a wide view, the pretrained trunk has.
+It has one stage and scale instead of stacked hourglasses (Figure 3), since the pretrained trunk has a large receptive field.
 """
 
 import torch
@@ -15,11 +15,11 @@ __all__ = ["MobileMaps"]
 
 
 class MobileMaps(nn.Module):
-    """Maps of parts and joints at 1/4, from 0 to 1, as `network.IMHN` gives them: one stage, one scale.
+    """Maps of parts and joints (0 … 1) at stride 4, as of `network.IMHN` with one stage and scale.
 
     Args:
         body: joints and parts.
-        extra: further channels after the joints.
+        extra: number of further channels after the joints.
         channels: of the features.
         frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
@@ -35,13 +35,13 @@ class MobileMaps(nn.Module):
         last: nn.Conv2d = self.out[2]  # type: ignore[assignment]
         nn.init.constant_(last.bias, -3.0)  # type: ignore[arg-type]
         faster(self.out.parameters())
-        # The painted joints among (the skeleton's, those between two).
+        # The mapped joints among (the skeleton's, midpoints).
         made = iter(range(joints, joints + len(body.made)))
         self.order = [next(made) if isinstance(s, tuple) else s for s in body.sources]
         self.sizes = [len(body.parts), len(body.made), extra]
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[list[Float[Tensor, "b c h w"]]]:
-        """Parts, joints, and the further channels."""
+        """The maps of parts, joints, and the further channels."""
         joints, x = self.base(images)
         parts, made, extra = self.out(x).float().split(self.sizes, 1)
         maps = torch.cat([parts, torch.cat([joints, made], 1)[:, self.order], extra], 1)

@@ -11,28 +11,28 @@ from torch.nn.functional import interpolate, max_pool2d
 __all__ = ["IMHN", "SCALES", "Wiring"]
 
 SCALES = 5
-"""Heat maps are regressed at 1/4 … 1/64 of the input: the output of a fourth-order hourglass and its four inner maps."""
+"""Number of scales of heat maps, strides 4 … 64: the output of a fourth-order hourglass and its four inner maps."""
 
 Wiring = Literal["released", "paper", "paper_wide", "hourglass"]
-"""``released``: residual blocks, dilated stem, attention after the feature convolutions; the published checkpoint, in all likelihood
-that of the paper's numbers. ``paper``: Figure 3 as it stands (the authors' other 4-stage network). ``paper_wide``: the same, features
-being as wide as the hourglass (their 3-stage network). ``hourglass``: without any of it, the base network of experiment 6 (Table 1)."""
+"""``released``: residual blocks, dilated stem, attention after the feature convolutions; the published checkpoint, probably
+that of the paper's numbers. ``paper``: as in Figure 3 (the authors' other 4-stage network). ``paper_wide``: the same with features as wide
+as the hourglass (their 3-stage network). ``hourglass``: the base network of experiment 6 (Table 1)."""
 
 
 class IMHN(nn.Module):
-    """Stacked hourglasses whose features and heat maps are carried from each stage to the next at every scale.
+    """Stacked hourglasses that pass features and heat maps to the next stage at every scale.
 
     Args:
-        maps: how many channels a heat map has.
-        stages: how many hourglasses.
-        c: channels at 1/4 of the input.
-        n: how many more channels each halving brings.
+        maps: number of maps.
+        stages: number of hourglasses.
+        c: channels at stride 4.
+        n: additional channels per halving of the resolution.
         wiring: see `Wiring`.
-        spatial_attention: regress heat maps at five scales; False: at 1/4 alone (Table 1, experiment 9).
+        spatial_attention: heat maps at five scales; False: only at stride 4 (Table 1, experiment 9).
         channel_attention: squeeze and excitation; False: none (experiment 10).
 
     Raises:
-        ValueError: `c` is no multiple of 16, or a number is not positive.
+        ValueError: `c` is not a multiple of 16, or a number is not positive.
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class IMHN(nn.Module):
         norm = wiring in ("released", "paper")
         self.merge_features = nn.ModuleList(_merges(wide, read, norm) for _ in range(stages - 1))
         self.merge_preds = nn.ModuleList(_merges([maps] * self.scales, read, norm) for _ in range(stages - 1))
-        self.apply(_initialise)
+        self.apply(_initialize)
         for head in self.outs.modules():
             if isinstance(head, nn.Conv2d):
                 nn.init.normal_(head.weight, std=0.001)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> list[list[Float[Tensor, "b c _h _w"]]]:
-        """Heat maps of every stage at every scale, finest first. Input sides are multiples of 64.
+        """Heat maps of every stage at every scale, finest first.
 
         Raises:
-            ValueError: sides are not.
+            ValueError: input sides are not multiples of 64.
         """
         if images.shape[2] % 64 or images.shape[3] % 64:
             raise ValueError(f"IMHN halves its input six times: sides must be multiples of 64, got {tuple(images.shape[2:])}")
@@ -100,7 +100,7 @@ class IMHN(nn.Module):
 
 
 class Stem(nn.Module):
-    """To 1/4 of the input; `dilated`: half of the channels see farther."""
+    """The stem to stride 4; with `dilated`, half of the channels have dilated convolutions."""
 
     def __init__(self, c: int, dilated: bool) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Fourth-order hourglass (Figure 4): gives its output and the maps of its four inner orders."""
+    """Fourth-order hourglass (Figure 4); returns its output and the maps of its four inner orders."""
 
     def __init__(self, widths: list[int], wiring: Wiring) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Hourglass(nn.Module):
         return maps[::-1]
 
     def _level(self, d: int, x: Tensor, maps: list[Tensor]) -> Tensor:
-        """One order; `maps` collects the inner orders' outputs, deepest first, and then its own."""
+        """One order; appends the outputs of inner orders, deepest first, and its own to `maps`."""
         parts = list(self.hg[d])  # type: ignore[arg-type]
         skip = parts[0](x)
         low = parts[1](max_pool2d(x, 2))
@@ -192,7 +192,7 @@ class SqueezeExcite(nn.Module):
 
 
 class _Features(nn.Module):
-    """What the heads of one stage read."""
+    """The input features of one stage's heads."""
 
     def __init__(self, read: list[int], wide: list[int], wiring: Wiring, attention: bool) -> None:
         super().__init__()
@@ -224,9 +224,9 @@ def _act() -> nn.Module:
     return nn.LeakyReLU(0.01, inplace=True)
 
 
-def _initialise(module: nn.Module) -> None:
-    # The authors draw all convolutions from N(0, 0.001), because their sums "explode" otherwise. Behind every convolution but the heads
-    # stands a normalisation, so Kaiming serves, and keeps narrow networks clear of its eps; heads and linear layers are as published.
+def _initialize(module: nn.Module) -> None:
+    # The authors initialize all convolutions with N(0, 0.001), because their sums "explode" otherwise. All but the heads are followed by a
+    # normalization, so Kaiming is used, which keeps narrow networks above its eps; heads and linear layers are as published.
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=0.01, nonlinearity="leaky_relu")
     elif isinstance(module, nn.Linear):

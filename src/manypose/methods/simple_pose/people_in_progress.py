@@ -1,4 +1,4 @@
-"""Groups of joints from which people are assembled."""
+"""Groups of joints during the assembly of people."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class Groups:
     """g groups of joints.
 
     Args:
-        xy: places of joints, in cells.
+        xy: positions of joints, in cells.
         score: heights of joints, 0 for missing ones.
-        fresh: joints from which no ridge was followed yet.
+        fresh: mask of joints from which no limb was followed yet.
     """
 
     xy: Float[np.ndarray, "g j 2"]
@@ -24,15 +24,15 @@ class Groups:
 
     @property
     def there(self) -> Bool[np.ndarray, "g j"]:
-        """Which joints are present."""
+        """A mask of the joints present."""
         return self.score > 0
 
     def keep(self, rows: Shaped[np.ndarray, " _g"]) -> None:
-        """Only some of the groups, by index or mask."""
+        """Keep some of the groups, by index or mask."""
         self.xy, self.score, self.fresh = self.xy[rows], self.score[rows], self.fresh[rows]
 
     def merge(self, pairs: list[tuple[int, int]]) -> dict[int, int]:
-        """Join groups with no joint in common, in the given order; gives for each old index the new one."""
+        """Join groups without common joint types, in the given order; returns the new index by old index."""
         into = list(range(len(self.xy)))
 
         def root(i: int) -> int:

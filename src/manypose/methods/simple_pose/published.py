@@ -1,4 +1,4 @@
-"""Checkpoints of Simple Pose as its authors publish them: parameters under ``weights``, each name beginning with ``posenet.``."""
+"""Reader of Simple Pose's published checkpoints: parameters under ``weights`` with the prefix ``posenet.``."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ __all__ = ["PUBLISHED"]
 
 
 def _describe(state: dict[str, Tensor]) -> str:
-    """What a state dict looks like, in terms of our model names, such as ``imhn-4, wiring 'released', 50 maps``."""
+    """The model name for a state dict, such as ``imhn-4, wiring 'released', 50 maps``."""
     stages = len({name.split(".")[1] for name in state if name.startswith("outs.")})
     if not stages or "outs.0.0.conv.weight" not in state:
         return "no model of this family"
@@ -28,4 +28,4 @@ PUBLISHED = Published(
     trunk=lambda name: not name.startswith(("outs.", "merge_preds.")),
     prefix="posenet.",
 )
-"""The trunk is all but the heads and the layers through which heat maps reach the next stage."""
+"""The backbone is all but the heads and the layers that pass heat maps to the next stage."""

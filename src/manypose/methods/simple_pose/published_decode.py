@@ -1,8 +1,8 @@
-"""The authors' decoding (Section "Keypoint Assignment Algorithm"; where the text leaves a choice, as in their program).
+"""The authors' decoding (Section "Keypoint Assignment Algorithm"; with choices left open as in their program).
 
-Maps are enlarged to the input's size by cubic interpolation. Parts are taken kind by kind, the best of each kind first, each joint in one
-part of a kind; a person grows by the second end of a part alone. ``paper`` is the text where the two differ: of two people whose parts
-share a joint the weaker loses it, and peaks are moved along x by x and along y by y.
+Maps are enlarged to the input's size by cubic interpolation. Parts are processed type by type, the best first, with each joint in one part
+of a type; a person grows only by the second end of a part. ``paper`` follows the text where the two differ: of two people whose parts share
+a joint the weaker loses it, and peaks are refined in x by x and in y by y.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from manypose.poses.poses import Poses
 __all__ = ["decode_published"]
 
 THRESHOLD = 0.1  # of a peak, and of a point on a part
-POINTS, SUPPORT = 20, 0.8  # read along a part at most, and the share of them that must be above
-STRETCH = 16.0  # a part is at most so many times as long as its person's longest
-MERGE = 0.7  # share of the weaker of two people's weakest parts from which on a part joins them
-FEWEST, WEAKEST = 2, 0.45  # joints of a person, and its mean score
+POINTS, SUPPORT = 20, 0.8  # samples along a part, and the fraction that must be above
+STRETCH = 16.0  # largest ratio of a part's length to its person's longest
+MERGE = 0.7  # smallest score of a joining part, relative to the weaker of two people's weakest parts
+FEWEST, WEAKEST = 2, 0.45  # smallest number of joints and mean score of a person
 
 
 def decode_published(
     part: Float[Tensor, "b l h w"], heat: Float[Tensor, "b j h w"], body: Body, size: tuple[int, int], paper: bool = False
 ) -> list[Poses]:
-    """The people of each image, in network pixels, in the order in which they were found; a score is 1 - 1 / (sum of joints' and parts').
+    """The people of each image, in network pixels, in order of creation; a score is 1 - 1 / (sum of joints' and parts').
 
     Args:
-        part: one map a part.
-        heat: one map a joint.
-        body: which joints and parts.
+        part: a map per part.
+        heat: a map per joint.
+        body: the joints and parts.
         size: height and width of the network's input.
-        paper: the text, where the authors' program differs.
+        paper: whether to follow the text where the authors' program differs.
     """
     return [_image(_enlarged(parts, size), _enlarged(heats, size), body, paper) for parts, heats in zip(part, heat, strict=True)]
 
@@ -59,7 +59,7 @@ def _image(part: Float[np.ndarray, "l H W"], heat: Float[np.ndarray, "j H W"], b
 def _peaks(
     heat: Float[np.ndarray, "j H W"], paper: bool
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """Joint, place and score of all cells that none of their neighbours exceeds; place and score from the 5 × 5 cells around."""
+    """Joint, position and score of all local maxima; position and score from the 5 × 5 cells around."""
     found: list[tuple[int, float, float, float]] = []
     step = np.arange(-2, 3)
     for j, plane in enumerate(heat):
@@ -85,7 +85,7 @@ def _links(
     xy: Float[np.ndarray, "k 2"],
     score: Float[np.ndarray, " k"],
 ) -> Iterator[tuple[int, int, float, float]]:
-    """Parts of one kind, the best first, no joint in two of them: both peaks, the part's score, its length."""
+    """The parts of one type, the best first, without common joints: both peaks, the part's score, its length."""
     rows = []
     for a in first:
         for b in second:
@@ -112,14 +112,14 @@ class _Person:
         self.total, self.longest = 0.0, 0.0
 
     def put(self, joint: int, peak: int, by: float, score: Float[np.ndarray, " k"], length: float) -> None:
-        """Give it a joint, in place of the one it may have."""
+        """Set or replace a joint."""
         self.drop(joint, score)
         self.joints[joint] = (peak, by)
         self.total += float(score[peak]) + by
         self.longest = max(self.longest, length)
 
     def drop(self, joint: int, score: Float[np.ndarray, " k"]) -> None:
-        """Take a joint away."""
+        """Remove a joint."""
         if joint in self.joints:
             peak, by = self.joints.pop(joint)
             self.total -= float(score[peak]) + by
@@ -150,7 +150,7 @@ def _assembled(
 
 
 def _grow(person: _Person, joint: int, peak: int, s: float, length: float, score: Float[np.ndarray, " k"]) -> None:
-    """A part that touches one person brings its second joint, or replaces what a weaker part brought."""
+    """Add the second joint of a part to a person, or replace one from a weaker part."""
     old = person.joints.get(joint)
     fits = length < STRETCH * person.longest
     if (
@@ -171,7 +171,7 @@ def _meet(
     score: Float[np.ndarray, " k"],
     paper: bool,
 ) -> None:
-    """A part that touches two people joins them where they share no joint; in the paper the weaker loses its joint otherwise."""
+    """Join two people connected by a part if they share no joint type; otherwise, in the paper, the weaker loses its joint."""
     if not one.joints.keys() & other.joints.keys():
         weakest = min(min(by for _, by in p.joints.values()) for p in (one, other))
         if s >= MERGE * weakest and length < STRETCH * one.longest:

@@ -1,7 +1,7 @@
-"""Ground truth maps (Section "Definition of Heatmaps", Equation 1): all people, joints and parts of a batch at once, on the device.
+"""Target maps (Section "Definition of Heatmaps", Equation 1) of a batch, on its device.
 
-Every joint and part covers a small box of cells. The cells of all boxes are listed in one long row, valued there, and scattered into
-the maps, so the work follows what is painted and not the size of the maps.
+The cells of the bounding boxes of all joints and parts are concatenated, evaluated and scattered into the maps, so that the cost depends on
+the drawn area and not on the size of the maps.
 """
 
 from math import log
@@ -39,20 +39,20 @@ def targets(
     Args:
         people: joints in network pixels; every joint with visibility > 0 counts.
         size: height and width of the input.
-        body: what is painted.
+        body: the joints and parts.
         sigma_k: deviation of a joint's Gaussian, in pixels of the input.
         sigma_p: deviation across a part.
-        thre: where Gaussians are cut off.
+        thre: value at which Gaussians are truncated.
         thre_p: the same for parts; default `thre`.
-        published: paint as the authors' program does (see `heat_maps`, `part_maps`) instead of as the paper says.
-        auxiliary: two more channels, as the published networks have: people's masks, and the largest of all joints' maps.
+        published: as in the authors' program (see `heat_maps`, `part_maps`) instead of the paper.
+        auxiliary: two more channels, as in the published networks: the person mask, and the maximum of all joints' maps.
         fields: part affinity fields (Cao et al. 2017) in place of parts, for the baseline (Table 1, experiment 1).
         stride: of the finest maps.
-        scales: how many halvings there are, the finest counted.
+        scales: number of scales.
 
     Returns:
-        ``scale0`` … ``scale4``: (b, c, h, w), channels parts, joints and perhaps the auxiliary two, each half the size of the one before.
-        ``mask0`` … ``mask4``: (b, c or 1, h, w), the weight of a cell: 0 where annotations are missing.
+        ``scale0`` … ``scale4``: (b, c, h, w), channels parts, joints and optionally the auxiliary two, each half the previous size.
+        ``mask0`` … ``mask4``: (b, c or 1, h, w), the weight of a cell: 0 in regions without annotations.
     """
     joints = body.joints(people.keypoints)
     drawn = (joints[..., 2] > 0) & people.there[..., None]
@@ -93,10 +93,10 @@ def heat_maps(
     stride: int = 4,
     gain: Float[Tensor, "b n j"] | None = None,
 ) -> Float[Tensor, "b j h w"]:
-    """Joints' Gaussians, the largest of all people's; `xy` and `sigma` in pixels, `grid` in cells.
+    """Joints' heat maps, the maximum of all people's Gaussians; `xy` and `sigma` in pixels, `grid` in cells.
 
-    The paper cuts them off where they fall to `thre`. `published`: at a square of whole cells around ``round(x / stride)``, which is not
-    quite where the Gaussian's middle is. `gain` scales each.
+    Gaussians are truncated where they fall to `thre` (paper), or with `published` to a square of cells around ``round(x / stride)``, which
+    differs slightly from the Gaussian's centre. `gain` scales each.
     """
     b, n, j = drawn.shape
     reach = sigma * _cut(thre)
@@ -131,12 +131,12 @@ def part_maps(
     stride: int = 4,
     keep: Bool[Tensor, "b n l"] | None = None,
 ) -> Float[Tensor, "b l h w"]:
-    """Body parts; `keep` may leave some out.
+    """Maps of body parts; `keep` selects some.
 
-    The paper paints "elliptical Gaussians": ours are ``exp(-r² / 2σ²)``, r being the small half axis of the ellipse through the cell whose
-    foci are the part's two joints: 1 between the joints, a Gaussian across, cut off at the ellipse where it falls to `thre`; of several
-    people the largest. `published`: r is the distance to the line through both joints, painted in the upright box around them enlarged by
-    4 pixels, `thre` and below become 0.01 in it, and several people are averaged.
+    For the paper's "elliptical Gaussians" we use ``exp(-r² / 2σ²)`` with r the semi-minor axis of the ellipse through the cell whose foci
+    are the part's joints: 1 between the joints, a Gaussian across, truncated where it falls to `thre`; the maximum of all people's. With
+    `published`, r is the distance to the line through both joints, drawn in their bounding box enlarged by 4 pixels, where values up to
+    `thre` become 0.01, and several people are averaged.
     """
     a, b_, planes, total = _ends(xy, drawn, body, keep)
     out = xy.new_zeros(total * grid[0] * grid[1])
@@ -144,9 +144,9 @@ def part_maps(
     if published:
         low, high = torch.minimum(a, b_), torch.maximum(a, b_)
         which, x, y = _cells(((low - 4) / stride).round(), ((high + 4) / stride).round(), grid)
-        middle, half = middle.double(), half.double()  # as NumPy computes: a value beside the threshold must fall on the same side
+        middle, half = middle.double(), half.double()  # as in NumPy, for equal comparisons with the threshold
     else:
-        reach = (half**2 + (sigma * _cut(thre)) ** 2).sqrt()  # of the ellipse's upright box
+        reach = (half**2 + (sigma * _cut(thre)) ** 2).sqrt()  # of the ellipse's bounding box
         which, x, y = _cells(pixel_to_cell(middle - reach, stride).ceil(), pixel_to_cell(middle + reach, stride).floor(), grid)
     length = half.norm(dim=1, keepdim=True)
     rows = torch.cat([middle, half / length, length, planes[:, None].to(half.dtype)], 1).index_select(0, which)
@@ -160,7 +160,7 @@ def part_maps(
         count = torch.zeros_like(out).index_add_(0, index, torch.ones_like(values))
         out = out.index_add_(0, index, values) / count.clamp(min=1)
     else:
-        # Elliptic coordinates, each case written so that nothing cancels.
+        # Elliptic coordinates, without numerical cancellation.
         far = dx**2 + dy**2 - focus**2
         root = torch.sqrt(far**2 + 4 * focus**2 * across2)
         r2 = torch.where(far > 0, (root + far) / 2, 2 * focus**2 * across2 / (root - far).clamp(min=1e-6))
@@ -196,7 +196,7 @@ def paint_fields(
 def _ends(
     xy: Float[Tensor, "b n j 2"], drawn: Bool[Tensor, "b n j"], body: Body, keep: Bool[Tensor, "b n l"] | None
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m 2"], Int[Tensor, " m"], int]:
-    """Both ends of all parts that can be painted, the plane of each, and how many planes there are."""
+    """Both ends and the plane of all drawable parts, and the number of planes."""
     first, second = (torch.tensor([p[i] for p in body.parts], device=xy.device) for i in (0, 1))
     a, b_ = xy[:, :, first], xy[:, :, second]
     there = drawn[:, :, first] & drawn[:, :, second] & (a != b_).any(-1)
@@ -207,19 +207,19 @@ def _ends(
 
 
 def _cut(thre: float) -> float:
-    """How many deviations from its middle a Gaussian falls to `thre`."""
+    """The distance, in deviations, at which a Gaussian falls to `thre`."""
     return (-2 * log(thre)) ** 0.5
 
 
 def _cells(
     low: Float[Tensor, "m 2"], high: Float[Tensor, "m 2"], grid: tuple[int, int]
 ) -> tuple[Int[Tensor, " q"], Float[Tensor, " q"], Float[Tensor, " q"]]:
-    """All cells of m boxes (corners included, what lies outside the grid left out): the box each belongs to, x and y."""
+    """All cells of m boxes (corners included, clipped to the grid): the index of the box, x and y."""
     low = low.clamp(min=0)
     sides = (high.minimum(high.new_tensor([grid[1] - 1, grid[0] - 1])) - low + 1).clamp(min=0)
     counts = sides.prod(1).long()
     which = torch.repeat_interleave(counts)
-    # Small whole numbers are exact as floats, which divide much faster.
+    # Small integers are exact as floats, which divide much faster.
     first = torch.stack([low[:, 0], low[:, 1], sides[:, 0]], 1).index_select(0, which)
     place = (torch.arange(which.numel(), device=low.device) - (counts.cumsum(0) - counts).index_select(0, which)).to(low.dtype)
     row = ((place + 0.5) / first[:, 2]).floor()
@@ -227,7 +227,7 @@ def _cells(
 
 
 def _mask(people: Batch, body: Body, stride: int, fields: bool) -> Float[Tensor, "b c h w"]:
-    """Where the loss may look: one plane, or one a channel where joints' masks differ (a part needs both of its ends')."""
+    """The loss mask: one plane, or one per channel if joints' masks differ (a part needs those of both ends)."""
     mask = (avg_pool2d(people.mask.float(), stride) > 0.5).float()
     if mask.shape[1] == 1:
         return mask
@@ -238,7 +238,7 @@ def _mask(people: Batch, body: Body, stride: int, fields: bool) -> Float[Tensor,
 
 
 def _person_mask(people: Batch, stride: int) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """The share of each cell that is a person, with its 3×3 neighbours' least (an erosion, as published), and where that is known."""
+    """The person's share of each cell after a 3×3 erosion (as published), and a mask of where it is known."""
     seen = people.segmentation[:, None]
     person = avg_pool2d((seen == 1).float(), stride)
     known = (avg_pool2d((seen == 255).float(), stride) == 0).float()

@@ -1,17 +1,17 @@
 """SWAHR: Luo et al., *Rethinking the Heatmap Regression for Bottom-up Human Pose Estimation*, CVPR 2021; on HigherHRNet.
 
-Idea: all joints of all people are painted as Gaussians of one deviation, though people are of all sizes. SAHR lets the network scale the
-deviation of each cell by s: the target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), and ``(1/s - 1)²`` under
-the Gaussians is a loss too (Eq. 7, 9). WAHR weighs cells by ``|1 - P| H^γ + |P| (1 - H^γ)``, so that easy background counts less (Eq. 13).
-Grouping: associative embedding, one tag map a joint (`manypose.nn.associative_embedding`).
+Heat maps usually have Gaussians of one deviation for people of all sizes. In SAHR the network scales the deviation of each cell by s: the
+target ``H`` becomes ``H^(1/s)`` (Eq. 6), in training its Taylor form (Eq. 8), with a regularization loss ``(1/s - 1)²`` under the Gaussians
+(Eq. 7, 9). WAHR weights cells by ``|1 - P| H^γ + |P| (1 - H^γ)``, which reduces the weight of easy background (Eq. 13). Grouping is by
+associative embedding with a tag map per joint (`manypose.nn.associative_embedding`).
 
-We deviate: joints are drawn at their sub-pixel place instead of cut to whole cells (``published_targets=True`` is as published); an input
-side is a multiple of 32, which is all the network needs, instead of 64; the trunk starts from Kaiming instead of N(0, 0.001) where no
-ImageNet weights are loaded. As the authors' program and unlike the text, the regulariser averages over all cells, alpha has no limits,
-the weight takes the unscaled H, and gradients flow through it.
+Deviations: joints are drawn at sub-pixel positions instead of cells (``published_targets=True`` is as published); input sides are multiples
+of 32, which suffices, instead of 64; without ImageNet weights the backbone is initialized by Kaiming instead of N(0, 0.001). As in the
+authors' program and unlike the text, the regularizer averages over all cells, alpha has no limits, the weight uses the unscaled H, and
+gradients flow through it.
 
 Published: AP 68.9 on COCO val2017, W32, 512 px, flip (Table 3); 70.2 and, on three scales, 72.0 on test-dev, W48, 640 px (Table 1).
-Ours: see the table of models in the README.
+Ours: see the README's table of models.
 """
 
 from collections.abc import Sequence
@@ -41,33 +41,33 @@ class SWAHR(nn.Module):
 
     Args:
         trunk: any HRNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: the light network of `mobile`.
-        size: the short side of the input it is tested at, in pixels.
+        size: default short side of the input, in pixels.
         scale_branch: predict scale maps.
         skeleton: a skeleton, its name, or the path of its YAML.
-        pretrained: start the trunk from ImageNet weights; of a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
-        scale_adaptive: SAHR. Default: where there is a scale branch.
-        weight_adaptive: WAHR. Default: where there is a scale branch.
-        lambda_: factor of the regulariser (Table 5); ``inf``: no deviation changes, which is the baseline.
-        gamma: where WAHR's soft boundary lies (Table 6).
+        pretrained: initialize the trunk from ImageNet weights; for a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
+        scale_adaptive: SAHR; default: with a scale branch.
+        weight_adaptive: WAHR; default: with a scale branch.
+        lambda_: factor of the regularizer (Table 5); ``inf``: constant deviations, the baseline.
+        gamma: position of WAHR's soft boundary (Table 6).
         exact_power: Equation 6 instead of its Taylor form, Equation 8.
         detach_weight: no gradient through WAHR's weight.
         naive_scale: SHR, the naive baseline (Table 4): scale factors are box width / this many pixels (the paper's 256).
         sigma: of the Gaussians, in cells of either map.
-        published_targets: joints cut to whole cells, as the authors draw them; decoding adds what that takes off.
+        published_targets: joints rounded down to cells, as in the authors' program; decoding compensates for it.
         window: side of a Gaussian's square: ``published``, 6σ + 3 cells, or ``paper``, 6σ + 1 (Equation 1).
-        heat_maps: ``both`` are averaged (Section 3.5), or the ``half`` alone is decoded (Tables 7 and 8).
-        dilation: of the four residual blocks at 1/2 (Table 7).
-        push: factor of the loss that keeps people's tags apart.
-        pull: factor of the loss that keeps a person's tags together.
+        heat_maps: decode the mean of ``both`` (Section 3.5), or only that at ``half`` resolution (Tables 7 and 8).
+        dilation: of the four residual blocks at stride 2 (Table 7).
+        push: factor of the push loss of tags.
+        pull: factor of the pull loss of tags.
         embedding: form of the push loss.
-        grouping: arguments of `manypose.nn.associative_embedding.decode.decode`, or ``published``: all as the authors have them.
-        frozen: so many of MoveNet's first residuals, and its stem, are not trained.
+        grouping: arguments of `manypose.nn.associative_embedding.decode.decode`, or ``published``: the authors'.
+        frozen: number of MoveNet's first residuals that are not trained, with the stem.
 
     Raises:
-        ValueError: the loss asks for scale maps that the network does not have, or the reverse.
+        ValueError: the loss and the network differ in their scale maps.
     """
 
-    stride = 32  # of the coarsest branch: all the network needs
+    stride = 32  # of the coarsest branch
     training_only: tuple[str, ...] = ("frozen",)
 
     def __init__(
@@ -126,11 +126,11 @@ class SWAHR(nn.Module):
             self.pixels = ImageNetInput()
 
     def prepare(self, images: UInt8[Tensor, "b H W 3"]) -> Float[Tensor, "b 3 H W"]:
-        """RGB less ImageNet's mean, over its deviation; for light trunks from -1 to 1."""
+        """RGB normalized by ImageNet's mean and deviation; for light trunks scaled to -1 … 1."""
         return self.pixels(images)
 
     def network(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2`` (that is 1/s - 1): (b, k, h, w) at 1/4 and 1/2."""
+        """``heat4``, ``tag4``, ``heat2`` and optionally ``scale4``, ``scale2`` (1/s - 1): (b, k, h, w) at strides 4 and 2."""
         return self.net(images)
 
     forward = network
@@ -148,7 +148,7 @@ class SWAHR(nn.Module):
         return read(outputs, self._heat_maps)
 
     def decode(self, outputs: Maps, size: tuple[int, int]) -> list[Poses]:
-        """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) where flips are stacked."""
-        mirrored = outputs["tag"].dim() == 5 and outputs["tag"].shape[4] > 1  # a tag of either view
+        """People from ``heat`` (b, k, h, w) and ``tag`` (b, k, h, w), or (b, k, h, w, t) with stacked flips."""
+        mirrored = outputs["tag"].dim() == 5 and outputs["tag"].shape[4] > 1  # tags of both views
         shift = self.grouping.get("shift", targets_shift(self._targets["published"], mirrored))
         return decode(outputs["heat"], outputs["tag"], self.skeleton, size, **self.grouping | {"shift": shift})

@@ -1,4 +1,4 @@
-"""Maps to measure grouping with: no network runs, nothing is read."""
+"""Synthetic network outputs for benchmarks of grouping."""
 
 import numpy as np
 import torch
@@ -10,17 +10,17 @@ __all__ = ["examples"]
 
 
 def examples(skeleton: Skeleton, people: int, size: int, seed: int, tags: int = 2) -> dict[str, Tensor]:
-    """``heat`` (1, k, size, size) and ``tag`` (1, k, size, size, tags) of people on a grid, as a good network would paint them.
+    """``heat`` (1, k, size, size) and ``tag`` (1, k, size, size, tags) of people on a grid, as of a good network.
 
-    Peaks are 0.25 … 1 high, their deviation is 2 cells at 128 and grows with `size` as far as the people have room; 15 % of the joints are
-    missing, though never a person's first; the background is noise up to 0.04. Tags of two people are 2 or more apart, a person's stray by
-    0.2 and a cell's by 0.05; the background's tags are anything.
+    Peaks are 0.25 … 1 high with a deviation of 2 cells at size 128, growing with `size` if people have room; 15 % of the joints are
+    missing, but never a person's first; background noise is up to 0.04. Tags of two people differ by at least 2, with deviations of 0.2
+    within a person and 0.05 per cell; the background's tags are random.
 
     Args:
-        skeleton: how many joints.
-        people: how many people.
+        skeleton: of the maps.
+        people: number of people.
         size: side of the maps, in cells; also of the network's input.
-        seed: other numbers, other people.
+        seed: random seed.
         tags: tag dimensions: 2 as with flipping.
     """
     random = np.random.default_rng([seed, people, size])

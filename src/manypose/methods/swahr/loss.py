@@ -1,6 +1,6 @@
-"""SWAHR's losses: deviations that adapt (SAHR, Section 3.2), weights that adapt (WAHR, Section 3.4), associative embedding.
+"""SWAHR's losses: scale-adaptive (SAHR, Section 3.2) and weight-adaptive heat maps (WAHR, Section 3.4), associative embedding.
 
-Each function gives one value an image, (b,), so that each part can be compared and averaged by itself.
+Each function returns one value per image, (b,).
 """
 
 from math import isinf
@@ -19,9 +19,9 @@ __all__ = ["adaptive_weight", "heat_loss", "regularizer", "scaled_target", "swah
 def scaled_target(heat: Float[Tensor, "*m"], alpha: Float[Tensor, "*m"], exact: bool = False) -> Float[Tensor, "*m"]:
     """Heat maps with their deviation scaled by s, where ``alpha = 1/s - 1``; 0 stays 0.
 
-    The default is the second-order Taylor form (Equation 8), ``exact`` the power itself, ``heat^(1/s)`` (Equation 6). That power makes a
-    Gaussian's deviation ``σ₀ √s``; Equation 5's ``σ₀ s`` would be ``1/s²``, but all that follows in the paper, and its program, has 1/s.
-    The power grows without limit where 1/s < 0, which means nothing, so there alpha counts as -1.
+    The default is the second-order Taylor form (Equation 8), ``exact`` the power itself, ``heat^(1/s)`` (Equation 6). This gives a
+    deviation of ``σ₀ √s``; Equation 5's ``σ₀ s`` would need ``1/s²``, but the rest of the paper and the program use 1/s. Where 1/s < 0 the
+    power diverges, so alpha is limited to -1.
     """
     covered = heat > 0
     log = torch.log(heat.where(covered, torch.ones_like(heat)))
@@ -32,9 +32,9 @@ def scaled_target(heat: Float[Tensor, "*m"], alpha: Float[Tensor, "*m"], exact: 
 
 
 def adaptive_weight(pred: Float[Tensor, "*m"], heat: Float[Tensor, "*m"], gamma: float = 0.01, detach: bool = False) -> Float[Tensor, "*m"]:
-    """``|1 - P| · H^γ + |P| · (1 - H^γ)`` (Equation 13), with the target before it is scaled, as the authors do.
+    """``|1 - P| · H^γ + |P| · (1 - H^γ)`` (Equation 13), with the unscaled target, as in the authors' program.
 
-    `detach` keeps gradients from flowing through the weight; the authors let them.
+    With `detach`, unlike there, no gradients flow through the weight.
     """
     pred = pred.detach() if detach else pred
     soft = heat**gamma
@@ -47,13 +47,13 @@ def heat_loss(
     mask: Float[Tensor, "b m h w"],
     weight: Float[Tensor, "b k h w"] | None = None,
 ) -> Float[Tensor, " b"]:
-    """Mean over all joints and cells of the squared difference, weighted, where the mask is 1 (Equation 3)."""
+    """Mean over all joints and cells of the weighted and masked squared difference (Equation 3)."""
     squared = (pred - target) ** 2 * mask
     return (squared if weight is None else squared * weight).mean((1, 2, 3))
 
 
 def regularizer(alpha: Float[Tensor, "b k h w"], heat: Float[Tensor, "b k h w"], mask: Float[Tensor, "b m h w"]) -> Float[Tensor, " b"]:
-    """Mean over all joints and cells of alpha², where a Gaussian is and the mask is 1 (Equation 7)."""
+    """Mean over all joints and cells of alpha², masked and within Gaussians (Equation 7)."""
     return (alpha**2 * (heat > 0) * mask).mean((1, 2, 3))
 
 
@@ -70,20 +70,20 @@ def swahr_loss(
     pull: float = 1e-3,
     kind: Literal["exp", "max"] = "exp",
 ) -> Maps:
-    """All parts, each (b,): ``heat4 heat2 scale4 scale2 push pull``, factors included. Training minimises the sum of means (Equation 9).
+    """All losses, each (b,), with their factors: ``heat4 heat2 scale4 scale2 push pull``. Training minimizes their sum (Equation 9).
 
-    Computed in float32 whatever the network's precision (float64 stays).
+    Computed in float32 (or float64) independent of the network's precision.
     """
     parts: Maps = {}
     for level in ("4", "2"):
         pred, heat, mask = _precise(outputs["heat" + level]), targets["heat" + level], targets["mask" + level]
         target = heat
-        if "s" + level in targets:  # SHR: the factor is known, so the power is taken as it is
+        if "s" + level in targets:  # SHR: the scale factor is known
             s = targets["s" + level]
             target = scaled_target(heat, 1 / s.where(heat > 0, torch.ones_like(s)) - 1, exact=True)
         if scale_adaptive:
             alpha = _precise(outputs["scale" + level])
-            if isinf(lambda_):  # no deviation may change (Table 5): the branch stays as it is
+            if isinf(lambda_):  # constant deviations (Table 5): no gradient to the branch
                 parts["scale" + level] = 0 * alpha.mean((1, 2, 3))
             else:
                 target = scaled_target(heat, alpha, exact)

@@ -1,8 +1,7 @@
-"""A light HigherHRNet on MoveNet's trunk: the same outputs, for a CPU.
+"""A light HigherHRNet on MoveNet's trunk, for CPUs.
 
-A person's tag starts as the place of its joints: a ramp from left to right is added to the tag maps, one step each `TAG_UNIT` pixels. So
-people side by side differ from the first step on, and what the network has to learn is how far a joint lies from its person's middle.
-Without it the tags of a short training collapse: all people get the same.
+A horizontal ramp that grows by 1 every `TAG_UNIT` pixels is added to the tag maps, so that people side by side have different tags from the
+start, and the network learns the offset of a joint from its person's centre. Without it, tags collapse in a short training.
 """
 
 from collections.abc import Sequence
@@ -13,25 +12,25 @@ from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
 from manypose.methods.method import Maps
-from manypose.methods.swahr.network import enlarge, initialise, scale_head
+from manypose.methods.swahr.network import enlarge, initialize, scale_head
 from manypose.nn.movenet_photo import JointsInContext, Mix
 from manypose.nn.rates import faster
 
 __all__ = ["MobileHigher"]
 
 TAG_UNIT = 32.0
-"""Pixels of the input from left to right by which a tag grows by 1 before anything is learnt."""
+"""Input pixels from left to right per unit of the initial tag."""
 
 
 class MobileHigher(nn.Module):
-    """Heat maps and tags at 1/4, heat maps at 1/2, perhaps scale maps at both, as `network.HigherHRNet` gives them.
+    """A network with the outputs of `network.HigherHRNet`.
 
     Args:
-        joints: how many.
+        joints: number of joints.
         scale_branch: predict SAHR's ``1/s - 1``.
-        dilation: of the four residual blocks at 1/2.
-        channels: of the features at 1/4.
-        width: of the features at 1/2.
+        dilation: of the four residual blocks at stride 2.
+        channels: of the features at stride 4.
+        width: of the features at stride 2.
         frozen, pretrained, trunk: see `manypose.nn.movenet_photo.photo_trunk`.
     """
 
@@ -54,16 +53,16 @@ class MobileHigher(nn.Module):
         self.scales = nn.ModuleList([scale_head(channels, joints), scale_head(width, joints)]) if scale_branch else None
         for part in (self.enlarged, self.finer, self.scales):
             if part is not None:
-                part.apply(initialise)
+                part.apply(initialize)
         for module in (self.scales or nn.Module()).modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
-                nn.init.zeros_(module.weight)  # the scale starts at s = 1 everywhere
+                nn.init.zeros_(module.weight)  # initially s = 1
         for part in (self.tag, self.enlarged, self.finer, self.scales):
             if part is not None:
                 faster(part.parameters())
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2``: all (b, k, h, w), at 1/4 and 1/2; heat maps from 0 to 1."""
+        """``heat4``, ``tag4``, ``heat2`` and optionally ``scale4``, ``scale2``: (b, k, h, w) at strides 4 and 2; heat maps in 0 … 1."""
         logits, x = self.base(images)
         heat = logits.sigmoid()
         half = self.enlarged(cat([x, heat.to(x.dtype)], 1))

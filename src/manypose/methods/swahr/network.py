@@ -11,18 +11,18 @@ from torch.nn.functional import interpolate
 from manypose.methods.method import Maps
 from manypose.nn.backbones import hrnet_branches, hrnet_parts, hrnet_width
 
-__all__ = ["HigherHRNet", "enlarge", "initialise", "read", "scale_head"]
+__all__ = ["HigherHRNet", "enlarge", "initialize", "read", "scale_head"]
 
 
 class HigherHRNet(nn.Module):
-    """Heat maps and tags at 1/4 of the input, heat maps at 1/2; with `scale_branch` also scale maps at both.
+    """Heat maps and tags at stride 4, heat maps at stride 2; with `scale_branch` also scale maps at both.
 
     Args:
         trunk: any HRNet of timm.
-        joints: how many; COCO 17, CrowdPose 14.
+        joints: number of joints; COCO 17, CrowdPose 14.
         scale_branch: predict SAHR's ``1/s - 1`` for every cell and joint.
-        pretrained: start the trunk from ImageNet weights.
-        dilation: of the convolutions of each of the four residual blocks at 1/2 (Table 7).
+        pretrained: initialize the trunk from ImageNet weights.
+        dilation: of the convolutions of each of the four residual blocks at stride 2 (Table 7).
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class HigherHRNet(nn.Module):
         self.conv_scale_layers = nn.ModuleList([scale_head(c, joints), scale_head(c, joints)]) if scale_branch else None
         for module in (self.final_layers, self.deconv_layers, self.conv_scale_layers):
             if module is not None:
-                module.apply(initialise)
+                module.apply(initialize)
         for module in (self.conv_scale_layers or nn.Module()).modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
-                nn.init.zeros_(module.weight)  # the scale starts at s = 1 everywhere
+                nn.init.zeros_(module.weight)  # initially s = 1
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Maps:
-        """``heat4``, ``tag4``, ``heat2`` and perhaps ``scale4``, ``scale2``: all (b, k, h, w), at 1/4 and 1/2."""
+        """``heat4``, ``tag4``, ``heat2`` and optionally ``scale4``, ``scale2``: (b, k, h, w) at strides 4 and 2."""
         fine = hrnet_branches(self, images)[0]
         quarter = self.final_layers[0](fine)
         half = self.deconv_layers[0](cat([fine, quarter], 1))
@@ -63,14 +63,14 @@ class HigherHRNet(nn.Module):
 
 
 def read(outputs: Maps, heat_maps: Literal["both", "half"] = "both") -> Maps:
-    """``heat``: mean of both heat maps (Section 3.5), or the finer alone; ``tag``; both (b, k, h, w) at 1/2, enlarged bilinearly."""
+    """``heat``: mean of both heat maps (Section 3.5), or only the finer; ``tag``; both (b, k, h, w) at stride 2, enlarged bilinearly."""
     heat, tag = (interpolate(outputs[m].float(), scale_factor=2.0, mode="bilinear", align_corners=False) for m in ("heat4", "tag4"))
     fine = outputs["heat2"].float()
     return {"heat": (heat + fine) / 2 if heat_maps == "both" else fine, "tag": tag}
 
 
 def enlarge(c_in: int, c: int, dilation: Sequence[int]) -> nn.Sequential:
-    """The deconvolution to 1/2 and its residual blocks (HigherHRNet)."""
+    """The deconvolution to stride 2 and its residual blocks (HigherHRNet)."""
     up = nn.Sequential(nn.ConvTranspose2d(c_in, c, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(inplace=True))
     return nn.Sequential(up, *(nn.Sequential(BasicBlock(c, c, dilation=d)) for d in dilation))
 
@@ -80,10 +80,10 @@ def scale_head(c: int, k: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(c, k, 1), nn.BatchNorm2d(k), nn.ReLU(inplace=True), nn.Conv2d(k, k, 9, padding=4, groups=k))
 
 
-def initialise(module: nn.Module) -> None:
-    """Start a head's layer as published; for `nn.Module.apply`."""
-    # As published, for the heads. The trunk keeps timm's Kaiming initialisation: the authors always start it from ImageNet weights, and
-    # N(0, 0.001) throughout is next to BN's eps where few channels meet, which matters when training from nothing.
+def initialize(module: nn.Module) -> None:
+    """Initialize a layer of a head as published, for `nn.Module.apply`."""
+    # As published for the heads. The backbone keeps timm's Kaiming initialization: the authors use ImageNet weights, and N(0, 0.001) would
+    # be near BN's eps for few channels, which matters in training from random weights.
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, std=0.001)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints of HigherHRNet and SWAHR as their authors publish them, and HRNet trunks trained on ImageNet."""
+"""Reader of the published checkpoints of HigherHRNet and SWAHR, and of HRNet backbones trained on ImageNet."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ __all__ = ["PUBLISHED"]
 
 
 def _describe(state: dict[str, Tensor]) -> str:
-    """What a state dict looks like, in terms of our model names, such as ``higherhrnet-w48, 14 joints``."""
+    """The model name for a state dict, such as ``higherhrnet-w48, 14 joints``."""
 
     def channels(name: str) -> int:
         return state[name].shape[0] if name in state else 0
@@ -25,10 +25,10 @@ def _describe(state: dict[str, Tensor]) -> str:
 
 
 PUBLISHED = Published(
-    # Of a training checkpoint that has both, best_state_dict is the published model.
+    # In a training checkpoint with both, best_state_dict is the published model.
     wrappers=("best_state_dict", "state_dict", "model"),
     describe=_describe,
     trunk=lambda name: name.split(".")[0] in HRNET_PARTS,
-    arguments={"published_targets": True},  # trained on joints cut to whole cells
+    arguments={"published_targets": True},  # trained on joints rounded down to cells
 )
-"""The trunk is HRNet's: of ImageNet, of a top-down HRNet, or of another number of joints."""
+"""The backbone is HRNet's: from ImageNet, a top-down HRNet, or another number of joints."""

@@ -1,4 +1,4 @@
-"""Associative embedding (Newell et al. 2017): a tag for each joint, alike within a person; its loss, and people from heat maps and tags."""
+"""Associative embedding (Newell et al. 2017): the tag loss, and the grouping of joints into people by tags."""
 
 from typing import Literal
 
@@ -12,10 +12,11 @@ __all__ = ["associative_embedding"]
 def associative_embedding(
     tags: Float[Tensor, "b k h w"], cell: Int[Tensor, "b n k"], tagged: Bool[Tensor, "b n k"], kind: Literal["exp", "max"] = "exp"
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Push and pull of associative embedding (Newell et al. 2017).
+    """The push and pull losses of associative embedding (Newell et al. 2017).
 
-    Pull: mean over people of the mean squared distance of their joints' tags to the person's mean. Push: over ordered pairs of two
-    people, half the mean of ``exp(-d²)`` (or ``max(0, 1 - |d|)``) of their means' distance. People without a labelled joint do not count.
+    Pull: mean over people of the mean squared distance of their joints' tags to the person's mean. Push: over ordered pairs of
+    people, half the mean of ``exp(-d²)`` (or ``max(0, 1 - |d|)``) of the distance of their means. People without labelled joints do not
+    count.
     """
     at = tags.flatten(2).gather(2, cell.transpose(1, 2)).transpose(1, 2)  # b n k
     joints = tagged.sum(2)

@@ -1,6 +1,6 @@
-"""From heat maps and tags to people: peaks, grouping, sub-pixel places, missing joints (SWAHR, Section 3.5 and its authors' program).
+"""Decoding of heat maps and tags: peaks, grouping, sub-pixel refinement, missing joints (SWAHR, Section 3.5 and the authors' program).
 
-Peaks, gathers, refinement and the search for missing joints run on the maps' device; only the peaks go to the CPU, to be matched.
+Only the matching of the peaks runs on the CPU; the rest runs on the maps' device.
 """
 
 from collections.abc import Sequence
@@ -53,31 +53,31 @@ def decode(
     enlarge: bool = False,
     shift: float | tuple[float, float] = 0.0,
 ) -> list[Poses]:
-    """The people of each image, in network pixels. `published_grouping` is the authors' way; the defaults are ours.
+    """The people of each image, in network pixels. `published_grouping` is the authors' procedure; the defaults are ours.
 
     Args:
         heat: heat maps of any resolution.
-        tag: as large; one tag a cell, or t of them (one for each flip).
-        skeleton: what the k joints are.
+        tag: tags at the same resolution; one per cell, or t (one per flipped view).
+        skeleton: of the k joints.
         size: height and width of the network's input.
-        threshold: a peak is higher.
+        threshold: heat above which a local maximum is a peak. Raising it gives fewer false joints and misses more.
         tag_threshold: largest tag distance of a peak to its person.
-        max_people: so many peaks are taken for each joint.
-        nms: the window in which a peak is the highest, in cells.
+        max_people: number of peaks per joint.
+        nms: window of the non-maximum suppression, in cells.
         matching: `match_strong` or `match_rounded` of `matching`.
         refinement: `subpixel` or `quarter_offset` of `manypose.nn.heatmaps`.
-        refill: how joints without a peak are looked for: `refill_evidence` or `refill_highest` of `refill`, or not at all.
-        least_evidence: people whose peaks are lower in sum are not refilled: mostly single spurious peaks.
-        order: in which joints are grouped.
-        enlarge: the maps to the input's size first, as published; it costs much and gains nothing.
-        shift: added to the places, in network pixels; x and y alike, or each.
+        refill: search for joints without a peak: `refill_evidence` or `refill_highest` of `refill`, or none.
+        least_evidence: smallest sum of a person's peak heights for the refill; below it are mostly spurious peaks.
+        order: order in which joints are grouped.
+        enlarge: whether to enlarge the maps to the input's size first, as published (slow, without gain).
+        shift: added to the positions, in network pixels; one value or (x, y).
 
     Returns:
-        For each image the people, by falling score; with `match_rounded` in the order in which they were found. A person's score is the
-        mean over all k joints of the peaks' heights, 0 where there is none.
+        For each image the people, by falling score; with `match_rounded` in order of creation. A person's score is the mean peak height
+        over all k joints, with 0 for missing ones.
 
     Raises:
-        ValueError: shapes do not fit together, or an argument is none of its choices.
+        ValueError: shapes do not match, or an argument is not one of its choices.
     """
     k = len(skeleton)
     if heat.shape[1] != k or tag.shape[:4] != heat.shape:
@@ -113,7 +113,7 @@ def decode(
 def published_grouping(
     heat: Float[Tensor, "b k h w"], tag: Float[Tensor, "b k h w *t"], skeleton: Skeleton, size: tuple[int, int], **other: Any
 ) -> list[Poses]:
-    """`decode` as the authors do it: on maps of the input's size, rounded tag distances, quarter offsets, half a pixel added at the end."""
+    """`decode` with the authors' procedure: maps of the input's size, rounded tag distances, quarter offsets, half a pixel added."""
     return decode(heat, tag, skeleton, size, **{**PUBLISHED, **other})
 
 
@@ -138,7 +138,7 @@ def _enlarged(heat: Tensor, tag: Tensor, size: tuple[int, int]) -> tuple[Tensor,
 
 
 def _taken(found: Float[np.ndarray, "k n c"], people: Int[np.ndarray, "p k"]) -> Float[np.ndarray, "p k c"]:
-    """Height, x, y and tags of each person's joints; 0 where it has none."""
+    """Height, x, y and tags of each person's joints; 0 for missing ones."""
     return np.where((people >= 0)[..., None], found[np.arange(len(found)), people], 0).astype(np.float32)
 
 
@@ -153,7 +153,7 @@ def _refill(
     refinement: str,
     stride: float,
 ) -> None:
-    """Write the joints that people lack into `keypoints` and `keypoint_scores`."""
+    """Fill in missing joints in `keypoints` and `keypoint_scores`, in place."""
     there = taken[..., 0] > 0
     count = there.sum(1)
     means = taken[..., 3:].sum(1) / np.maximum(count, 1)[:, None]

@@ -1,7 +1,7 @@
-"""Which peaks belong to one person: matching on associative embedding tags (Newell et al. 2017; SWAHR, Section 3.5).
+"""Grouping of peaks into people by associative embedding tags (Newell et al. 2017; SWAHR, Section 3.5).
 
-Joint type by joint type, an optimal assignment gives each person found so far at most one peak with a tag near the person's mean tag.
-Peaks that fit no person start new people. There are at most some hundred peaks, so this runs on the CPU.
+Joint type by joint type, an optimal assignment gives each person at most one peak with a tag near the person's mean tag; unmatched peaks
+start new people.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ FIRST, LAST = ("neck", "shoulder", "hip", "thorax", "pelvis"), ("wrist", "ankle"
 
 
 def published_order(joints: int) -> tuple[int, ...]:
-    """The authors' order, made for COCO; for CrowdPose's 14 joints they take its first 14 entries, though these then mean other joints."""
+    """The authors' joint order, made for COCO; for CrowdPose they use its first 14 entries, although these are other joints there."""
     if joints == 14:
         return PUBLISHED_ORDER[:14]
     return (*(j for j in PUBLISHED_ORDER if j < joints), *range(17, joints))
 
 
 def joint_order(skeleton: Skeleton) -> tuple[int, ...]:
-    """Joints in the order of reliability: the torso, then the rest in the skeleton's order, wrists and ankles last."""
+    """Joints by reliability: torso first, wrists and ankles last, the rest in the skeleton's order."""
 
     def rank(j: int) -> int:
         name = skeleton.joints[j]
@@ -42,24 +42,23 @@ def match_strong(
     tag_threshold: float = 1.0,
     rounds: int = 2,
 ) -> Int[np.ndarray, "p k"]:
-    """Our matching, which prefers near tags and gives strong peaks to strong people.
+    """Our matching, which prefers close tags and assigns high peaks to people with high peaks.
 
-    A peak of height v at tag distance d from a person whose peaks are m high on average is worth ``(1 - (d / threshold)²)² v m``. A sum of
-    products is largest when large meets large: so a weak spurious peak, or a person that one started, does not take a real one's place.
-    A person's tag is the mean of its peaks' tags, weighted by their heights.
+    The value of a pair is ``(1 - (d / threshold)²)² v m`` for a peak of height v at tag distance d from a person with a mean peak height m,
+    so that a weak spurious peak does not displace a real one. A person's tag is the mean of its peaks' tags, weighted by height.
 
     Args:
-        heights: peaks; 0 where there is none.
-        tags: their tags.
-        order: of the joints.
-        tag_threshold: at this distance and beyond a peak and a person do not match.
+        heights: peak heights; 0 for no peak.
+        tags: tags of the peaks.
+        order: order of the joints.
+        tag_threshold: tag distance from which a peak and a person do not match.
         rounds: number of passes; from the second on, each joint is matched with the people that the other joints form.
 
     Returns:
-        For each person and joint which of the n peaks it has, or -1.
+        For each person and joint the index of its peak, or -1.
     """
     found = [np.flatnonzero(row > 0) for row in heights]
-    # As many rows as there are peaks: each peak could be a person.
+    # One row per peak, since each peak may start a person.
     people = np.full((sum(map(len, found)), len(heights)), -1)
     sums, weights, counts = np.zeros((len(people), tags.shape[2])), np.zeros(len(people)), np.zeros(len(people))
     for j in [j for _ in range(rounds) for j in order if len(found[j])]:
@@ -81,7 +80,7 @@ def match_strong(
         starts = np.flatnonzero(which < 0)
         which[starts] = np.flatnonzero(counts == 0)[: len(starts)]
         people[which, j] = found[j]
-        # People who are empty are written anew, so that no rounding error of former members is left.
+        # Reset empty people, to remove rounding errors of former members.
         empty = counts[which] == 0
         sums[which[empty]], weights[which[empty]] = 0, 0
         sums[which] += tag * v[:, None]
@@ -93,12 +92,12 @@ def match_strong(
 def match_rounded(
     heights: Float[np.ndarray, "k n"], tags: Float[np.ndarray, "k n t"], order: Sequence[int], tag_threshold: float = 1.0
 ) -> Int[np.ndarray, "p k"]:
-    """As published: the cost is ``100 round(d) - v``, an assignment counts where d is below the threshold.
+    """The published matching: the cost is ``100 round(d) - v``; pairs with d below the threshold match.
 
-    Only the first n people take part. Many assignments cost exactly the same, so the authors' result also depends on their solver; where
-    each peak has its person without doubt, ours is the same. Arguments and result as in `match_strong`.
+    Only the first n people take part. Ties are common, so the authors' result also depends on their solver; without ties ours is equal.
+    Arguments and result as in `match_strong`.
     """
-    heights, tags = heights.astype(np.float64), tags.astype(np.float64)  # single precision would break ties of its own
+    heights, tags = heights.astype(np.float64), tags.astype(np.float64)  # single precision would break ties
     people: list[np.ndarray] = []
     members: list[list[np.ndarray]] = []
     keys: dict[float, int] = {}
@@ -109,7 +108,7 @@ def match_rounded(
             means = np.stack([np.mean(m, axis=0) for m in members[: heights.shape[1]]])
             distance = np.linalg.norm(tags[j, index, None] - means, axis=2)
             cost = np.round(distance) * 100 - heights[j, index, None]
-            # Padded as published: it changes no cost, but which of several equally good assignments comes out.
+            # Padded as published, which decides between assignments of equal cost.
             spare = max(0, len(index) - cost.shape[1])
             rows, columns = linear_sum_assignment(np.pad(cost, ((0, 0), (0, spare)), constant_values=1e10))
             real = columns < distance.shape[1]
@@ -120,7 +119,7 @@ def match_rounded(
             tag = tags[j, i]
             if person >= 0:
                 members[person].append(tag)
-            elif float(tag[0]) in keys:  # people are told apart by their first tag alone
+            elif float(tag[0]) in keys:  # as published, people are identified by their first tag
                 person = keys[float(tag[0])]
                 members[person] = [tag]
             else:

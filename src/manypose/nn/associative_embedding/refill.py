@@ -1,6 +1,6 @@
-"""Missing joints of people whose tag is known: the refinement step of HigherHRNet, which SWAHR follows.
+"""Search for missing joints by a person's tag: the refinement step of HigherHRNet, also used by SWAHR.
 
-Both rules run on the maps' device, for all people and joints together.
+Both rules run on the maps' device, for all people and joints at once.
 """
 
 import torch
@@ -19,12 +19,12 @@ SAME = 0.25  # squared tag distance up to which a distance rounds to 0
 def refill_highest(
     heat: Float[Tensor, "c h w"], tag: Float[Tensor, "c h w t"], planes: Int[Tensor, " m"], means: Float[Tensor, "m t"]
 ) -> tuple[Int[Tensor, "m 2"], Float[Tensor, " m"]]:
-    """As published: the cell where ``heat - round(tag distance)`` is highest, if the heat there is positive.
+    """The published rule: the cell with the highest ``heat - round(tag distance)``, if its heat is positive.
 
     Arguments as in `refill_evidence`.
 
     Returns:
-        Cells and the heat there; height 0 where nothing was found.
+        Cells and their heat; 0 if nothing was found.
     """
     best = torch.zeros_like(planes)
     for plane in planes.unique():
@@ -35,7 +35,7 @@ def refill_highest(
 
 
 def _highest(heat: Float[Tensor, " n"], tag: Float[Tensor, "n t"], means: Float[Tensor, "m t"]) -> Int[Tensor, " m"]:
-    """The best cell for each tag. No value exceeds the cell's heat, so the search ends once a value exceeds the heat of all other cells."""
+    """The best cell for each tag. A value never exceeds the cell's heat, so the search ends when it exceeds the heat of all other cells."""
     best = heat.new_zeros(len(means), dtype=torch.long)
     rows = torch.arange(len(means), device=heat.device)
     for floor in (*FLOORS, -torch.inf):
@@ -59,25 +59,25 @@ def refill_evidence(
     tag_radius: float = 0.7,
     side: float = 22.0,
 ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"]]:
-    """Ours: the highest cell that has the person's tag; if it is low, the centre of the square with the most evidence for the person.
+    """Our rule: the highest cell with the person's tag; if it is low, the centre of the square with the most evidence for the person.
 
-    The evidence of a cell is ``sqrt(heat) (1 - (d / tag_radius)²)``, d the distance between its tag and the person's. Without a clear peak,
-    a region wins over single noisy cells and over cells at the border of two people's tags, where tags take any value.
+    The evidence of a cell at tag distance d is ``sqrt(heat) (1 - (d / tag_radius)²)``. Without a clear peak, summing it over a square
+    suppresses noisy cells and cells at the border of two people, where tags take any value.
 
     Args:
-        heat: maps of any joints and images.
-        tag: their tags.
-        planes: for each of m missing joints, its map among the c.
-        means: the person's tag for each.
-        stride: network pixels a cell.
-        seen: height from which the highest cell is taken.
-        tag_radius: largest distance of a cell's tag that counts.
-        side: of the square, in network pixels.
+        heat: heat maps.
+        tag: tags.
+        planes: for each of m missing joints, the index of its map.
+        means: for each, the person's tag.
+        stride: network pixels per cell.
+        seen: height from which the highest cell is used.
+        tag_radius: largest tag distance that counts.
+        side: side of the square, in network pixels.
 
     Returns:
-        xy on the map and the heat there; height 0 where nothing was found.
+        xy on the map and the heat there; 0 if nothing was found.
     """
-    # Tags are predicted at stride 4: a finer search finds no more, unless the map is small.
+    # Tags are predicted at stride 4; a finer search gains nothing on large maps.
     step = max(1, min(round(4 / stride), min(heat.shape[1:]) // 128))
     high, most = _rough(heat, tag, planes, means, step, max(1, round(side / stride / step / 2)), tag_radius)
     found = torch.where((high[:, 2] > seen)[:, None], high, most)
@@ -85,11 +85,11 @@ def refill_evidence(
     index = (planes[:, None] * heat.shape[1] + y) * heat.shape[2] + x
     heats = heat.flatten()[index].clamp(min=0) * inside
     d2 = ((tag.flatten(0, 2)[index] - means[:, None]) ** 2).sum(2)
-    # The centre of what speaks for the person …
+    # The centre of evidence …
     weight = heats.sqrt() * (1 - d2 / tag_radius**2).clamp(min=0)
     total = weight.sum(1).clamp(min=torch.finfo(heat.dtype).tiny)
     centre = torch.stack([(weight * x).sum(1), (weight * y).sum(1)], -1) / total[:, None]
-    # … or the highest cell that has its tag.
+    # … or the highest cell with the person's tag.
     own = heats * (d2 <= SAME)
     top = own.argmax(1, keepdim=True)
     height = own.gather(1, top)[:, 0]
@@ -101,9 +101,9 @@ def refill_evidence(
 def _rough(
     heat: Tensor, tag: Tensor, planes: Tensor, means: Tensor, step: int, radius: int, tag_radius: float
 ) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
-    """On every step-th cell: the highest with the person's tag, and the centre of the square with the most evidence; x, y, value."""
+    """On every step-th cell: x, y, value of the highest with the person's tag, and of the centre of the square with the most evidence."""
     first, high, most = step // 2, means.new_empty(len(means), 3), means.new_empty(len(means), 3)
-    for plane in planes.unique().tolist():  # map by map, so that each is read once and all stays in the cache
+    for plane in planes.unique().tolist():  # map by map, for the cache
         rows = (planes == plane).nonzero()[:, 0]
         heats = heat[plane, first::step, first::step].clamp(min=0)
         tags = tag[plane, first::step, first::step].movedim(2, 0).contiguous()
@@ -120,14 +120,14 @@ def _rough(
 
 
 def _highest_cells(maps: Float[Tensor, "m h w"]) -> Float[Tensor, "m 3"]:
-    """x, y and value of each map's highest cell; row maxima first, which PyTorch computes many times faster than an argmax."""
+    """x, y and value of each map's highest cell; row maxima first, which is faster than an argmax."""
     value, y = maps.amax(2).max(1)
     x = maps[torch.arange(len(maps), device=maps.device), y].argmax(1)
     return torch.stack([x.to(value), y.to(value), value], 1)
 
 
 def _square(cells: Int[Tensor, "m 2"], reach: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """x, y and whether on the map, of all cells of the squares around `cells`; those off the map are moved to its edge."""
+    """x, y (clamped to the map) and whether on the map, of all cells of the squares around `cells`."""
     h, w = size
     step = torch.arange(-reach, reach + 1, device=cells.device)
     x, y = (cells[:, :1] + step)[:, None, :], (cells[:, 1:] + step)[:, :, None]
@@ -137,13 +137,13 @@ def _square(cells: Int[Tensor, "m 2"], reach: int, size: tuple[int, int]) -> tup
 
 
 def _window_sums(values: Float[Tensor, "m h w"], radius: int) -> Float[Tensor, "m h w"]:
-    """Sums over squares of side 2 radius + 1, by shifted additions (on a CPU 10 times faster than pooling)."""
+    """Sums over squares of side 2 radius + 1, by shifted additions (10 times faster than pooling on a CPU)."""
     padded = pad(values, (radius,) * 4)
     return _runs(_runs(padded, 2 * radius + 1, 1), 2 * radius + 1, 2)
 
 
 def _runs(values: Tensor, length: int, dim: int) -> Tensor:
-    """Sums of `length` neighbours along a dimension, put together from sums of 1, 2, 4, 8 … of them."""
+    """Sums of `length` neighbours along a dimension, from sums of 1, 2, 4, 8 …"""
     n = values.shape[dim] - length + 1
     out, start, power = None, 0, 1
     while power <= length:

@@ -1,6 +1,6 @@
 """RetinaNet as a person detector (Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017).
 
-`PersonSubnet` makes logits and shifts for each anchor, `person_targets` and `person_losses` train it, `likeliest` reads boxes.
+`PersonSubnet` predicts logits and shifts for each anchor, `person_targets` and `person_losses` train it, `likeliest` decodes boxes.
 """
 
 import math
@@ -20,13 +20,13 @@ __all__ = ["PersonSubnet", "anchors", "likeliest", "person_losses", "person_targ
 
 
 class PersonSubnet(nn.Module):
-    """RetinaNet's pyramid P3 … P7 and heads, for the one class person.
+    """RetinaNet's pyramid P3 … P7 and heads for the class person.
 
     Args:
         channels: of C3 … C5.
         width: of the pyramid and the heads (256).
-        norm: batch normalisation in the pyramid (the paper has none).
-        prior: score of every anchor before training.
+        norm: whether the pyramid has batch normalization (the paper has none).
+        prior: initial score of every anchor.
     """
 
     def __init__(self, channels: list[int], width: int = 256, norm: bool = False, prior: float = 0.01) -> None:
@@ -38,7 +38,7 @@ class PersonSubnet(nn.Module):
         for tower in (self.head.classification_head.conv, self.head.regression_head.conv):
             for conv in tower.modules():
                 if isinstance(conv, nn.Conv2d):
-                    # RetinaNet's N(0, 0.01) fades out in towers narrower than its own 256 channels.
+                    # RetinaNet's N(0, 0.01) is too small for towers with fewer than 256 channels.
                     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
 
     def forward(self, trunk: list[Tensor]) -> dict[str, Tensor]:
@@ -54,9 +54,9 @@ def person_targets(
 
     Args:
         boxes: people's boxes, xyxy in network pixels; they are clipped to the input.
-        there: which rows of `boxes` are people.
-        mask: 1 where a loss may be computed; anchors whose centre has mask 0 in every plane are ignored unless they match a person.
-        at: anchors.
+        there: mask of the rows of `boxes` that are people.
+        mask: 1 in regions with loss; anchors whose centre has mask 0 in every plane are ignored unless they match a person.
+        at: the anchors.
 
     Returns:
         ``label`` (b, a): 1 person, 0 background, -1 ignored. ``shift`` (b, a, 4): the person's box relative to the anchor.
@@ -75,7 +75,7 @@ def person_targets(
 
 
 def _masked_centres(mask: UInt8[Tensor, "b m H W"], at: Float[Tensor, "a 4"]) -> Bool[Tensor, "b a"]:
-    """Which anchors' centres have mask 0 in every plane; centres outside the input are moved to its edge."""
+    """A mask of the anchors whose centre (clamped to the input) has mask 0 in every plane."""
     h, w = mask.shape[-2:]
     centre = ((at[:, :2] + at[:, 2:]) / 2).round().long()
     x, y = centre[:, 0].clamp(0, w - 1), centre[:, 1].clamp(0, h - 1)
@@ -91,15 +91,15 @@ def person_losses(
     gamma: float = 2.0,
     beta: float = 1 / 9,
 ) -> dict[str, Tensor]:
-    """``person``: focal loss, ``box``: smooth L1; of each picture the sum over its number of person anchors, then the mean.
+    """``person``: focal loss, ``box``: smooth L1; per image normalized by its number of person anchors, then the batch mean.
 
     Args:
         logits: of the anchors.
         shifts: predicted boxes, relative to the anchors.
-        label: 1 person, 0 background, -1 left out.
-        target: the people's boxes, relative to the anchors.
+        label: 1 person, 0 background, -1 ignored.
+        target: ground-truth boxes, relative to the anchors.
         alpha, gamma: of the focal loss.
-        beta: where the smooth L1 turns from square to straight.
+        beta: of the smooth L1 loss, the limit between its quadratic and linear parts.
     """
     own = (label == 1).float()
     count = own.sum(1).clamp(min=1)
@@ -111,14 +111,14 @@ def person_losses(
 def likeliest(
     logits: Float[Tensor, "b a"], shifts: Float[Tensor, "b a 4"], at: Float[Tensor, "a 4"], size: tuple[int, int], most: int = 100
 ) -> Float[Tensor, "b n 5"]:
-    """The likeliest boxes, xyxy in the input's pixels and cut at its edges, and their scores, by falling score.
+    """The boxes with the highest scores, xyxy in input pixels and clipped to the input, and their scores, by falling score.
 
     Args:
         logits: of the anchors.
         shifts: predicted boxes, relative to the anchors.
         at: the anchors.
         size: height and width of the input.
-        most: n, where there are so many anchors.
+        most: largest number n of boxes.
     """
     best, which = logits.float().topk(min(most, len(at)), 1)
     chosen = shifts.float().gather(1, which[..., None].expand(-1, -1, 4))

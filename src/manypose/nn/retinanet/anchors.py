@@ -13,23 +13,23 @@ __all__ = ["ANCHORS", "anchors", "assign_anchors", "from_shifts", "to_shifts"]
 SIZES, RATIOS = (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), (0.5, 1.0, 2.0)
 
 ANCHORS = len(SIZES) * len(RATIOS)
-"""Anchors a cell."""
+"""Anchors per cell."""
 
 SPREAD = (0.1, 0.1, 0.2, 0.2)
-"""A shift of 1 moves a box's centre by a tenth of the anchor's side, or its log side by a fifth."""
+"""Scale of shifts: 1 is a tenth of the anchor's side for the centre, a fifth for the log side."""
 
 LARGEST = math.log(1000 / 16)
-"""Bound of a predicted log side, so that exp cannot overflow."""
+"""Upper bound of a predicted log side, against overflow of exp."""
 
 
 def anchors(size: tuple[int, int], output_stride: int = 32, scale: float = 4.0, device: torch.device | str = "cpu") -> Float[Tensor, "a 4"]:
-    """xyxy boxes by level (P3 … P7), row, column and kind.
+    """The anchors (xyxy), ordered by level (P3 … P7), row, column and shape.
 
     Cell i of a level lies at pixel i · stride, the centre of the receptive field of a ResNet's stride-2 convolutions.
 
     Args:
         size: height and width of the network's input.
-        output_stride: of C5; less than 32 where the trunk is dilated.
+        output_stride: of C5; less than 32 for a dilated backbone.
         scale: side of the smallest square anchor on each level, in multiples of the level's usual stride (8, 16, 32, 64, 128).
         device: of the result.
     """
@@ -55,7 +55,7 @@ def to_shifts(boxes: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Te
 
 
 def from_shifts(shifts: Float[Tensor, "n 4"], at: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """The boxes that `to_shifts` encoded."""
+    """The inverse of `to_shifts`."""
     own, own_side = _centre_and_side(at)
     move, grow = (shifts * at.new_tensor(SPREAD)).split(2, 1)
     centre, side = own + move * own_side, own_side * grow.clamp(max=LARGEST).exp()
@@ -77,11 +77,11 @@ def assign_anchors(
 
     Args:
         iou: of people's boxes with anchors.
-        there: which rows are people.
+        there: mask of the rows that are people.
         high, low: RetinaNet's 0.5 and 0.4.
 
     Returns:
-        For each anchor the row of its person, or -1; and which anchors are neither matched nor background.
+        For each anchor the row of its person, or -1; and a mask of the anchors that are neither matched nor background.
     """
     iou = iou.where(there[..., None], -1.0)
     most, who = iou.max(1)

@@ -1,7 +1,7 @@
-"""People in and out of other programs' formats: COCO, OpenPose, CSV, JSON Lines, supervision.
+"""Conversion to and from file formats: COCO, OpenPose, CSV, JSON Lines, supervision.
 
-Coordinates are pixels throughout, integers are pixel centres. Writers take `Poses` (or anything with its arrays); readers return
-`PoseArrays`, of which ``Poses.of`` makes `Poses`.
+Coordinates are pixels; integers are pixel centres. Writers take `People` such as `Poses`; readers return `PoseArrays`, which
+``Poses.of`` converts.
 """
 
 from manypose.poses.formats.coco import coco_annotations, from_coco, from_coco_annotations, to_coco

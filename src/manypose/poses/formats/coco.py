@@ -1,4 +1,4 @@
-"""COCO: keypoint results (one list for a whole data set) and annotations (a data set others can train on)."""
+"""COCO keypoint results and annotation files."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +12,14 @@ from manypose.poses.skeleton import COCO, Skeleton
 
 __all__ = ["coco_annotations", "from_coco", "from_coco_annotations", "to_coco"]
 
-# ── COCO results: one list for a whole data set ──
+# ── results: one list for a data set ──
 
 
 def to_coco(poses: People, image_id: int | str, category_id: int = 1) -> list[dict[str, Any]]:
-    """One image's part of a COCO keypoint results file, one mapping a person.
+    """The entries of one image in a COCO keypoint results file, one per person.
 
-    Each has ``image_id``, ``category_id``, ``keypoints`` (x, y, score of each joint), ``score``, ``bbox`` (xywh; the detector's box where
-    there was one) and, where people are tracked, ``track_id``.
+    Each has ``image_id``, ``category_id``, ``keypoints`` (x, y, score of each joint), ``score``, ``bbox`` (xywh; the detector's box if
+    known) and, for tracked people, ``track_id``.
     """
     out = []
     for i, (flat, (x0, y0, x1, y1)) in enumerate(zip(triples(poses), result_boxes(poses), strict=True)):
@@ -36,7 +36,7 @@ def from_coco(results: Iterable[Any], skeleton: Skeleton = COCO) -> dict[Any, Po
     """The people of each image id of a COCO results list, in the list's order.
 
     Raises:
-        ValueError: an entry lacks something or has the joints of another skeleton; the message gives its number.
+        ValueError: an entry lacks a key or has the joints of another skeleton; the message gives its index.
     """
     images: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
     if isinstance(results, (str, Mapping)):
@@ -62,7 +62,7 @@ def _people(rows: Sequence[tuple[Any, Mapping[str, Any]]], skeleton: Skeleton, w
 
 
 def _more(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Boxes and track ids, where every row has them."""
+    """Boxes and track ids, if every row has them."""
     boxes, ids = ([row.get(key) for row in rows] for key in ("bbox", "track_id"))
     more: dict[str, Any] = {}
     if rows and None not in boxes:
@@ -75,13 +75,13 @@ def _more(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return more
 
 
-# ── COCO annotations: a data set others can train on ──
+# ── annotations ──
 
 
 def coco_annotations(images: Iterable[tuple[str, tuple[int, int], People]], skeleton: Skeleton) -> dict[str, Any]:
-    """A COCO annotation file's content from file names, sizes (h, w) and people; found joints get visibility 2.
+    """The content of a COCO annotation file from file names, sizes (h, w) and people; found joints get visibility 2.
 
-    ``area`` is the box's. ``score`` and ``track_id`` are added to each annotation; readers of the format pass them over.
+    ``area`` is the area of the box. ``score`` and ``track_id`` are added to each annotation; other readers ignore them.
     """
     category = {
         "id": 1,
@@ -114,11 +114,11 @@ def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dic
     """The people of each file name of a COCO annotation file (crowds left out); labelled joints get score 1.
 
     Args:
-        content: the file's content.
-        skeleton: default: what the file's own category says.
+        content: the parsed file.
+        skeleton: default: that of the file's category.
 
     Raises:
-        ValueError: a part is missing or has the wrong shape.
+        ValueError: a key is missing or has a wrong type or shape.
     """
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
@@ -148,7 +148,7 @@ def from_coco_annotations(content: Any, skeleton: Skeleton | None = None) -> dic
 
 
 def _file_names(images: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
-    """File names by image id; both are needed, and neither may occur twice."""
+    """File names by image id; both are required and unique."""
     names: dict[Any, str] = {}
     for i, image in enumerate(images):
         number, name = image.get("id"), image.get("file_name")

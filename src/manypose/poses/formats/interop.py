@@ -30,7 +30,7 @@ def to_supervision(poses: People) -> Any:
 
 
 def from_supervision(points: Any, skeleton: Skeleton = COCO) -> PoseArrays:
-    """From ``supervision.KeyPoints``; without confidences a joint at (0, 0) was not found, which is its custom."""
+    """People from ``supervision.KeyPoints``; without confidences a joint at (0, 0) counts as not found, by its convention."""
     xy = np.asarray(points.xy, np.float32).reshape(-1, len(skeleton), 2)
     joints, people, ids = points.keypoint_confidence, points.detection_confidence, points.data.get("tracker_id")
     joints = (xy != 0).any(-1) if joints is None else np.asarray(joints).reshape(xy.shape[:2])

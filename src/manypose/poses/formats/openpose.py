@@ -1,4 +1,4 @@
-"""OpenPose: one JSON an image."""
+"""OpenPose's JSON format, one file per image."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -25,8 +25,8 @@ _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip",
 def to_openpose(poses: People, order: Literal["body_25", "coco_18"] = "body_25") -> dict[str, Any]:
     """OpenPose's JSON of one image (version 1.3).
 
-    The neck and the middle of the hips are the middles of the shoulders and hips where the skeleton has no such joints, with the lower of
-    the two scores; joints that OpenPose does not know (such as ``head``) are left out.
+    Without such joints in the skeleton, the neck and mid-hip are the midpoints of the shoulders and hips, with the lower of the two scores;
+    joints that OpenPose lacks (such as ``head``) are left out.
     """
     values = np.array(triples(poses), np.float64).reshape(len(poses), len(poses.skeleton), 3)
     names = _BODY_25 if order == "body_25" else _COCO_18
@@ -53,10 +53,10 @@ def _openpose_column(values: Float[np.ndarray, "n k 3"], skeleton: Skeleton, nam
 
 @reading("OpenPose's JSON")
 def from_openpose(content: Any, skeleton: Skeleton = COCO) -> PoseArrays:
-    """OpenPose's JSON of one image, BODY_25 or COCO 18; a person's score, which it lacks, is the mean of the found joints'.
+    """People from OpenPose's JSON of one image, BODY_25 or COCO 18; a person's score is the mean of the found joints' scores.
 
     Raises:
-        ValueError: not such a file, or another number of joints.
+        ValueError: not an OpenPose file, or another number of joints.
     """
     people = content.get("people") if isinstance(content, Mapping) else None
     if not isinstance(people, list):

@@ -1,4 +1,4 @@
-"""Result files of many photos. Lines of people are on disk as they come; what is derived from them is written whole."""
+"""Result files of many photos: JSON Lines are written entry by entry; other files are derived from them at the end."""
 
 import csv
 import io
@@ -18,23 +18,23 @@ from manypose.poses.formats.tables import CSV_HEADER, from_jsonl, to_csv_rows, t
 __all__ = ["FORMATS", "Entry", "ResultFiles"]
 
 FORMATS = {"coco": "coco.json", "csv": "poses.csv", "jsonl": "poses.jsonl", "openpose": "openpose"}
-"""What can be written, and the file or folder it goes to."""
+"""Formats, and their file or folder."""
 
 CSV_COLUMNS = (*CSV_HEADER, "frame", "time")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A photo's or a video frame's people.
+    """The people of a photo or video frame.
 
     Args:
         name: the file's name; of a frame ``clip.mp4#12``.
-        stem: what files about it are called, without a suffix.
-        image_id: its number in the COCO file.
+        stem: stem of the names of files derived from it.
+        image_id: its id in the COCO file.
         size: height and width.
         poses: the people.
-        frame, time: of a video's frame, its place and its seconds since the first.
-        best: in a photo without people, the highest score of a person that was left out.
+        frame, time: index of a video frame, and its time in seconds since the first.
+        best: in a photo without people, the highest score below the threshold.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Entry:
 
 
 class ResultFiles:
-    """The result files of a folder, entry by entry.
+    """The result files of a folder, written entry by entry.
 
-    JSON Lines (hidden where they were not asked for) and CSV grow with each entry. ``coco.json``, one COCO results list with a
-    ``file_name`` beside each ``image_id``, is made from the lines by `finish`; ``openpose/`` has one file an entry.
+    JSON Lines (a hidden file if not requested) and CSV grow with each entry; ``openpose/`` has one file per entry. `finish` writes
+    ``coco.json``, a COCO results list with a ``file_name`` beside each ``image_id``, from the lines.
 
     Args:
         out: the folder.
         formats: names in `FORMATS`.
-        lines: of an earlier run, that the files begin with.
+        lines: lines of an earlier run, with which the files begin.
 
     Raises:
         ValueError: an unknown format.
-        OSError: a file cannot be written; its name is in the message.
+        OSError: a file cannot be written; the message names it.
     """
 
     def __init__(self, out: Path, formats: Sequence[str], lines: Iterable[str] = ()) -> None:
@@ -89,7 +89,7 @@ class ResultFiles:
         return self.lines.stat().st_size
 
     def add(self, entry: Entry) -> None:
-        """Write an entry to all files that grow; where that fails they stay as they were."""
+        """Append an entry to all files; if that fails, they are left unchanged."""
         more: dict[str, Any] = {} if entry.frame is None else {"frame": entry.frame, "time": round(entry.time or 0.0, 4)}
         more |= {} if entry.best is None or len(entry.poses) else {"best_score": round(entry.best, 4)}
         line = to_jsonl(entry.poses, entry.name, entry.size, image_id=entry.image_id, **more)
@@ -101,7 +101,7 @@ class ResultFiles:
             _append(path, text)
 
     def finish(self) -> list[Path]:
-        """Write what is made from all lines, whole; the result files there are."""
+        """Write the files that are derived from all lines; returns the paths of all result files."""
         if "coco" in self.formats:
             with atomic(self.out / FORMATS["coco"]) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 between = "["
@@ -131,7 +131,7 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _append(path: Path, text: str) -> None:
-    """Text at the end of a file, wholly or not at all."""
+    """Append text to a file; on failure the file is left unchanged."""
     before = path.stat().st_size
     try:
         with open(path, "a", encoding="utf-8", newline="") as file:

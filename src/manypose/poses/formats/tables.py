@@ -1,4 +1,4 @@
-"""CSV (one line a joint) and JSON Lines (one line an image)."""
+"""CSV (one line per joint) and JSON Lines (one line per image)."""
 
 import csv
 import io
@@ -15,19 +15,17 @@ from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 
 __all__ = ["CSV_HEADER", "from_csv", "from_jsonl", "to_csv", "to_csv_rows", "to_jsonl"]
 
-# ── CSV: one line a joint ──
+# ── CSV ──
 
 _FORMULA = re.compile("'*[=+\\-@\t\r]")
 CSV_HEADER = ("image", "person", "joint", "x", "y", "score", "id")
 
 
 def to_csv_rows(poses: People, image: str = "", empty: bool = False) -> list[tuple[Any, ...]]:
-    """One row a found joint, in the order of `CSV_HEADER`; ``id`` is empty where people are not tracked.
+    """One row per found joint, in the order of `CSV_HEADER`; ``id`` is empty for people without track ids.
 
-    With `empty` an image without people has one row with its name alone.
-
-    An image name that a spreadsheet would take for a formula (it starts with ``=``, ``+``, ``-`` or ``@``) gets a ``'`` before it, which
-    `from_csv` takes away.
+    With `empty`, an image without people has one row with its name alone. An image name that a spreadsheet would read as a formula
+    (starting with ``=``, ``+``, ``-`` or ``@``) gets the prefix ``'``, which `from_csv` removes.
     """
     image = f"'{image}" if _FORMULA.match(image) else image
     rows = []
@@ -39,7 +37,7 @@ def to_csv_rows(poses: People, image: str = "", empty: bool = False) -> list[tup
 
 
 def to_csv(images: Iterable[tuple[str, People]]) -> str:
-    """A whole CSV file of several images."""
+    """The content of a CSV file of several images."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_HEADER)
@@ -49,7 +47,7 @@ def to_csv(images: Iterable[tuple[str, People]]) -> str:
 
 
 def to_pandas(images: Iterable[tuple[str, People]]) -> Any:
-    """A ``pandas.DataFrame`` with the CSV file's columns (extra ``interop``); ``id`` is missing where people are not tracked."""
+    """A ``pandas.DataFrame`` with the CSV file's columns (extra ``interop``); ``id`` is missing for people without track ids."""
     try:
         import pandas
     except ImportError:
@@ -60,12 +58,12 @@ def to_pandas(images: Iterable[tuple[str, People]]) -> Any:
 
 @reading("such a CSV file")
 def from_csv(lines: Iterable[str], skeleton: Skeleton = COCO) -> dict[str, PoseArrays]:
-    """The people of each image of such a CSV file; a row with a name alone is an image without people.
+    """The people of each image of a CSV file; a row with a name alone is an image without people.
 
-    A person's score, which the file lacks, is the mean of the found joints'.
+    A person's score is the mean of the found joints' scores.
 
     Raises:
-        ValueError: another header, an unknown joint or no number; the message gives the line.
+        ValueError: another header, an unknown joint, or not a number; the message gives the line.
     """
     reader = csv.reader(lines)
     if tuple(next(reader, ()))[:6] != CSV_HEADER[:6]:
@@ -94,17 +92,17 @@ def _from_rows(people: Mapping[str, tuple[list[float], str]], skeleton: Skeleton
     return from_triples(skeleton, flat, scores, "CSV file", ids=np.array([int(i) for i in ids], np.int64) if ids and all(ids) else None)
 
 
-# ── JSON Lines: one line an image ──
+# ── JSON Lines ──
 
 
 def to_jsonl(poses: People, image: str = "", size: tuple[int, int] | None = None, **more: Any) -> str:
-    """One line (without its end) with everything that `Poses` holds but masks and the photo; ``box`` is the detector's where there was one.
+    """The JSON line (without line end) of an image: all of `Poses` except masks and photo; ``box`` is the detector's if known.
 
     Args:
         poses: the people.
         image: its file name.
         size: height and width.
-        more: further entries, such as a video's frame number.
+        more: further entries, such as the frame number of a video.
     """
     known = BUILT_IN.get(poses.skeleton.name) == poses.skeleton
     line: dict[str, Any] = {"image": image, **more}
@@ -123,7 +121,7 @@ def from_jsonl(lines: Iterable[str]) -> Iterator[tuple[str, PoseArrays]]:
     """The image and people of each line.
 
     Raises:
-        ValueError: a line is not what `to_jsonl` writes; the message gives its number.
+        ValueError: a line is not in the format of `to_jsonl`; the message gives its number.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():

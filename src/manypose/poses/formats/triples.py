@@ -1,4 +1,4 @@
-"""People as flat triples x, y, score: what most formats hold. Coordinates are written to 0.001 px, scores to six digits."""
+"""Keypoints as flat triples (x, y, score), as in most formats; coordinates to 0.001 px, scores to six digits."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ __all__ = ["from_triples", "px", "reading", "score", "triples"]
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """A reader's block (or, as a decorator, its body): whatever fails on a wrong shape or type of the content is a `ValueError`."""
+    """A context manager or decorator for readers that turns errors from a wrong shape or type of the content into `ValueError`."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as e:
@@ -22,17 +22,17 @@ def reading(what: str) -> Iterator[None]:
 
 
 def px(value: Any) -> float:
-    """A coordinate as it is written."""
+    """A coordinate rounded for output."""
     return round(float(value), 3)
 
 
 def score(value: Any) -> float:
-    """A score as it is written."""
+    """A score rounded for output."""
     return float(f"{float(value):.6g}")
 
 
 def triples(poses: People) -> list[list[float]]:
-    """x, y, score of every joint of every person, flat; x = y = 0 where a joint was not found."""
+    """(x, y, score) of every joint of each person, flat; x = y = 0 for a joint that was not found."""
     if not (np.isfinite(poses.keypoints).all() and np.isfinite(poses.keypoint_scores).all() and np.isfinite(poses.scores).all()):
         raise ValueError("people with coordinates or scores that are not finite cannot be written")
     found = poses.keypoint_scores > 0
