@@ -1,7 +1,7 @@
-"""The papers' claims in small, on light models with pretrained trunks: ``python benchmarks/claims.py --images DIR --annotations FILE [CLAIM …]``.
+"""The papers' claims in small, on light models: ``python benchmarks/claims.py --images DIR --annotations FILE [CLAIM …]``.
 
 Each claim is a few arms that differ in one argument: the same config, initial weights, photos, number of views and seed. Every arm is
-trained with each seed and evaluated on photos that none was trained on; the AP of all arms and seeds is printed, and stored under ``--out``.
+trained with each seed and evaluated on photos that none was trained on; AP is printed and stored under ``--out``.
 A training or figure that exists is not made again. MANYPOSE_DATA and MANYPOSE_PRETRAINED are as in `configs/README.md`.
 """
 

@@ -69,8 +69,9 @@ def test_ci_runs_the_readmes_test_command():
     assert subprocess.run(["bash", "-c", found[1]], cwd=REPOSITORY, capture_output=True, text=True).stdout == second
 
 
-def test_the_readme_lists_every_model_as_published():
-    rows = re.findall(r"^\| `([\w-]+)` \| (.*?) ?\|", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.M)
+def test_readme_and_docs_list_every_model_as_published():
+    pages = "\n".join((REPOSITORY / page).read_text(encoding="utf-8") for page in ("README.md", "docs/choosing.md"))
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*?) ?\|", pages, re.M)
     assert dict(rows) == {name: named.published for name, named in MODELS.items() if named.factory.startswith("manypose.")}
 
 

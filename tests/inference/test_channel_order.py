@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dots import Dots
 
-from manypose.inference.channel_order import looks_swapped
+from manypose.inference.channel_order import features, looks_swapped, swapped, swapped_by_colours
 from manypose.inference.model import Model
 from manypose.io import photos
 from manypose.io.sources import example_photo
@@ -39,6 +39,40 @@ def test_faces_outside_the_photo_are_passed_over():
     photo, poses = astronaut()
     gone = Poses(COCO, poses.keypoints - 1000, poses.keypoint_scores, poses.scores)
     assert looks_swapped(photo, gone) is None
+
+
+def test_features_change_their_sign_with_the_order():
+    photo = np.random.default_rng(0).integers(0, 256, (70, 130, 3), np.uint8)
+    assert np.array_equal(features(photo), -features(photo[..., ::-1]))
+    assert features(photo).any()
+    assert not features(np.repeat(photo[..., :1], 3, 2)).any()
+
+
+def test_features_tell_colours_and_their_height_apart():
+    sky = np.zeros((96, 64, 3), np.uint8)
+    sky[:32] = 100, 140, 200
+    assert features(sky) @ features(sky) == pytest.approx(1)  # one bin holds all of a third; the rest is grey
+    assert not features(sky) @ features(sky[::-1])
+    assert features(sky) @ features(sky[..., ::-1]) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
+def test_colours_say_which_channel_is_red(name):
+    """Photos of a person, a cup and a cat that the weights were not fitted to."""
+    photo = getattr(pytest.importorskip("skimage.data"), name)()
+    assert swapped_by_colours(photo) < -0.5
+    assert swapped_by_colours(photo[..., ::-1]) == -swapped_by_colours(photo)
+
+
+def test_faces_are_believed_before_colours():
+    photo, poses = astronaut()
+    blue = np.full_like(photo, (120, 150, 230))
+    assert swapped_by_colours(blue) != 0
+    for background in (blue, blue[..., ::-1]):
+        mixed = np.where(np.arange(512)[:, None, None] < 200, photo, background)
+        assert not swapped(mixed, poses)
+        assert swapped(mixed[..., ::-1], poses)
+        assert swapped(mixed, Poses.empty(COCO)) == (swapped_by_colours(mixed) > 0)
 
 
 class Finds(Dots):

@@ -86,17 +86,39 @@ def test_a_sure_person_is_not_looked_for_again(upright, monkeypatch):
     assert len(manypose.load("fast").predict(photo)) == 1
 
 
-def test_a_face_that_is_bluer_than_red_is_looked_at_with_both_swapped_alone(upright, monkeypatch):
-    """Whoever is found is sure enough; the copy is taken only if it is better by a fifth."""
+def test_a_photo_with_swapped_channels_has_the_people_of_the_right_order(upright):
+    photo, expected = upright
+    found = manypose.load("fast").predict(photo[..., ::-1].copy(), colour="rgb")
+    assert np.array_equal(found.keypoints, expected.keypoints)
+    assert np.array_equal(found.photo, photo[..., ::-1])
+
+
+@pytest.mark.parametrize(("factor", "taken"), [(0.5, True), (2.0, False)])
+def test_the_swapped_copy_must_be_nearly_as_good(upright, monkeypatch, factor, taken):
+    """Said to be swapped, a photo in the right order is predicted once more, not rotated."""
     photo, expected = upright
     rotated, asked = np.rot90, []
     monkeypatch.setattr(
         np, "rot90", lambda picture, quarters: asked.append((quarters, picture[..., 0].mean())) or rotated(picture, quarters)
     )
-    monkeypatch.setattr(turned, "looks_swapped", lambda *_: True)
+    monkeypatch.setattr(turned, "swapped", lambda *_: True)
+    monkeypatch.setattr(turned, "AS_GOOD", factor)
     found = manypose.load("fast").predict(photo)
     assert asked == [(0, photo[..., 2].mean())]
-    assert np.array_equal(found.keypoints, expected.keypoints)
+    assert np.array_equal(found.keypoints, expected.keypoints) is not taken
+
+
+def test_a_rotated_photo_with_swapped_channels_is_rotated_in_the_right_order(upright, monkeypatch):
+    photo, _ = upright
+    rotated, asked = np.rot90, []
+    lying = np.ascontiguousarray(rotated(photo, 2))[..., ::-1].copy()
+    monkeypatch.setattr(
+        np, "rot90", lambda picture, quarters: asked.append((quarters, picture[..., 0].mean())) or rotated(picture, quarters)
+    )
+    monkeypatch.setattr(turned, "swapped", lambda *_: True)
+    manypose.load("fast").predict(lying)
+    assert (2, lying[..., 2].mean()) in asked
+    assert asked[-1] == (0, lying[..., 2].mean())
 
 
 def test_an_array_without_people_is_looked_at_again_once(monkeypatch):

@@ -1,15 +1,32 @@
-"""A check for arrays in OpenCV's BGR order that were given as RGB. Needs no PyTorch."""
+"""Whether red and blue of a photo are swapped, as in OpenCV's BGR arrays that are given as RGB. Needs no PyTorch.
+
+Faces decide; in photos without a visible face a logistic regression on colour histograms does (`tools/channel_order.py` fits it): skin,
+wood and earth are redder than blue, sky and water bluer than red.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from manypose.inference.photos import Result
+from manypose.io.safetensors import read_arrays
 from manypose.poses.poses import Poses
 
-__all__ = ["looks_swapped", "watched"]
+__all__ = ["WEIGHTS", "features", "looks_swapped", "swapped", "swapped_by_colours", "watched"]
+
+WEIGHTS = Path(__file__).with_name("channel_order.safetensors")
+"""Weights of the histograms' bins. On 93 photos that they were not fitted to, 91 % of the signs are correct."""
+
+SIDE = 96
+"""Side in pixels to which a photo is resized for its histograms: one of each third of its height."""
+
+REDNESS, GREENNESS, LIGHTNESS = (0.015, 0.04, 0.08, 0.15, 0.25, 0.4), (-0.08, -0.03, -0.01, 0.01, 0.03, 0.08), (0.2, 0.4, 0.65)
+"""Edges of the histograms' bins: |red - blue|, green - 1/3 and the mean, of channels divided by their sum (the mean: by 255)."""
 
 FACE = ("nose", "left_eye", "right_eye")
 CERTAIN = 0.3
@@ -39,6 +56,41 @@ def looks_swapped(photo: UInt8[np.ndarray, "H W 3"], poses: Poses) -> bool | Non
             redder = float(np.median(part[:, 0] - part[:, 2]))
             votes += (redder < -DIFFERENCE) - (redder > DIFFERENCE)
     return None if votes == 0 else votes > 0
+
+
+def features(photo: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, " f"]:
+    """Square roots of a photo's colour histograms, minus those of the photo with red and blue swapped.
+
+    Args:
+        photo: RGB or BGR; the features of one are the negative ones of the other.
+    """
+    small = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    total = small.sum(2) + 1
+    redness = (small[..., 0] - small[..., 2]) / total
+    side = np.sign(redness).astype(int) * np.digitize(abs(redness), REDNESS)
+    green = np.digitize(small[..., 1] / total - 1 / 3, GREENNESS)
+    light = np.digitize(total / (3 * 255), LIGHTNESS)
+    third = np.arange(SIDE)[:, None] * 3 // SIDE
+    shape = (3, 2 * len(REDNESS) + 1, len(GREENNESS) + 1, len(LIGHTNESS) + 1)
+    cells = np.ravel_multi_index((np.broadcast_to(third, side.shape), side + len(REDNESS), green, light), shape)
+    counts = np.sqrt(np.bincount(cells.ravel(), minlength=int(np.prod(shape))) / (SIDE * SIDE / 3)).reshape(shape)
+    return (counts - counts[:, ::-1])[:, : len(REDNESS)].ravel()
+
+
+@cache
+def _weights() -> Float[np.ndarray, " f"]:
+    return read_arrays(WEIGHTS)[1]["weights"].astype(float)
+
+
+def swapped_by_colours(photo: UInt8[np.ndarray, "H W 3"]) -> float:
+    """Logarithm of the odds that red and blue are swapped, from all colours of a photo; 0 for a grey one."""
+    return -float(features(photo) @ _weights())
+
+
+def swapped(photo: UInt8[np.ndarray, "H W 3"], poses: Poses) -> bool:
+    """Whether red and blue of a photo are more likely swapped than not: see `looks_swapped`, then `swapped_by_colours`."""
+    faces = looks_swapped(photo, poses)
+    return swapped_by_colours(photo) > 0 if faces is None else faces
 
 
 def watched(results: Iterable[Result], people_in: Callable[[np.ndarray], int] | None = None) -> Iterator[Result]:

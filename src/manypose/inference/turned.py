@@ -1,19 +1,20 @@
 """A second prediction for photos that are stored rotated, or in BGR order.
 
 If no person in a photo has a high score, four more copies are predicted: rotated by 90, 180 and 270 degrees, and with red and blue swapped.
-Of a photo whose best person is tilted by more than 60 degrees, the copy in which they stand upright is; of a photo with faces that are
-bluer than red, the copy with red and blue swapped.
+Of a photo whose best person is tilted by more than 60 degrees, the copy in which they stand upright is; of a photo whose red and blue are
+probably swapped (`manypose.inference.channel_order`), the copy with both swapped back.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from manypose.inference.channel_order import looks_swapped
+from manypose.inference.channel_order import swapped
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import AHEAD, PhotoInput, Result, by_a_thread
 from manypose.inference.pipeline import Detector, detect, pose
@@ -21,12 +22,6 @@ from manypose.inference.running import AnyModel
 from manypose.poses.poses import Poses
 
 __all__ = ["back", "find_people", "quarters_tilted", "turned_too"]
-
-LOOKS = ((1, False), (2, False), (3, False), (0, True))
-"""Quarter turns, and whether red and blue are swapped, for each copy."""
-
-SWAPPED = LOOKS[3:]
-"""The copy for photos whose faces are bluer than red."""
 
 SURE = 0.2
 """All copies are predicted if no person has this score: `fast` for 16 % of 93 held-out training photos as they are, and 82 % rotated by 90
@@ -46,6 +41,17 @@ SEEN = 0.2
 
 BETTER = 1.2
 """Factor by which the best score in a copy must exceed the original's for its people to be used."""
+
+AS_GOOD = 0.9
+"""The same for the copy with red and blue swapped back where they are probably swapped."""
+
+
+class Look(NamedTuple):
+    """A copy to predict: its quarter turns counterclockwise, whether red and blue are swapped, and the factor of its best score."""
+
+    quarters: int
+    swapped: bool
+    least: float = BETTER
 
 
 def find_people(
@@ -87,15 +93,14 @@ def turned_too(results: Iterable[Result], method: AnyModel, detector: AnyModel |
         yield _best(result, looks, method, detector, options) if looks else result
 
 
-def _looks(result: Result) -> Sequence[tuple[int, bool]]:
-    """The copies of a photo to look at, too."""
+def _looks(result: Result) -> list[Look]:
+    """The copies of a photo to predict, too."""
     if result.poses is None or result.item.pixels is None:
-        return ()
-    if _top(result) < SURE:
-        return LOOKS
-    if quarters := quarters_tilted(result.poses):
-        return ((quarters, False),)
-    return SWAPPED if looks_swapped(result.item.pixels, result.poses) else ()
+        return []
+    unsure, other = _top(result) < SURE, swapped(result.item.pixels, result.poses)
+    quarters = (1, 2, 3) if unsure else filter(None, [quarters_tilted(result.poses)])
+    back = [Look(0, True, AS_GOOD if other else BETTER)] if other or unsure else []
+    return [Look(q, other) for q in quarters] + back
 
 
 def quarters_tilted(poses: Poses) -> int:
@@ -121,18 +126,19 @@ def _top(result: Result) -> float:
     return 0.0 if result.poses is None else float(result.poses.scores.max(initial=0.0))
 
 
-def _best(
-    result: Result, looks: Sequence[tuple[int, bool]], method: AnyModel, detector: AnyModel | Detector, options: PredictOptions
-) -> Result:
+def _best(result: Result, looks: list[Look], method: AnyModel, detector: AnyModel | Detector, options: PredictOptions) -> Result:
     pixels = result.item.pixels
     assert pixels is not None
     shown = {False: pixels, True: pixels[..., ::-1]}
-    turned = (np.ascontiguousarray(np.rot90(shown[swapped], k)) for k, swapped in looks)
+    turned = (np.ascontiguousarray(np.rot90(shown[look.swapped], look.quarters)) for look in looks)
     copies = [PhotoInput(None, keep=False, pixels=copy) for copy in turned]
     again = pose(method, detect(detector, copies, options), options)
-    found = [_turned_back(r, k, result.item) for (k, _), r in zip(looks, again, strict=True)]
-    best = max(found, key=_top)
-    return best if _top(best) > max(BETTER * _top(result), options.threshold) else result
+    found = dict(zip(looks, again, strict=True))
+    worth = {look: _top(seen) / look.least for look, seen in found.items()}
+    best = max(looks, key=worth.__getitem__)
+    if worth[best] <= _top(result) or _top(found[best]) <= options.threshold:
+        return result
+    return _turned_back(found[best], best.quarters, result.item)
 
 
 def _turned_back(found: Result, quarters: int, item: PhotoInput) -> Result:
