@@ -28,8 +28,8 @@ class PredictOptions:
         batch_size: number of views in one forward pass. It changes time and memory, not the result.
         turned: if a model with a person detector finds no person with a score of at least 0.2, process the photo again: rotated by 90, 180
             and 270 degrees, and with the red and blue channels swapped; if the best person is tilted by more than 60 degrees, rotated so
-            that they stand; if faces are bluer than red, with these channels swapped (not in videos). Turning it off saves time on photos
-            without people, and misses people in photos that are stored sideways.
+            that they stand; if the colours look swapped, with red and blue swapped back (not in videos). Turning it off saves time on
+            photos without people, and misses people in photos that are stored sideways.
         mixed: half precision where PyTorch considers it safe: faster on a GPU; keypoints may differ by a few hundredths of a pixel.
         published: the input sizes and merging of HigherHRNet's and SWAHR's authors, to reproduce their figures; heat maps are upsampled
             first, which is slower.
