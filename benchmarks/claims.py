@@ -15,7 +15,7 @@ import yaml
 
 from manypose.cli.__main__ import main as manypose
 from manypose.evaluation.evaluate import evaluate
-from manypose.inference.model import load
+from manypose.inference.model import Model, load
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "src/manypose/weights/bundled"
@@ -78,18 +78,23 @@ def config(claim: str, arm: str, seed: int, out: Path, steps: int) -> dict[str, 
 def figures(claim: str, arm: str, seed: int, given: argparse.Namespace) -> dict[str, float]:
     """AP, AP50 and AR of an arm, which is trained first unless it is there."""
     folder = given.out / claim / f"{arm.replace(' ', '_')}-{seed}"
-    written, stored = folder / "config.yaml", folder / "figures.json"
-    if not stored.exists():
+    if not (folder / "figures.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
+        written = folder / "config.yaml"
         written.write_text(yaml.safe_dump(config(claim, arm, seed, folder, given.steps), sort_keys=False))
         if code := manypose(["train", "--config", str(written)]):
             raise SystemExit(code)
-        weights = next(folder.glob("*.safetensors"))
-        rest: dict[str, Any] = {"boxes": "annotated"} if claim == "mspn" else {"size": given.size}
-        model = load(weights, device="cpu", runtime="torch")
-        found = evaluate(model=model, annotations=given.annotations, images=given.images, quiet=True, **rest).figures
-        stored.write_text(json.dumps({name: found[name] for name in ("AP", "AP50", "AR")}))
-    return json.loads(stored.read_text())
+    model = load(next(folder.glob("*.safetensors")), device="cpu", runtime="torch")
+    return stored(folder, model, given, **({"boxes": "annotated"} if claim == "mspn" else {"size": given.size}))
+
+
+def stored(folder: Path, model: Model, given: argparse.Namespace, **options: Any) -> dict[str, float]:
+    """A model's AP, AP50 and AR, which are stored in the folder."""
+    file = folder / "figures.json"
+    if not file.exists():
+        found = evaluate(model=model, annotations=given.annotations, images=given.images, quiet=True, **options).figures
+        file.write_text(json.dumps({name: found[name] for name in ("AP", "AP50", "AR")}))
+    return json.loads(file.read_text())
 
 
 def main() -> None:

@@ -9,12 +9,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.optimize import minimize
 
 from manypose.inference import channel_order
 from manypose.io.photos import read
-from manypose.io.safetensors import write_arrays
+from manypose.io.safetensors import write_tensors
 
 SUBSETS = Path(__file__).parent.parent / "configs/subsets"
 TRAINED, KEPT = ("coco_741", "coco_124", "coco_327_empty"), "coco_93_held_out"
@@ -49,7 +50,7 @@ def main() -> None:
     found = features(given.images, KEPT) @ weights
     print(f"{len(found)} photos kept aside: {(found > 0).mean():.3f} correct, {(found < -1).mean():.3f} wrong by odds of more than e")
     about = {"data": "741 + 124 + 327 photos of COCO train2017 (each under its owner's licence)"}
-    write_arrays(given.out, {"weights": weights.astype(np.float16)}, about)
+    write_tensors(given.out, {"weights": torch.from_numpy(weights.astype(np.float16))}, about)
 
 
 if __name__ == "__main__":

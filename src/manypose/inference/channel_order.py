@@ -79,7 +79,7 @@ def features(photo: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, " f"]:
 
 @cache
 def _weights() -> Float[np.ndarray, " f"]:
-    return read_arrays(WEIGHTS)[1]["weights"].astype(float)
+    return read_arrays(WEIGHTS)["weights"].astype(float)
 
 
 def swapped_by_colours(photo: UInt8[np.ndarray, "H W 3"]) -> float:

@@ -9,6 +9,7 @@ from errno import EIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from manypose.io.files import atomic
@@ -16,7 +17,7 @@ from manypose.io.files import atomic
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["HEADER_LIMIT", "read_about", "read_tensors", "write_tensors"]
+__all__ = ["HEADER_LIMIT", "read_about", "read_arrays", "read_tensors", "write_tensors"]
 
 HEADER_LIMIT = 16 * 2**20
 """Largest header in bytes; checked before the header is read."""
@@ -31,12 +32,17 @@ def read_about(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: not a safetensors file, truncated, or its description is not a JSON object.
     """
-    return _read(path, "np")[0]
+    return _read(path, "np", False)[0]
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """A file's tensors as arrays of NumPy; errors as of `read_about`."""
+    return _read(path, "np", True)[1]
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Any], "dict[str, Tensor]"]:
     """A file's description and its tensors on the CPU; errors as of `read_about`."""
-    return _read(path, "pt")
+    return _read(path, "pt", True)
 
 
 def write_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any]) -> Path:
@@ -60,8 +66,8 @@ def write_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", about: Mapp
     return path
 
 
-def _read(path: str | Path, framework: Literal["np", "pt"]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A file's description, and with the framework ``pt`` its tensors."""
+def _read(path: str | Path, framework: Literal["np", "pt"], with_tensors: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A file's description, and perhaps its tensors."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
@@ -69,7 +75,7 @@ def _read(path: str | Path, framework: Literal["np", "pt"]) -> tuple[dict[str, A
         _check_header_length(path)
         with safe_open(path, framework) as file:
             about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()} if framework == "pt" else {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()} if with_tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError, TypeError, AttributeError) as e:
         raise ValueError(f"{path}: not a complete safetensors file ({e}); write or download it again") from None
     if not isinstance(about, dict):
