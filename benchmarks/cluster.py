@@ -91,9 +91,26 @@ def memory(pid: int) -> float:
     return 0.0
 
 
+def cpu_seconds(parent: int, into: dict[tuple[str, int], float]) -> None:
+    """Seconds of CPU that the driver, the workers and Ray's own processes have used, by kind and process."""
+    for place in Path("/proc").iterdir():
+        try:
+            if not place.name.isdigit() or int(place.name) < parent:
+                continue
+            words, fields = (place / "cmdline").read_bytes(), (place / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(place.name)
+        kind = "driver" if pid == parent else "workers" if b"MapWorker" in words else "Ray" if b"ray" in words else None
+        if kind is not None:
+            into[kind, pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | None = None) -> dict:
     """Run a job; kill -9 workers at random moments, or the driver once a share of the blocks is finished; what was seen."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    # Ray gives its workers a niceness of 15, plain processes have 0.
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "RAY_worker_niceness": "0"})
+    used: dict[tuple[str, int], float] = {}
     held: list[tuple[float, float]] = []
     dead: list[int] = []
     rng = random.Random(1)
@@ -108,6 +125,7 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
             except (OSError, ValueError):
                 continue
             share = len(planned.finished()) / len(planned)
+            cpu_seconds(process.pid, used)
             try:
                 held.append((share, memory(process.pid)))
             except OSError:
@@ -125,7 +143,8 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
     thread.start()
     code = process.wait()
     thread.join()
-    return {"code": code, "seconds": round(time.perf_counter() - began, 1), "workers killed": len(dead), "memory": held}
+    cpu = {kind: round(sum(s for (k, _), s in used.items() if k == kind), 1) for kind in ("driver", "workers", "Ray")}
+    return {"code": code, "seconds": round(time.perf_counter() - began, 1), "workers killed": len(dead), "memory": held, "cpu": cpu}
 
 
 def measured(args: argparse.Namespace) -> dict:
@@ -137,7 +156,12 @@ def measured(args: argparse.Namespace) -> dict:
         shutil.rmtree(job, ignore_errors=True)
         seen = watched(command(photos, job, args.model, args.block), job)
         held = [m for share, m in seen["memory"] if share >= 0.25]
-        found["job"] = {"code": seen["code"], "seconds": seen["seconds"], "status": str(status(opened(Folder(str(job)))))}
+        found["job"] = {
+            "code": seen["code"],
+            "seconds": seen["seconds"],
+            "CPU seconds": seen["cpu"],
+            "status": str(status(opened(Folder(str(job))))),
+        }
         found["memory"] = {"driver at a quarter, MB": held[0], "at the end": held[-1], "spread": max(held) - min(held)} if held else {}
         times = sorted(p.stat().st_mtime for p in (job / "shards").iterdir())
         # Without the start of Ray and of the networks, as the plain processes are measured too.
@@ -147,14 +171,17 @@ def measured(args: argparse.Namespace) -> dict:
     if "throughput" in args.only:
         code = (
             "import sys, time; from pathlib import Path; from manypose import load; m = load(sys.argv[1], device='cpu');"
-            "p = sorted(Path(sys.argv[2]).iterdir())[int(sys.argv[3])::2]; m.predict(p[0]); t = time.perf_counter();"
-            "m.predict(p, batch_size=1); print(len(p) / (time.perf_counter() - t))"
+            "p = sorted(Path(sys.argv[2]).iterdir())[int(sys.argv[3])::2]; m.predict(p[0]);"
+            "t, c = time.perf_counter(), time.process_time();"
+            "m.predict(p, batch_size=1); print(len(p) / (time.perf_counter() - t), time.process_time() - c)"
         )
         both = [
             subprocess.Popen([sys.executable, "-c", code, args.model, str(photos), str(i)], stdout=subprocess.PIPE, text=True)
             for i in range(2)
         ]
-        plain = sum(float(p.communicate()[0]) for p in both)
+        rates, seconds = zip(*(map(float, p.communicate()[0].split()) for p in both), strict=True)
+        plain = sum(rates)
+        found["throughput"]["CPU seconds of the two processes"] = round(sum(seconds), 1)
         found["throughput"] |= {"two processes": plain, "ratio": found["throughput"]["cluster, photos/s"] / plain}
     if {"kills", "damaged"} & set(args.only):
         photos = repeated(args.folder, out / "damaged", args.photos, 0.05 if "damaged" in args.only else 0.0)

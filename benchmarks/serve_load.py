@@ -54,12 +54,25 @@ def client(address: str, photos: list[bytes], number: int, requests: int, told: 
                 return
 
 
+def load(address: str, pid: int, photos: list[bytes], clients: int, requests: int, told: list, wrong: list) -> tuple[float, float]:
+    """One round of all clients at once; the service's memory in MiB, at most and afterwards."""
+    threads = [threading.Thread(target=client, args=(address, photos, n, requests, told, wrong)) for n in range(clients)]
+    peak = [rss(pid)]
+    for thread in threads:
+        thread.start()
+    while any(t.is_alive() for t in threads):
+        peak.append(rss(pid))
+        time.sleep(0.5)
+    return max(peak), rss(pid)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="a folder with photos")
     parser.add_argument("--most", type=int, default=32, help="so many different photos")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--requests", type=int, default=5, help="of each client")
+    parser.add_argument("--rounds", type=int, default=3, help="so often all clients send their requests, to see whether memory grows")
     parser.add_argument("--model", default="fast")
     parser.add_argument("--queue", type=int, default=128)
     args = parser.parse_args()
@@ -75,23 +88,18 @@ def main() -> int:
             if found is None:
                 raise SystemExit("the service did not start")
             client(found[0], photos, 0, len(photos), [], [])  # warm
-            before, used, told, wrong, peak = rss(service.pid), cpu(service.pid), [], [], []
-            threads = [threading.Thread(target=client, args=(found[0], photos, n, args.requests, told, wrong)) for n in range(args.clients)]
-            began = time.perf_counter()
-            for thread in threads:
-                thread.start()
-            while any(t.is_alive() for t in threads):
-                peak.append(rss(service.pid))
-                time.sleep(0.5)
-            seconds = time.perf_counter() - began
-            after, used = rss(service.pid), cpu(service.pid) - used
+            told, wrong, held = [], [], [(rss(service.pid), rss(service.pid))]
+            began, used = time.perf_counter(), cpu(service.pid)
+            for _ in range(args.rounds):
+                held.append(load(found[0], service.pid, photos, args.clients, args.requests, told, wrong))
+            seconds, used = time.perf_counter() - began, cpu(service.pid) - used
             service.send_signal(signal.SIGTERM)
             code = service.wait(120)
 
     model = manypose.load(args.model)
     model.predict(paths[:2])
     began, mine = time.perf_counter(), time.process_time()
-    total = args.clients * args.requests
+    total = args.rounds * args.clients * args.requests
     rounds = max(1, min(4, total // len(paths)))
     for _ in range(rounds):
         model.predict(paths)
@@ -100,16 +108,14 @@ def main() -> int:
     status = Counter(s for s, _, _ in told)
     good = sorted(t for s, t, _ in told if s == 200)
     whole = sorted(t for s, _, t in told if s == 200)
-    half = len(peak) // 2
-    rate, size = len(good) / seconds, f"{args.clients} clients x {args.requests} requests, {len(paths)} photos"
+    rate, size = len(good) / seconds, f"{args.rounds} rounds of {args.clients} clients x {args.requests} requests, {len(paths)} photos"
     print(f"{size}, model {args.model}, queue {args.queue}, {os.cpu_count()} cores")
     print(f"answers: {dict(status)}; other errors: {len(wrong)} {wrong[:1]}; exit code of the service: {code}")
     print(f"accepted requests: p50 {np.percentile(good, 50):.2f} s, p95 {np.percentile(good, 95):.2f} s")
     print(f"with waiting after 503: p50 {np.percentile(whole, 50):.2f} s, p95 {np.percentile(whole, 95):.2f} s")
     print(f"throughput: {rate:.2f} photos/s; Model.predict on the same photos: {alone:.2f}; ratio {rate / alone:.2f}")
     print(f"CPU: {1000 * used / len(good):.0f} ms a photo; Model.predict: {1000 * mine:.0f}; ratio {mine * len(good) / used:.2f}")
-    first, second = max(peak[: half or 1]), max(peak[half:])
-    print(f"memory: {before:.0f} MiB before; at most {first:.0f} in the first half and {second:.0f} in the second; {after:.0f} after")
+    print("memory, at most and after, MiB: " + "; ".join(f"round {i}: {top:.0f}, {last:.0f}" for i, (top, last) in enumerate(held)))
     return 0 if not wrong and len(good) == total and code == 0 else 1
 
 

@@ -1,8 +1,12 @@
 """Starting the service."""
 
+import platform
 import re
 import socket
+import subprocess
+import sys
 
+import pytest
 import uvicorn
 
 from manypose.serve.command import run
@@ -21,3 +25,29 @@ def test_whoever_reads_the_address_can_connect_at_once(monkeypatch, capsys):
     monkeypatch.setattr(uvicorn.Server, "run", slow)
     run(None, "127.0.0.1", 0)
     assert len(connected) == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of threads are glibc's")
+@pytest.mark.parametrize("bounded", [False, True])
+def test_the_heaps_do_not_grow_with_the_threads(tmp_path, bounded):
+    """glibc's own report of its heaps, after twelve threads allocated at the same time."""
+    code = f"""
+import ctypes, threading
+from manypose.serve.command import bound_heap
+assert not {bounded} or bound_heap()
+wait = threading.Barrier(12)
+def use():
+    wait.wait()
+    kept = [ctypes.create_string_buffer(20_000) for _ in range(50)]
+    wait.wait()
+threads = [threading.Thread(target=use) for _ in range(12)]
+[t.start() for t in threads], [t.join() for t in threads]
+libc = ctypes.CDLL(None)
+libc.fopen.restype, libc.malloc_info.argtypes, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+file = libc.fopen({str(tmp_path / "heaps.xml")!r}.encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    heaps = (tmp_path / "heaps.xml").read_text().count("<heap nr")
+    assert heaps <= 2 if bounded else heaps > 2

@@ -1,5 +1,6 @@
 """``manypose serve``: an HTTP service for photos and videos, with a web page."""
 
+import ctypes
 import os
 import re
 import signal
@@ -11,7 +12,10 @@ from manypose.inference.model import load
 from manypose.inference.options import PredictOptions
 from manypose.serve.limits import Limits
 
-__all__ = ["run", "serve"]
+__all__ = ["bound_heap", "run", "serve"]
+
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
+"""Parameters of glibc's mallopt: the number of heaps, and the size in bytes from which a block is returned to the system at once."""
 
 
 def serve(
@@ -57,11 +61,25 @@ def serve(
         warnings.warn(f"anyone who can reach {host} can use this service; require a token with --token-file FILE", stacklevel=2)
     from manypose.serve.app import service
 
+    bound_heap()
     models = {_short(name): load(name, weights=weights, device=device, runtime=runtime) for name in model}
     app = service(
         models, options=options, limits=limits, token=secret, hosts=LOOPBACK if local else (), url_hosts=url_hosts, jobs=jobs, grace=grace
     )
     run(app, host, port)
+
+
+def bound_heap() -> bool:
+    """Limit the memory that glibc keeps after use; whether it could be done (not on other systems).
+
+    By default threads get up to eight heaps per core, and once a large block was freed, blocks of its size also come from the heaps. The memory
+    of a service with many threads then grows for a long time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return False
+    return bool(mallopt(M_ARENA_MAX, 2) and mallopt(M_MMAP_THRESHOLD, 1 << 20))
 
 
 def run(app: object, host: str, port: int) -> None:
