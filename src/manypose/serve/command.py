@@ -72,8 +72,8 @@ def serve(
 def bound_heap() -> bool:
     """Limit the memory that glibc keeps after use; whether it could be done (not on other systems).
 
-    By default threads get up to eight heaps per core, and once a large block was freed, blocks of its size also come from the heaps. The memory
-    of a service with many threads then grows for a long time.
+    By default threads get up to eight heaps per core, and once a large block was freed, blocks of its size also come from the heaps. The
+    memory of a service with many threads then grows for a long time.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

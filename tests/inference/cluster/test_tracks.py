@@ -8,6 +8,8 @@ from dots import BoxDots, Dots, photo_of
 from manypose.inference.cluster import tracks
 from manypose.inference.cluster.engine import Actors
 from manypose.inference.cluster.job import begin
+from manypose.inference.cluster.predict import forget_errors
+from manypose.inference.cluster.report import failures, status
 from manypose.inference.cluster.rows import Row, read_rows, to_shard
 from manypose.inference.cluster.sources import Cutting
 from manypose.inference.cluster.tracks import chunks_of, follow_video, follow_videos
@@ -112,6 +114,7 @@ def test_people_who_are_followed_between_detections_and_across_chunks(tmp_path):
     who.work = work
     jobs.do(job, who)
     assert job.finished() == {}
+    assert str(status(job)).startswith("0 of 2 blocks (2 to do: the same command resumes the job)\n2 of them are predicted chunks")
     assert [len(r.people) for r in read_rows(job.folder.read(job.shard(1, chunk=True)), ".parquet")][:8] == [1, 0, 0, 0, 0, 0, 0, 1]
     follow_video(job, 0, work.tracker(), PredictOptions(), model.skeleton)
     assert [r.people.ids.tolist() for r in jobs.rows(job)] == [p.ids.tolist() for p in plain] == [[1]] * 50
@@ -151,6 +154,15 @@ def test_a_second_pass_that_was_stopped_goes_on(tmp_path):
     follow_video(job, 0, Tracker(TrackOptions(flow="none")), PredictOptions(), COCO)
     tracker = Tracker(TrackOptions(flow="none"))
     assert [r.people.ids.tolist() for r in jobs.rows(job)] == [tracker.update(r.people).ids.tolist() for r in frames]
+
+
+def test_an_error_in_a_chunk_is_retried_with_the_whole_video(tmp_path):
+    frames = [Row("clip.mp4", (9, 9), p, None, i, 0.0) for i, p in enumerate(crowd(40, 2, 0))]
+    job = chunked(tmp_path / "job", [*frames[:35], Row("clip.mp4", error="the video is damaged")], 10, ".parquet")
+    follow_video(job, 0, Tracker(TrackOptions(flow="none")), PredictOptions(), COCO)
+    assert failures(job) == [3]
+    forget_errors(job)
+    assert job.finished() == {}
 
 
 def write_clip(path, frames: int):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from manypose.inference.cluster.engine import Actors, cluster, do
-from manypose.inference.cluster.job import begin
+from manypose.inference.cluster.job import Job, begin
 from manypose.inference.cluster.report import failures, totals
 from manypose.inference.cluster.rows import Counts
 from manypose.inference.cluster.sources import Cutting, blocks
@@ -15,7 +15,7 @@ from manypose.inference.cluster.tracks import chunks_of, follow_videos
 from manypose.inference.cluster.worker import PredictBlocks, Recipe
 from manypose.io.storage import Folder
 
-__all__ = ["Done", "predict_job"]
+__all__ = ["Done", "forget_errors", "predict_job"]
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,15 @@ def predict_job(
     if not len(job):
         raise ValueError("the sources hold no photos or videos")
     if retry_errors:
-        for number in failures(job):
-            for chunk in chunks_of(job, number):
-                folder.remove(job.shard(chunk))
+        forget_errors(job)
     resumed = len(job.finished())
     with cluster(actors) if resumed < len(job) else nullcontext():
         do(job, partial(PredictBlocks, recipe), actors, quiet)
         follow_videos(job, recipe, actors)
     return Done(totals(job), len(job), resumed)
+
+
+def forget_errors(job: Job) -> None:
+    """Remove the shards of blocks with errors, and of all chunks of their videos: the ids of later chunks depend on earlier ones."""
+    for number in {n for failed in failures(job) for n in chunks_of(job, failed)}:
+        job.folder.remove(job.shard(number))

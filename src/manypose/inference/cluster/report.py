@@ -28,6 +28,7 @@ class Status:
         size: total size of the shards in bytes.
         counts: counts of their rows.
         dying: number of unfinished blocks that were started before.
+        chunks: number of unfinished blocks that are predicted chunks of videos and wait for track ids.
     """
 
     blocks: int
@@ -35,18 +36,22 @@ class Status:
     size: int
     counts: Counts
     dying: int
+    chunks: int = 0
 
     def __str__(self) -> str:
         done = "finished" if self.finished == self.blocks else f"{self.blocks - self.finished} to do: the same command resumes the job"
         rows = f"{self.counts.rows} rows, {self.counts.errors} of them errors, {self.counts.people} people, {self.size / 1e6:.1f} MB"
         dying = f"\n{self.dying} unfinished blocks were started before" if self.dying else ""
-        return f"{self.finished} of {self.blocks} blocks ({done})\n{rows}{dying}"
+        chunks = f"\n{self.chunks} of them are predicted chunks of videos without track ids yet" if self.chunks else ""
+        return f"{self.finished} of {self.blocks} blocks ({done}){chunks}\n{rows}{dying}"
 
 
 def status(job: Job) -> Status:
     """The progress of a job, which may be running."""
-    sizes = job.finished()
-    return Status(len(job), len(sizes), sum(sizes.values()), totals(job), len(job.folder.names("attempts")))
+    sizes, chunks = job.finished(), job.finished(chunks=True)
+    return Status(
+        len(job), len(sizes), sum(sizes.values()), totals(job), len(job.folder.names("attempts")), len(chunks.keys() - sizes.keys())
+    )
 
 
 def totals(job: Job) -> Counts:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+import numpy as np
+
 from manypose.inference.cluster.items import Item, items
 from manypose.inference.cluster.job import Block
 from manypose.inference.cluster.rows import Counts, Row, to_shard
@@ -124,7 +126,9 @@ class PredictBlocks:
         if tell is None:
             results = find_people(method, finder, photos(), options, options.batch_size if video else None, every)
         else:  # each photo is finished before the next one is read
-            results = chain.from_iterable(find_people(method, finder, [photo], options, 0) for photo in photos())
+            none = np.zeros((0, 5), np.float32)  # of frames in which no people are detected
+            asked = (replace(photo, boxes=none) if i % every else photo for i, photo in enumerate(photos()))
+            results = chain.from_iterable(find_people(method, finder, [photo], options, 0) for photo in asked)
         if self.tracker is not None and video and not block["chunk"]:
             results = tracked(results, self.tracker(), options)
         try:
