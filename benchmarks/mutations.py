@@ -117,31 +117,41 @@ class Cover:
         self.seconds[nodeid] = process_time() - self.seconds[nodeid]
 
 
-def coverage_of(tests: list[str], files: list[Path]) -> dict[str, dict[str, list[tuple[float, str]]]]:
-    """Run tests once: ``{file: {line: [(CPU seconds, test)]}}``."""
+def coverage_of(test: str, files: list[Path]) -> dict[str, dict[str, list[tuple[float, str]]]]:
+    """Run a file of tests once: ``{file: {line: [(CPU seconds, test)]}}``."""
     import coverage
     import pytest
 
     cover = Cover(coverage.Coverage(data_file=None, include=[str(path) for path in files], config_file=False))
     cover.coverage.start()
-    pytest.main([*PYTEST, *tests], plugins=[cover])
+    pytest.main([*PYTEST, test], plugins=[cover])
     cover.coverage.stop()
     data = cover.coverage.get_data()
     lines = {str(path.relative_to(SOURCE)): data.contexts_by_lineno(str(path)) for path in files}
-    return {f: {str(n): [(cover.seconds.get(t, 0), t) for t in named if t] for n, named in of.items()} for f, of in lines.items()}
+    return {f: {str(n): [(cover.seconds.get(t, 0), t) for t in named if t] for n, named in of.items()} for f, of in lines.items() if of}
 
 
-def write_coverage(to: Path, files: list[Path], processes: int) -> None:
-    """Write ``{file: {line: [tests, the quickest first]}}``."""
+def covered_lines(kept: Path, files: list[Path], processes: int) -> dict[str, dict[str, list[str]]]:
+    """``{file: {line: [tests, the quickest first]}}``; what is in the file `kept`, a line for each file of tests, is not run again."""
     places = [ROOT / "tests" / part for part in TESTS]
     tests = sorted(str(test) for place in places for test in ([place] if place.suffix else place.rglob("test_*.py")))
     random.Random(0).shuffle(tests)
+    found = dict(json.loads(line) for line in kept.read_text().splitlines()) if kept.exists() else {}
+    left = [test for test in tests if test not in found]
+
+    def work(i: int) -> list[tuple[str, Any]]:
+        out = []
+        for test in left[i::processes]:
+            out.append((test, coverage_of(test, files)))
+            with kept.open("a") as file:
+                file.write(json.dumps(out[-1]) + "\n")
+        return out
+
+    found |= {test: lines for part in in_processes(processes, work) for test, lines in part}
     joined: dict[str, dict[str, list[tuple[float, str]]]] = {}
-    for part in in_processes(processes, lambda i: coverage_of(tests[i::processes], files)):
-        for file, line, timed in ((file, line, timed) for file, lines in part.items() for line, timed in lines.items()):
-            joined.setdefault(file, {}).setdefault(line, []).extend(map(tuple, timed))
-    quickest = {file: {n: [t for _, t in sorted(timed)] for n, timed in lines.items() if timed} for file, lines in joined.items()}
-    to.write_text(json.dumps(quickest))
+    for file, line, timed in ((file, n, timed) for of in found.values() for file, lines in of.items() for n, timed in lines.items()):
+        joined.setdefault(file, {}).setdefault(line, []).extend(map(tuple, timed))
+    return {file: {n: [t for _, t in sorted(timed)] for n, timed in lines.items() if timed} for file, lines in joined.items()}
 
 
 def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -255,7 +265,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--seconds", type=int, default=300, help="of CPU for each")
     parser.add_argument("--only", default="", help="part of the path of the files")
-    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutations_coverage.json", help="which tests execute which lines")
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutations_coverage.jsonl", help="file of which tests execute which lines")
     parser.add_argument("--record", type=Path, help="file of the results; mutants in it are not run again")
     parser.add_argument("--most", type=int, default=10**9, help="mutants to run before it stops")
     parser.add_argument("--processes", type=int, default=1, help="at once")
@@ -268,9 +278,7 @@ def main() -> None:
     os.chdir(ROOT)
     import_everything()
     sys.dont_write_bytecode = True
-    if not given.coverage.exists():
-        write_coverage(given.coverage, files, given.processes)
-    covered = json.loads(given.coverage.read_text())
+    covered = covered_lines(given.coverage, files, given.processes)
     done: dict[str, str] = {}
     if given.record and given.record.exists():
         done = dict(json.loads(line) for line in given.record.read_text().splitlines())

@@ -9,13 +9,15 @@ from manypose.nn.heatmaps import gather, gaussians, mirror, peaks, quarter_offse
 
 
 def brute_peaks(plane: np.ndarray, window: int, threshold: float, top: int) -> list[tuple[float, int, int]]:
-    """Falling heights, then by place: every cell is compared with its whole neighbourhood."""
+    """Falling heights, then by place: every cell is compared with its whole neighbourhood; of equal neighbours the first is left."""
     r, found = window // 2, []
     for y, x in np.ndindex(*plane.shape):
         square = plane[max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1]
         if plane[y, x] > threshold and plane[y, x] == square.max():
             found.append((float(plane[y, x]), x, y))
-    return sorted(found, key=lambda p: (-p[0], p[2], p[1]))[:top]
+    found = sorted(found, key=lambda p: (-p[0], p[2], p[1]))[:top]
+    near = [[p[0] == q[0] and max(abs(p[1] - q[1]), abs(p[2] - q[2])) <= r for q in found[:i]] for i, p in enumerate(found)]
+    return [p for p, before in zip(found, near, strict=True) if not any(before)]
 
 
 def listed(heights: torch.Tensor, cells: torch.Tensor) -> list[tuple[float, int, int]]:
@@ -36,6 +38,7 @@ def test_peaks_are_the_definition(seed, h, w, window, steps):
     heights, cells = peaks(heat, window, 0.3, 6)
     assert heights.shape == (2, 3, 6)
     assert [listed(v, c) for v, c in zip(heights.flatten(0, 1), cells.flatten(0, 1), strict=True)] == expected
+    assert not cells[heights == 0].any()
     if steps > 9:  # of equal heights at the border of the best 6, `topk` may choose others
         pooled, flat = heatmaps._peaks_pooled(heat, window, 0.3, 6)
         assert torch.equal(pooled, heights)

@@ -76,6 +76,8 @@ def peaks(
 ) -> tuple[Float[Tensor, "b k n"], Int[Tensor, "b k n 2"]]:
     """The highest peaks of every map: cells above `threshold` that are maximal in the `window` × `window` square around them.
 
+    Of equally high ones in one square, as where mirrored views lie a cell apart or maps have few bits, the first alone is a peak.
+
     Args:
         heat: heat maps.
         window: odd, in cells.
@@ -89,7 +91,16 @@ def peaks(
         raise ValueError(f"the window of a peak must be odd, so that it has a middle; got {window}")
     heights, flat = (_peaks_cpu if heat.device.type == "cpu" else _peaks_pooled)(heat.detach(), window, max(threshold, 0.0), top)
     cells = torch.stack([flat % heat.shape[3], flat // heat.shape[3]], -1)
-    return heights, cells
+    tied = (heights[..., 1:] == heights[..., :-1]) & (heights[..., 1:] > 0)
+    return _untied(heights, cells, window // 2) if bool(tied.any()) else (heights, cells)
+
+
+def _untied(heights: Float[Tensor, "b k n"], cells: Int[Tensor, "b k n 2"], radius: int) -> tuple[Tensor, Tensor]:
+    """Peaks without those that lie within `radius` of an equally high one before them; the rest is 0."""
+    near = ((cells[:, :, :, None] - cells[:, :, None]).abs() <= radius).all(-1) & (heights[..., None] == heights[:, :, None])
+    kept = heights.where(~near.tril(-1).any(3), 0)
+    heights, order = kept.sort(stable=True, dim=2, descending=True)
+    return heights, cells.gather(2, order[..., None].expand_as(cells)) * (heights > 0)[..., None]
 
 
 def _peaks_pooled(heat: Tensor, window: int, threshold: float, top: int) -> tuple[Tensor, Tensor]:
