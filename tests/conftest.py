@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 # The same examples in every run, fewer in the daily suite; MANYPOSE_EXAMPLES=1000 searches further, with new ones each time.
 _more = os.environ.get("MANYPOSE_EXAMPLES")
-for _profile, _examples in (("whole", 40), ("daily", 15)):
+for _profile, _examples in (("whole", 40), ("daily", 10)):
     settings.register_profile(_profile, deadline=None, max_examples=int(_more or _examples), derandomize=_more is None, print_blob=True)
 
 

@@ -6,6 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def modules() -> dict[str, Path]:
     return {".".join(p.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__"): p for p in SOURCE.rglob("*.py")}
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """Which modules each module imports, wherever in the file, by its syntax tree."""
     named = modules()

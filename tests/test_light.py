@@ -36,6 +36,7 @@ def test_people_are_found_drawn_and_written(tmp_path: Path):
     assert {p.name for p in tmp_path.iterdir()} >= {"astronaut_poses.jpg", "coco.json", "poses.csv", "poses.jsonl"}
 
 
+@pytest.mark.slow
 def test_people_of_frames_are_tracked(tmp_path: Path):
     photo = media.read(example_photo())
     for i in range(4):
@@ -47,6 +48,7 @@ def test_people_of_frames_are_tracked(tmp_path: Path):
     assert ids == [1, 1, 1, 1], rows[0]
 
 
+@pytest.mark.slow
 def test_the_first_pose_by_torch_imports_nothing_that_only_other_models_need(tmp_path: Path):
     blocked = "import sys\nfor name in ('torchvision', 'timm', 'scipy', 'huggingface_hub'): sys.modules[name] = None\n"
     program = blocked + "from manypose.cli.__main__ import main\nsys.exit(main(sys.argv[1:]))"

@@ -11,6 +11,7 @@ from manypose.cli.__main__ import main
 pytestmark = pytest.mark.usefixtures("untyped")
 
 
+@pytest.mark.slow
 def test_steps_add_up(tmp_path: Path, capsys: pytest.CaptureFixture):
     out = tmp_path / "steps.json"
     words = ["bench", "pipeline", "--model", "fast", "--runtime", "onnx,torch", "--people", "1,3", "--threads", "1", "--repeats", "3"]

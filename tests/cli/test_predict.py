@@ -337,6 +337,7 @@ def test_odd_names_do_not_end_the_run(tmp_path, name):
     assert all(p.parent in (tmp_path / "out", tmp_path / "out" / "openpose") for p in (tmp_path / "out").rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", [lambda n: [Path(f"/p/{i}.jpg") for i in range(n)], lambda n: [Path(f"/p/{i}/a.jpg") for i in range(n)]])
 def test_naming_takes_time_in_proportion_to_the_number(paths):
     from time import process_time

@@ -134,6 +134,7 @@ def ramp(red: int, size: tuple[int, int], joint: tuple[float, float], planes: in
     return Sample(COCO, image, keypoints, box, np.array([324], np.float32), mask, None if red == 40 else np.zeros((h, w), np.uint8), red)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.floats(10, 120), st.floats(10, 90))
 def test_people_of_a_mosaic_are_where_their_pixels_are(seed, jx, jy):
     parts = [ramp(red, (100, 130), (jx, jy), 17 if red == 20 else 1) for red in (20, 40, 60, 80)]

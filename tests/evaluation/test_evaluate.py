@@ -76,6 +76,7 @@ def test_drawn_people_are_found(flies: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_json_results_and_report_agree(flies: Path, tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("figures.json", "found.json")}
     done = run(flies, json=paths["figures.json"], results_out=paths["found.json"], analyze=True)
@@ -93,6 +94,7 @@ def test_json_results_and_report_agree(flies: Path, tmp_path: Path) -> None:
     assert (tmp_path / "figures.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_report_needs_nothing_else(flies: Path, tmp_path: Path) -> None:
     run(flies, analyze=True, report=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()

@@ -111,6 +111,7 @@ def test_a_detector_of_torchvision_gives_people_alone(untrained):
         assert (mine[:, [2, 3]] <= [picture.shape[1], picture.shape[0]]).all()
 
 
+@pytest.mark.slow
 def test_a_detector_that_cannot_be_had_is_one_clear_error(untrained, tmp_path, monkeypatch):
     small: dict = {"stages": 1, "trunk": "tiny", "width": 8, "input_size": [64, 64]}
     top_down = files.save(build("mspn-1", **small), tmp_path / "x.safetensors", name="mspn-1", kwargs=small)

@@ -12,7 +12,7 @@ from manypose.io.sources import example_photo
 from manypose.methods.catalog import build
 
 pytest.importorskip("onnxruntime")
-pytestmark = pytest.mark.usefixtures("untyped")
+pytestmark = [pytest.mark.usefixtures("untyped"), pytest.mark.slow]  # the export takes 20 s
 BOXES = np.array([[80, 20, 400, 500], [150, 100, 350, 420]], np.float32)
 
 

@@ -31,7 +31,9 @@ def boxes_of(name: str, runtime, flip: bool) -> list[np.ndarray]:
     return [f for f in found if f is not None]
 
 
-@pytest.mark.parametrize(("name", "runtime"), [("nanodet", "onnx"), ("nanodet-fast", "onnx"), ("nanodet-fast", "openvino")])
+@pytest.mark.parametrize(
+    ("name", "runtime"), [("nanodet", "onnx"), ("nanodet-fast", "onnx"), pytest.param("nanodet-fast", "openvino", marks=pytest.mark.slow)]
+)
 def test_boxes_are_those_of_pytorch(name: str, runtime):
     for flip in (False, True):
         for found, expected in zip(boxes_of(name, runtime, flip), boxes_of(name, "torch", flip), strict=True):
@@ -40,8 +42,8 @@ def test_boxes_are_those_of_pytorch(name: str, runtime):
             assert np.abs(found - expected).max() < 0.05
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-@pytest.mark.parametrize("name", ["default", "fast"])
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [pytest.param("default", marks=pytest.mark.slow), "fast"])
 def test_people_are_those_of_pytorch(name: str, runtime):
     models = [manypose.load(name, device="cpu", runtime=r) for r in (runtime, "torch")]
     assert (models[0].runtime, models[1].runtime) == (runtime, "torch")

@@ -298,6 +298,7 @@ def test_bad_boxes_are_told_in_python():
     assert [len(p) for p in found] == [2, 0]
 
 
+@pytest.mark.slow
 def test_thousands_of_boxes_are_cut_out_a_batch_at_a_time(monkeypatch):
     photo, _, boxes = two_people()
     alive, most, image = [0], [0], Warp.image

@@ -101,6 +101,7 @@ def test_a_stream_of_changing_sizes_with_a_detector_is_bounded_too():
     assert max(late) <= 3 * 4 + 3 * AHEAD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["only in the first", "nobody", "every 50th"])
 def test_memory_does_not_grow_with_a_stream(pattern):
     model = Model(BoxDots())

@@ -190,6 +190,7 @@ def test_a_video_in_pq_is_brought_to_ordinary_brightness(tmp_path):
     assert np.abs(seen.astype(int) - picture).mean() < 6
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path):
     def peak(count):
         path = make(tmp_path / f"{count}.mp4", count, 240, 320)

@@ -14,6 +14,7 @@ def held(parts) -> torch.nn.Module:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "width"), WIDTHS.items())
 def test_branches_have_their_strides_and_channels(name, width):
     with torch.device("meta"):

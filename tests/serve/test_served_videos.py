@@ -29,6 +29,7 @@ def finished(client: httpx.Client, name: str, seconds: float = 120) -> dict:
     return job
 
 
+@pytest.mark.slow
 def test_the_same_people_as_in_a_program(client: httpx.Client, model: Model, video: Path):
     here = list(model.predict(video, track=True))
     answer = client.post("/video", files={"video": (video.name, video.read_bytes())})
@@ -62,6 +63,7 @@ def test_the_drawn_video_is_one(client: httpx.Client, video: Path, tmp_path: Pat
     assert job["video"] == "the video"
 
 
+@pytest.mark.slow
 def test_limits_of_videos(model: Model, video: Path, tmp_path: Path):
     content = video.read_bytes()
     with served({"fast": model}, tmp_path, limits=Limits(max_frames=5)) as client:

@@ -143,6 +143,7 @@ def test_half_a_person_is_no_rival():
     assert ids_of(tracker, both)[0][1] == 1
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_people_known():
     rng, tracker, sizes = np.random.default_rng(0), Tracker(replace(STILL, max_missing_frames=5)), []
     tracemalloc.start()

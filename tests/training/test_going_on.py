@@ -66,6 +66,7 @@ def test_more_epochs_go_on_from_a_finished_training(tmp_path):
     assert read_about(tmp_path / "short" / "tiny.safetensors")["steps"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "older", "half"])
 def test_08_a_weights_file_that_lags_behind_its_checkpoint_is_written_again(tmp_path, damage):
     """`kill -9` between the last checkpoint and the weights file."""

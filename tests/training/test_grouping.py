@@ -21,6 +21,7 @@ from manypose.methods.simple.training_maps import Examples
 from manypose.training.grouping import train
 
 
+@pytest.mark.slow
 def test_it_learns_and_goes_on_where_it_stopped(tmp_path, capsys):
     """Two runs of four steps are one of eight to the last bit; the loss falls."""
     people = archive(tmp_path / "people.npz", [scene(i) for i in range(6)])

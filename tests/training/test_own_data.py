@@ -27,6 +27,7 @@ def run(*words: object) -> None:
     assert main([str(w) for w in words]) == 0
 
 
+@pytest.mark.slow
 def test_issue_17_line_9_from_labels_to_an_evaluated_model(busts, tmp_path, capsys):
     out = tmp_path / "run"
     run("train", "--data", busts / "busts.yaml", "--model", "fast", "--out", out, *SMALL)
@@ -78,6 +79,7 @@ def test_a_bottom_up_model_sees_whole_photos(busts, capsys):
     assert loaded["augment"]["class_path"].endswith("Augment")
 
 
+@pytest.mark.slow
 def test_joints_that_are_no_persons_ask_for_boxes(busts, tmp_path, capsys):
     for name in ("train", "val"):
         given = json.loads((busts / f"{name}.json").read_text())

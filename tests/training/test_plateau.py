@@ -38,6 +38,7 @@ def test_18_defaults_of_the_rule():
     assert Level().plus(3, 1).plus(5, 3).ended(Plateau()).best == 2  # (3 + 5) / 4 steps
 
 
+@pytest.mark.slow
 def test_12_a_training_falls_and_goes_on_where_it_stood(tmp_path):
     schedule = Schedule(6.0, decay="plateau", patience=1, factor=0.5)
     for name in ("whole", "parts"):

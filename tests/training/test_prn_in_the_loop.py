@@ -88,6 +88,7 @@ def test_18_training_shows_images_in_a_mirror(people, tmp_path):
     assert 0 < PrnTrainingConfig().mirror < 1
 
 
+@pytest.mark.slow
 def test_18_the_rate_rises_at_the_start_and_falls_to_the_end(people, tmp_path):
     rates = []
     hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))

@@ -74,6 +74,7 @@ def test_killed_trainings_go_on_bit_for_bit(tmp_path):
     assert not list((broken / "checkpoints").glob(".*")), "nothing half-written is left"
 
 
+@pytest.mark.slow
 def test_time_budget_stops_with_a_checkpoint_and_goes_on(tmp_path):
     run(tmp_path / "whole", workers=1, **SETTINGS)
     for _ in range(3):
@@ -308,6 +309,7 @@ def test_what_cannot_work_is_said_at_once(tmp_path, settings, message):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_without_its_extra_training_names_it():
     code = "import sys; sys.modules['accelerate'] = None; import manypose.training.train"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -25,6 +25,7 @@ def test_the_sample_photos():
     assert sample.keypoints[0, CROWDPOSE.index("head")].tolist() == [256, 27, 1]
 
 
+@pytest.mark.slow
 def test_the_complete_val_annotations(tmp_path):
     given = json.loads(shared("data", "eval_fixtures", "crowdpose", "crowdpose_val.json").read_text())
     ours = tmp_path / "photos"

@@ -40,6 +40,7 @@ class Text(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_names_from_files_are_escaped() -> None:
     joints = (EVIL, *COCO.joints[1:])
     skeleton = Skeleton(EVIL, joints, COCO.limbs, COCO.mirror, COCO.sigmas)
@@ -56,6 +57,7 @@ def test_names_from_files_are_escaped() -> None:
     assert "\x1b" not in table(analysis)
 
 
+@pytest.mark.slow
 def test_figures_and_sentences_are_there() -> None:
     analysis = analysis_of()
     read = Text()
@@ -65,6 +67,7 @@ def test_figures_and_sentences_are_there() -> None:
     assert read.tags.count("svg") == 5 + len(analysis.groups)
 
 
+@pytest.mark.slow
 def test_the_report_is_the_same_each_time() -> None:
     assert html(analysis_of(), {"AP": 0.5}, "p") == html(analysis_of(), {"AP": 0.5}, "p")
 

@@ -100,6 +100,7 @@ def plain_ap(images: set, people: dict, guesses: dict) -> float:
     return float(np.mean(precisions))
 
 
+@pytest.mark.slow
 def test_equals_the_definition_on_all_of_val(content: dict, found: list) -> None:
     truth = read_truth(content, CROWDPOSE, area="box")
     assert (len(truth.image_ids), len(truth.ids), truth.people) == (2000, 8527, 7074)
@@ -160,6 +161,7 @@ def test_a_file_without_crowd_indices_says_that_they_were_computed(content: dict
     assert figures["APhard"] == 0
 
 
+@pytest.mark.slow
 def test_a_subset_is_evaluated_like_a_file_with_these_images_only(content: dict, found: list) -> None:
     truth = read_truth(content, CROWDPOSE, area="box")
     some = np.arange(2000) % 3 == 0

@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import pytest
 from shared import REPOSITORY
 
 from manypose.evaluation.error_analysis.analysis import analyse
@@ -9,6 +10,7 @@ from manypose.evaluation.metrics.annotations import read_results, read_truth
 from manypose.evaluation.metrics.oks_ap import oks_ap
 
 
+@pytest.mark.slow
 def test_coco_val_sized() -> None:
     spec = importlib.util.spec_from_file_location("evaluation_benchmark", REPOSITORY / "benchmarks" / "evaluation.py")
     assert spec is not None

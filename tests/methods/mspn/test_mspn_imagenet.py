@@ -11,6 +11,7 @@ from manypose.nn.backbones import resnet
 from manypose.nn.preprocess import ImageNetInput
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trunk", ["resnet18", "resnet50"])
 def test_03_the_first_stage_has_the_features_of_the_trunk_on_a_photo(trunk, tmp_path):
     torch.manual_seed(0)

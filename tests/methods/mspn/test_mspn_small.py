@@ -1,6 +1,7 @@
 """The light top-down model that comes with the package."""
 
 import numpy as np
+import pytest
 from shared import REPOSITORY, shared
 
 from manypose.data.datasets.coco import coco
@@ -25,6 +26,7 @@ def test_it_sees_people_on_the_example_photo_and_none_on_a_black_one():
     assert seen.scores[0] > 2 * black.scores[0]
 
 
+@pytest.mark.slow
 def test_it_finds_the_joints_of_people_in_their_boxes():
     """On photos that it was trained on: a check that weights, crops and decoding belong together, not a measure."""
     folder = shared("data") / "coco_photos"

@@ -179,6 +179,7 @@ def test_coarse_maps_are_measured_on_the_finest_grid():
     assert 0 < losses["heat4"] < 0.2
 
 
+@pytest.mark.slow
 def test_it_learns_one_picture():
     """All parts at once on two drawn blocks: losses fall by far."""
     torch.manual_seed(0)

@@ -230,6 +230,7 @@ def mirrored(seed, n):
     return len(there), sum(bool((np.abs(back.keypoints - p).max((1, 2)) < 0.5).any()) for p in there.keypoints)
 
 
+@pytest.mark.slow
 def test_mirrored_maps_give_mirrored_people():
     """Directions and equal scores are not tried in a mirrored order, so a crowded person may differ: of all, hardly any."""
     there, same = np.sum([mirrored(seed, n) for seed in range(0, 60, 4) for n in (1, 3, 6, 12)], axis=0)
@@ -264,6 +265,7 @@ def test_finer_maps_give_the_same_people():
     assert_found(decode(*fine, BODY, SIZE)[0], people, within=1.0)
 
 
+@pytest.mark.slow
 def test_nobody_and_nonsense():
     for fill in (0.0, 1.0, float("nan"), float("inf"), -1.0):
         poses = decode(torch.full((2, 30, 16, 16), fill), torch.full((2, 18, 16, 16), fill), BODY, (64, 64))

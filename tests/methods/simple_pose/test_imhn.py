@@ -59,6 +59,7 @@ def test_wider_and_deeper():
     assert len(net.hourglass) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["imhn-3", "imhn-4"])
 def test_named_models(name):
     with torch.device("meta"):
@@ -100,6 +101,7 @@ CHOICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: ",".join(map(str, c.values())) or "default")
 def test_every_experiment_can_be_trained(choice):
     """A step in each of the paper's settings makes the loss smaller; every parameter takes part; what comes out can be decoded."""

@@ -44,6 +44,7 @@ def test_wrappers(trained, fresh, tmp_path, kind):
     assert all(torch.equal(a, b) for a, b in zip(trained.net.state_dict().values(), fresh.net.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 def test_by_name_and_converted(trained, tmp_path, monkeypatch):
     """`manypose.load` and ``manypose convert`` find this room's checkpoints."""
     from manypose.weights.files import convert, load

@@ -50,6 +50,7 @@ def test_skeleton_from_a_file(tmp_path):
     assert (len(net.skeleton), net.fields["heat"].mirror) == (2, (1, 0))
 
 
+@pytest.mark.slow
 def test_named_models_take_crowdpose():
     with torch.device("meta"):
         assert build("swahr-w32", skeleton=CROWDPOSE).network(torch.empty(1, 3, 64, 64))["heat2"].shape == (1, 14, 32, 32)
@@ -115,6 +116,7 @@ def test_perfect_maps_are_read_out_where_the_joints_are(swahr):
     assert np.abs(np.stack([x, y], 1) - pixel_to_cell(people[0, :, :2], 2))[drawn].max() < 1.0
 
 
+@pytest.mark.slow
 def test_it_learns_one_batch():
     torch.manual_seed(0)
     net, people = SWAHR("hrnet_w18_small"), batch_of([random_people(3, 2, (64, 64))] * 2, (64, 64))
