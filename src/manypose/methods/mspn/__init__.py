@@ -11,7 +11,7 @@ exact, instead of a quarter offset, which is off by a pixel (``decoding="publish
 annotated person in ten has joints. As in the authors' program, only the last stage's Gaussians are narrower.
 
 Published: AP 74.5, 75.2, 75.9 on COCO minival for 2, 3, 4 stages, 256 × 192 (Table 2); 76.1 on test-dev, 4 stages, 384 × 288 (Table 7).
-Ours: see the README's table of models.
+Ours: see the README and the models' cards.
 """
 
 from manypose.methods.mspn.multi_stage import MSPN

@@ -9,7 +9,7 @@ PRN `prn` (at candidates), `dense_prn` (on maps), `attention`, `baselines`, `pub
 Deviations: choices that the paper leaves open are stated at the arguments; D features have ReLUs; flips are horizontal (the text says
 "vertical"); batch normalization (`norm=True`) and narrow layers are for light models trained from random weights.
 
-Published: AP 62.3 with ResNet-50 and 63.9 with ResNet-101 on COCO val2017 (Table 2). Ours: see the README's table of models.
+Published: AP 62.3 with ResNet-50 and 63.9 with ResNet-101 on COCO val2017 (Table 2). Ours: see the README and the models' cards.
 """
 
 from typing import Any, Literal

@@ -13,7 +13,7 @@ without a peak are placed at the ends of their parts; fragments are joined to th
 paper, or with ``published=True`` as in the authors' program where the two differ (targets, focal factor, sums).
 
 Published: AP 69.1 on COCO val2017, 68.1 on test-dev, 512 px, four scales, flip (Table 1, experiment 16; Table 2).
-Ours: see the README's table of models.
+Ours: see the README and the models' cards.
 """
 
 from inspect import Parameter, signature

@@ -11,7 +11,7 @@ authors' program and unlike the text, the regularizer averages over all cells, a
 gradients flow through it.
 
 Published: AP 68.9 on COCO val2017, W32, 512 px, flip (Table 3); 70.2 and, on three scales, 72.0 on test-dev, W48, 640 px (Table 1).
-Ours: see the README's table of models.
+Ours: see the README and the models' cards.
 """
 
 from collections.abc import Sequence
