@@ -66,7 +66,7 @@ def test_the_first_pose_by_torch_imports_nothing_that_only_other_models_need(tmp
         ("convert", "a.pth", "--model", "swahr-w32", "--out", "b.safetensors"),
         ("export", "fast", "--out", "x.onnx"),
         ("bench", "decode"),
-        ("predict", "--example", "--model", "mspn-small"),
+        ("predict", "--example", "--model", "simple-pose-mobile"),
         ("predict", "--example", "--runtime", "torch"),
         ("predict", "--example", "--detector", "ssd300_vgg16"),
     ],

@@ -45,8 +45,8 @@ def test_what_a_model_finds_is_matched_with_the_people_it_found(annotated, tmp_p
 
 
 def test_what_cannot_be_used_is_one_clear_error(annotated, tmp_path):
-    with pytest.raises(ValueError, match="mspn-small: not a MultiPoseNet"):
-        detect("mspn-small", annotated, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
+    with pytest.raises(ValueError, match="mspn-mobile: not a MultiPoseNet"):
+        detect("mspn-mobile", annotated, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     with pytest.raises(FileNotFoundError, match=r"has none of the photos of .*people\.npz, such as 0000"):
         detect("multiposenet-mobile", tmp_path, annotated / "people.npz", tmp_path / "found.npz", device="cpu")
     assert not (tmp_path / "found.npz").exists()

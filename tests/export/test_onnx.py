@@ -129,8 +129,8 @@ def test_the_graphs_of_the_package_are_what_export_writes(name: str, tmp_path: P
 
 def test_a_graph_refers_to_weights_beside_it_alone(tmp_path: Path):
     with pytest.raises(ValueError, match="in its own folder"):
-        export(made("mspn-small"), tmp_path / "model.onnx", link=BUNDLED / "mspn-small.safetensors")
-    shutil.copy(BUNDLED / "mspn-small.safetensors", tmp_path)
+        export(made("mspn-mobile"), tmp_path / "model.onnx", link=BUNDLED / "mspn-mobile.safetensors")
+    shutil.copy(BUNDLED / "mspn-mobile.safetensors", tmp_path)
     with pytest.raises(ValueError, match="differs from the method's"):
-        export(made("mspn-small"), tmp_path / "model.onnx", link=tmp_path / "mspn-small.safetensors")
-    assert [p.name for p in tmp_path.iterdir()] == ["mspn-small.safetensors"]
+        export(made("mspn-mobile"), tmp_path / "model.onnx", link=tmp_path / "mspn-mobile.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["mspn-mobile.safetensors"]

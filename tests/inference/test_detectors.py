@@ -171,7 +171,7 @@ def test_a_detector_of_this_package_looks_at_photos_of_any_size(tmp_path):
         find_detector(f"{LIGHT}@256", device="cpu")
 
 
-@pytest.mark.parametrize("name", ["fast", "mspn-small", None])
+@pytest.mark.parametrize("name", ["fast", None])
 def test_the_bundled_top_down_models_find_people_by_themselves(name, tmp_path, capsys):
     picture = media.write(tmp_path / "grey.png", np.full((64, 80, 3), 127, np.uint8))
     model = manypose.load(name, device="cpu")

@@ -5,22 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manypose.export.onnx import export
 from manypose.inference.graph_method import with_graph
 from manypose.inference.model import Model, load
 from manypose.io.sources import example_photo
 from manypose.methods.catalog import build
+from manypose.weights.names import BUNDLED
 
 pytest.importorskip("onnxruntime")
-pytestmark = [pytest.mark.usefixtures("untyped"), pytest.mark.slow]  # the export takes 20 s
+pytestmark = pytest.mark.usefixtures("untyped")
 BOXES = np.array([[80, 20, 400, 500], [150, 100, 350, 420]], np.float32)
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
-    """A model and its graph, which takes some seconds to write."""
-    model = load("mspn-small", device="cpu")
-    return model, export(model.method, tmp_path_factory.mktemp("graph") / "graph.onnx")
+def exported() -> tuple[Model, Path]:
+    """A model and its bundled graph."""
+    return load("mspn-mobile-fast", device="cpu"), BUNDLED / "mspn-mobile-fast.onnx"
 
 
 def test_people_are_equal_to_half_a_pixel(exported: tuple[Model, Path]):

@@ -66,7 +66,7 @@ def test_graphs_are_taken_where_they_lie_and_pytorch_elsewhere(monkeypatch):
     assert isinstance(load_any("nanodet"), DetectorGraph)
     for other in ({"runtime": "torch"}, {"skeleton": "coco"}, {"weights": BUNDLED / "mspn-mobile.safetensors"}):
         assert not isinstance(load_any("mspn-mobile", device="cpu", **other), PersonGraph)
-    assert not isinstance(load_any("mspn-small"), PersonGraph)
+    assert not isinstance(load_any("simple-pose-mobile"), PersonGraph)
     monkeypatch.setattr("manypose.inference.loading._on_gpu", lambda device: True)
     assert not isinstance(load_any("mspn-mobile"), PersonGraph)
 
@@ -74,8 +74,8 @@ def test_graphs_are_taken_where_they_lie_and_pytorch_elsewhere(monkeypatch):
 def test_what_cannot_be_run_is_one_error(tmp_path: Path):
     with pytest.raises(ValueError, match="runtime must be auto, onnx, openvino or torch, got 'tensorrt'"):
         manypose.load(runtime="tensorrt")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="manypose export mspn-small --out"):
-        manypose.load("mspn-small", runtime="onnx")
+    with pytest.raises(ValueError, match="manypose export simple-pose-mobile --out"):
+        manypose.load("simple-pose-mobile", runtime="onnx")
     with pytest.raises(ValueError, match="'xpu'"):
         manypose.load(runtime="onnx", device="xpu")
     with pytest.raises(ValueError, match="OpenVINO is supported only on the CPU"):

@@ -59,7 +59,7 @@ def test_a_wrong_description_of_a_part_is_one_clear_error(kind, about, tmp_path)
     [{"kwargs": []}, {"kwargs": {"trunk": 3}}, {"kwargs": {"trunk": "none"}}, {"kwargs": {"widht": 3}}, {"kwargs": "x"}, {"model": ["a"]}],
 )  # fmt: skip
 def test_a_wrong_description_of_a_model_is_one_clear_error(change, tmp_path):
-    own, state = read_tensors(files.BUNDLED / "mspn-small.safetensors")
+    own, state = read_tensors(files.BUNDLED / "mspn-mobile.safetensors")
     path = tmp_path / "model.safetensors"
     write_tensors(path, state, {**own, **change})
     with pytest.raises(ValueError, match=r"model.safetensors: "):

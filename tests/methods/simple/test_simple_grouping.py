@@ -134,7 +134,7 @@ def test_wrong_files_and_sizes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"cut.safetensors: not a complete"):
         load_grouping(tmp_path / "cut.safetensors")
     with pytest.raises(ValueError, match="holds no grouping CNN"):
-        load_grouping(BUNDLED.with_name("mspn-small.safetensors"))
+        load_grouping(BUNDLED.with_name("nanodet.safetensors"))
     with pytest.raises(ValueError, match=r"weights files end in .safetensors"):
         save_grouping(small(), tmp_path / "cnn.pth")
     with pytest.raises(ValueError, match=r"multiples of 16, got \(30, 16\)"):

@@ -1,4 +1,4 @@
-"""The light top-down model that comes with the package."""
+"""The bundled top-down model."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ from manypose.weights.files import BUNDLED
 
 
 def test_it_comes_with_the_package_and_is_small():
-    assert (BUNDLED / "mspn-small.safetensors").stat().st_size < 30e6
-    assert load("mspn-small", device="cpu").needs_boxes
+    assert (BUNDLED / "mspn-mobile.safetensors").stat().st_size < 30e6
+    assert load("mspn-mobile", device="cpu").needs_boxes
 
 
 def test_it_sees_people_on_the_example_photo_and_none_on_a_black_one():
     """One result a box, higher by far where there is a person."""
-    model, photo = load("mspn-small", device="cpu"), read(REPOSITORY / "docs" / "example.jpg")
+    model, photo = load("mspn-mobile", device="cpu"), read(REPOSITORY / "docs" / "example.jpg")
     box = [[120.9, 103.7, 345.6, 351.4]]  # the person in front
     seen = model.predict(photo, boxes=box, threshold=0)
     black = model.predict(np.zeros_like(photo), boxes=box, threshold=0)
@@ -31,7 +31,7 @@ def test_it_finds_the_joints_of_people_in_their_boxes():
     """On photos that it was trained on: a check that weights, crops and decoding belong together, not a measure."""
     folder = shared("data") / "coco_photos"
     people = coco(folder / "train2017", folder / "person_keypoints_train.json")
-    model, near, labelled = load("mspn-small", device="cpu"), 0, 0
+    model, near, labelled = load("mspn-mobile", device="cpu"), 0, 0
     for i in range(0, len(people), 25):
         sample = people[i]
         box = sample.boxes[:1]
