@@ -1,6 +1,7 @@
 """The documentation site builds without a warning, and every page is reachable."""
 
 import ast
+import configparser
 import re
 import shutil
 import subprocess
@@ -51,7 +52,27 @@ def test_the_architecture_walks_through_code_that_is_there():
             body = found[0].body
 
 
-def test_the_architecture_names_every_folder():
+def test_the_architecture_names_files_that_exist():
+    """Every `folder/name` of the package or the repository, with or without suffix or a name in it; capitals are placeholders."""
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    named = {n for n in re.findall(r"`([\w.]+/[\w/.]+)", page) if not re.search(r"\b[A-Z]{3,}\b", n)}
+    assert len(named) > 30
+    for name in named:
+        places = [
+            folder / n
+            for folder in (REPOSITORY / "src/manypose", REPOSITORY)
+            for n in (name, f"{name}.py", f"{name.rpartition('.')[0]}.py")
+        ]
+        assert any(p.exists() for p in places), name
+
+
+def test_the_architecture_draws_the_floors_of_the_import_linter():
+    """The same folders from the bottom up, with the same ones side by side."""
     page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8").partition("## The contract")[0]
-    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
-    assert sorted(named) == sorted(p.name for p in (REPOSITORY / "src/manypose").iterdir() if p.is_dir() and p.name != "__pycache__")
+    drawn = [set(re.findall(r"`(\w+)`", line.split("|")[1])) for line in page.splitlines() if line.startswith("| `")]
+    linter = configparser.ConfigParser()
+    linter.read(REPOSITORY / ".importlinter", encoding="utf-8")
+    layers = linter["importlinter:contract:floors"]["layers"].split("\n")
+    floors = [set(re.findall(r"\w+", layer)) for layer in reversed(layers) if layer.strip()]
+    assert drawn == [floor for floor in floors if floor != {"__main__"}]
+    assert set().union(*drawn) == {p.name for p in (REPOSITORY / "src/manypose").iterdir() if p.is_dir() and p.name != "__pycache__"}
