@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         goes_on = any(tuple(argv[: len(verb)]) == verb for verb in RESUMES)
-        print("manypose: interrupted" + ("; the same command goes on from what is finished" if goes_on else ""), file=sys.stderr)
+        print("manypose: interrupted" + ("; the same command resumes" if goes_on else ""), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - else Python complains at exit that it cannot flush

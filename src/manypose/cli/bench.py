@@ -115,7 +115,7 @@ def network(*, model: str, how: Measuring = Measuring()) -> list[Row]:
         depends less on other programs on the machine.
 
     Raises:
-        ValueError: no such model or device, or a number makes no sense.
+        ValueError: no such model or device, or a number is out of range.
     """
     net, where = build(model), choose_device(how.device)
     module_of(net).to(where).eval()
@@ -141,7 +141,7 @@ def train(*, model: str, people: int = 3, how: Measuring = Measuring()) -> list[
         A row for each size and batch size: ``model, size, batch_size, ms_per_step, images_per_s``.
 
     Raises:
-        ValueError: no such model or device, or a number makes no sense.
+        ValueError: no such model or device, or a number is out of range.
     """
     _positive(people=[people])
     net, where = build(model), choose_device(how.device)

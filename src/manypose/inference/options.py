@@ -72,7 +72,7 @@ def changed(options: PredictOptions, **changes: Any) -> PredictOptions:
 
     Raises:
         TypeError: there is no such option; the message says which one was perhaps meant.
-        ValueError: a value makes no sense.
+        ValueError: a value is out of range.
     """
     names = [f.name for f in fields(PredictOptions)]
     for name in changes:

@@ -121,13 +121,13 @@ MODELS: dict[str, ModelSpec] = {
     "nanodet": ModelSpec(
         "manypose.methods.nanodet:NanoDet",
         {},
-        "NanoDet-g: people's boxes alone, for models that look at one person at a time, 448 and 256 px",
+        "NanoDet-g, a person detector for top-down models, 448 and 256 px",
         untrainable=NANODET_AS_IT_IS,
     ),
     "nanodet-fast": ModelSpec(
         "manypose.methods.nanodet:NanoDet",
         {"size": 288, "zooms": []},
-        "NanoDet-g: people's boxes alone, 288 px",
+        "NanoDet-g, a person detector for top-down models, 288 px",
         weights="nanodet",
         untrainable=NANODET_AS_IT_IS,
     ),

@@ -51,7 +51,7 @@ def _read(path: Path) -> object:
         with suppress(OSError):  # reported below
             check_unpacked(path)
     except zipfile.BadZipFile:
-        raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
+        raise ValueError(f"{path}: not a PyTorch checkpoint, or truncated; download it again") from None
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
             warnings.simplefilter("ignore")  # the errors below are clearer than torch's warnings
@@ -67,7 +67,7 @@ def _read(path: Path) -> object:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception:  # torch raises many types on damaged files: RuntimeError, EOFError, KeyError, UnicodeDecodeError …
-        raise ValueError(f"{path}: not a PyTorch checkpoint, or cut short; download it again") from None
+        raise ValueError(f"{path}: not a PyTorch checkpoint, or truncated; download it again") from None
 
 
 def with_counters(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

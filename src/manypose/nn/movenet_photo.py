@@ -38,7 +38,7 @@ def movenet_file(pretrained: bool | str | Path | None) -> str | Path | None:
         ValueError: `pretrained` is True, which names no file.
     """
     if pretrained is True:
-        raise ValueError("MoveNet's weights are in no package: give the file, pretrained=FILE (docs/default-model.md says where it is)")
+        raise ValueError("MoveNet's weights are not in a package: give the file, pretrained=FILE (see docs/default-model.md)")
     return pretrained or None
 
 

@@ -101,7 +101,7 @@ class Checkpoints:
             return 0, {}
         last = there[-1]
         if (last / "optimizer.bin").is_file():
-            raise ValueError(f"{last}: holds pickles of an earlier version, which are not read; finish the training there, or begin anew")
+            raise ValueError(f"{last}: holds pickles of an earlier version, which are not read; finish the training there, or start again")
         about = _about(last)
         for line in self.facts.check(about, str(last)):
             say(line)

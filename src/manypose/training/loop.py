@@ -224,7 +224,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
             else:
                 stop = False
             if stop and step < job.steps:
-                log.say(f"stopped at step {step} of {job.steps}; the same command goes on from here")
+                log.say(f"stopped at step {step} of {job.steps}; the same command resumes it")
                 return job.file
     if acc.is_main_process:
         if progress.best_step and step < job.steps:

@@ -75,9 +75,9 @@ def bad_files(folder, state):
 
 
 BAD = {
-    "cut": "cut short",
-    "old_cut": "cut short",
-    "empty": "cut short",
+    "cut": "truncated",
+    "old_cut": "truncated",
+    "empty": "truncated",
     "page": "not a PyTorch checkpoint",
     "picture": "not a PyTorch checkpoint",
     "list": "holds no named tensors",

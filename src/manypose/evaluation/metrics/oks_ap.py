@@ -64,7 +64,7 @@ def run(truth: Truth, results: Results, kind: str, most: Sequence[int]) -> Any:
 
 
 def _annotations(truth: Truth) -> dict[str, Any]:
-    # People are numbered anew from 1: the COCO API takes a match with annotation id 0 for none.
+    # People are renumbered from 1, since the COCO API treats a match with annotation id 0 as none.
     columns = zip(
         range(1, len(truth.ids) + 1), truth.image_ids[truth.image].tolist(), truth.keypoints.reshape(-1, 3 * len(truth.skeleton)).tolist(),
         truth.boxes.tolist(), truth.areas.tolist(), truth.crowd.tolist(), truth.ignored.tolist(), strict=True,

@@ -97,7 +97,7 @@ def begin(folder: Folder, settings: Mapping[str, Any], suffix: str, blocks: Iter
         other = sorted(k for k in {*said, *job.settings} if said.get(k) != job.settings.get(k))
         if other:
             raise ValueError(
-                f"{folder.uri}: holds a job with other settings ({', '.join(other)}); give the same ones to go on, another --out, "
+                f"{folder.uri}: holds a job with other settings ({', '.join(other)}); give the same ones to continue, another --out, "
                 "or --overwrite"
             )
         for name in folder.names("shards"):

@@ -131,7 +131,7 @@ class SimplePose(nn.Module):
             from manypose.methods.simple_pose.mobile import MobileMaps
 
             if encoding == "fields":
-                raise ValueError(f"wiring {wiring} paints body parts, not fields")
+                raise ValueError(f"wiring {wiring} has body parts, not fields")
             self.net = MobileMaps(self.body, 2 * auxiliary, c, frozen, pretrained, wiring)
         else:
             self.net = IMHN(parts + joints + 2 * auxiliary, stages, c, n, wiring, spatial_attention, channel_attention)
