@@ -139,8 +139,8 @@ def _finished(file: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Finish
             return {}, rows[0].get("formats", ())
         other = sorted(k for k in {*settings, *rows[0]["settings"]} if settings.get(k) != rows[0]["settings"].get(k))
         raise ValueError(
-            f"{file.parent}: holds an unfinished run with other settings ({', '.join(other)}); give the same ones to continue, another --out, "
-            "or --overwrite"
+            f"{file.parent}: holds an unfinished run with other settings ({', '.join(other)}); give the same ones to continue, another "
+            "--out, or --overwrite"
         )
     found = {}
     for row in rows[1:]:
