@@ -12,7 +12,7 @@ from shared import shared
 from manypose.data.datasets import head_sizes
 from manypose.data.datasets.head_sizes import HeadScaledTruth, head_size, outside
 from manypose.evaluation.metrics import pckh as module
-from manypose.evaluation.metrics.pckh import average_precision, keypoint_ap, match, parts, pckh, pckh_of
+from manypose.evaluation.metrics.pckh import average_precision, keypoint_ap, match, parts, pckh
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, MPII, POSETRACK, Skeleton
 
@@ -121,9 +121,6 @@ def test_joints_that_were_not_found_are_wrong_and_joints_not_annotated_do_not_co
     assert result.joints["right_ankle"] == 0
     assert np.isnan(result.joints["left_ankle"])
     assert result.parts["ankle"] == 0
-    poses = Poses(MPII, truth, np.where(np.arange(16) == 0, 0.0, 1.0)[None], np.ones(1))
-    seen = HeadScaledTruth(MPII, 1, np.concatenate([truth, labelled[..., None].astype(float)], -1), sizes)
-    assert pckh_of([poses], [seen]).mean == result.mean
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
@@ -142,9 +139,6 @@ def test_bad_input_is_named():
         pckh(truth, truth, labelled, np.array([1.0, np.nan, 1.0]))
     with pytest.raises((ValueError, TypeError)):  # shapes: the annotations' check speaks first in tests
         pckh(truth[:2], truth, labelled, sizes)
-    seen = HeadScaledTruth(MPII, 77, np.ones((2, 16, 3)), np.ones(2))
-    with pytest.raises(ValueError, match="image 77: PCKh needs one prediction for each of the 2 people"):
-        pckh_of([Poses.empty(MPII)], [seen])
     with pytest.raises(ValueError, match="no head"):
         parts(Skeleton.build("two", ["a", "b"], [], [0.1, 0.1]))
     with pytest.raises(ValueError, match="need keypoints"):

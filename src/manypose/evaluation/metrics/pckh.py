@@ -15,7 +15,7 @@ from manypose.data.datasets.head_sizes import HeadScaledTruth, without_ignored
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import MPII, Skeleton
 
-__all__ = ["PCKh", "PartAP", "average_precision", "distances", "keypoint_ap", "match", "parts", "pckh", "pckh_of"]
+__all__ = ["PCKh", "PartAP", "average_precision", "distances", "keypoint_ap", "match", "parts", "pckh"]
 
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 HEAD = ("nose", "head_top", "upper_neck", "head_bottom")
@@ -122,20 +122,6 @@ def _summary(right: Int[np.ndarray, " k"], total: Int[np.ndarray, " k"], skeleto
     mean = 100 * float(right[counted].sum()) / count if count else float("nan")
     by_name = dict(zip(skeleton.joints, rates.tolist(), strict=True))
     return PCKh(threshold, by_name, pooled, mean, _mean(np.array(list(pooled.values()))), count)
-
-
-def pckh_of(poses: Sequence[Poses], truths: Sequence[HeadScaledTruth], threshold: float = 0.5) -> PCKh:
-    """PCKh for photos with one prediction for each annotated person, in the same order. See `pckh`."""
-    for p, t in zip(poses, truths, strict=True):
-        if len(p) != len(t):
-            raise ValueError(f"image {t.image_id}: PCKh needs one prediction for each of the {len(t)} people, in order; got {len(p)}")
-    if not truths:
-        raise ValueError("PCKh needs at least one photo")
-    skeleton = truths[0].skeleton
-    found = [np.where(p.keypoint_scores[..., None] > 0, p.keypoints, np.nan) for p in poses]
-    truth = np.concatenate([t.keypoints for t in truths])
-    sizes = np.concatenate([t.head_sizes for t in truths])
-    return pckh(np.concatenate(found), truth[..., :2], truth[..., 2] > 0, sizes, skeleton, threshold)
 
 
 # ── many people, found without annotated boxes ──
