@@ -19,7 +19,7 @@ BOXES = np.array([[80, 20, 400, 500], [150, 100, 350, 420]], np.float32)
 @pytest.fixture(scope="module")
 def exported() -> tuple[Model, Path]:
     """A model and its bundled graph."""
-    return load("mspn-mobile-fast", device="cpu"), BUNDLED / "mspn-mobile-fast.onnx"
+    return load("mspn-mobile-fast", device="cpu", runtime="torch"), BUNDLED / "mspn-mobile-fast.onnx"
 
 
 def test_people_are_equal_to_half_a_pixel(exported: tuple[Model, Path]):

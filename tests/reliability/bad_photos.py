@@ -114,7 +114,7 @@ VIDEOS: dict[str, tuple[str, Any, str]] = {
     "a playlist that names other files": ("a.m3u8", "#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "a.m3u8"),
     "a playlist named as a video": ("a.mp4", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "a.mp4"),
     "a list of concat": ("a.mp4", "ffconcat version 1.0\nfile /etc/passwd\n", "a.mp4"),
-    "sound alone": ("a.mp4", lambda path: sound(path), "no pictures"),
+    "sound alone": ("a.mp4", lambda path: sound(path), "no video stream"),
 }
 
 

@@ -86,7 +86,7 @@ def test_what_is_damaged_is_named(dataset, tmp_path):
     with pytest.raises(ValueError, match=r"000000\.tar: the annotations at byte \d+ are damaged"):
         shards(str(out))[0]
     (out / "000000.tar").write_bytes(whole.replace(b"\x89PNG", b"junk"))
-    with pytest.raises(ValueError, match=r"0\.png: not a picture"):
+    with pytest.raises(ValueError, match=r"0\.png: not an image"):
         shards(str(out))[0]
     empty = shards(str(out), unreadable="skip")[0]
     assert not len(empty.keypoints)
