@@ -112,7 +112,7 @@ def _open(path: str | Path, limit: int | None) -> tuple[Any, Any]:
         if "://" in str(path) and monotonic() - began >= PATIENCE:
             said = f"no answer within {PATIENCE:g} seconds; check the address, and that the camera or server is on"
             raise ValueError(f"{path}: {said}") from None
-        raise ValueError(f"{path}: not a readable video ({_line(e)})") from None
+        raise ValueError(f"{path}: not a video that FFmpeg can read ({_line(e)})") from None
     stream = container.streams.best("video")
     if stream is None or stream.codec_context is None:
         container.close()
