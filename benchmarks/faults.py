@@ -50,6 +50,8 @@ VERBS = [
     Verb("label", "label --images {good}/photos --annotations {good}/part.json --model fast --out {at}/new.json", "new.json", "part.json"),
     Verb("evaluate", "evaluate --images {good}/photos --annotations {good}/whole.json --model fast --json {at}/figures.json "
          "--results-out {at}/found.json", "*.json", "whole.json"),
+    Verb("train", "train --data {good}/my.yaml --model fast --epochs 3 --batch-size 2 --data.length 8 --saving.every 2 --validation null "
+         "--log csv --device cpu --out {at}/out", "out/*.safetensors", "whole.json"),
     Verb("prn train", "prn train {good}/people.npz {at}/out --epochs 3 --batch-size 16 --nodes 64 --save-every 5",
          "out/prn.safetensors", "people.npz"),
     Verb("grouping train", "grouping train --annotations {good}/people.npz --out {at}/out --steps 12 --rois 4 --save-every 3",
@@ -81,6 +83,7 @@ def write_inputs(good: Path, n: int) -> None:
     (good / "whole.json").write_text(json.dumps(content))
     part = {**content, "images": [{**image, "all_persons_labelled": False} for image in images], "annotations": people[: n // 2]}
     (good / "part.json").write_text(json.dumps(part))
+    (good / "my.yaml").write_text("train: {images: photos, annotations: whole.json}\nskeleton: coco\n")
     with videos.writer(good / "clip.mp4", 10) as add:
         for i in range(n // 2):
             add(whole[i : i + 320, i : i + 320])

@@ -8,7 +8,10 @@ import yaml
 
 import manypose
 from manypose.cli.__main__ import main
+from manypose.data.datasets.custom import describe
 from manypose.io.safetensors import read_about
+from manypose.methods.catalog import build
+from manypose.weights import files as weights
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -88,7 +91,9 @@ def test_joints_that_are_no_persons_ask_for_boxes(busts, tmp_path, capsys):
     part = {n: {"images": str(busts / "photos"), "annotations": str(tmp_path / f"{n}.json")} for n in ("train", "val")}
     (tmp_path / "cats.yaml").write_text(yaml.safe_dump({**part, "sigmas": 0.05}))
     run("train", "--data", tmp_path / "cats.yaml", "--model", "fast", "--out", tmp_path / "run", *SMALL)
-    capsys.readouterr()
+    said = capsys.readouterr().err
+    assert "detectors find people and no 'cat'" in said
+    assert "--model multiposenet-mobile" in said
     assert (
         main(["predict", str(busts / "photos/hopper.jpg"), "--model", str(tmp_path / "run/best.safetensors"), "-o", str(tmp_path / "o")])
         == 1
@@ -97,6 +102,23 @@ def test_joints_that_are_no_persons_ask_for_boxes(busts, tmp_path, capsys):
     assert said.count("\n") == 1
     assert "joints of 'cat' in boxes" in said
     assert "--detector fasterrcnn_resnet50_fpn_v2:dog" in said
+    assert "--detector RUN/best.safetensors" in said
+
+    cat = describe(tmp_path / "cats.yaml").skeleton
+    weights.save(build("multiposenet-mobile", skeleton=cat), tmp_path / "boxes.safetensors", name="multiposenet-mobile")
+    words = ["--detector", f"{tmp_path / 'boxes.safetensors'}@32", "--detector-threshold", 0, "--threshold", 0, "--no-pictures"]
+    run(
+        "predict",
+        busts / "photos/hopper.jpg",
+        "--model",
+        tmp_path / "run/best.safetensors",
+        "-o",
+        tmp_path / "o",
+        "--format",
+        "jsonl",
+        *words,
+    )
+    assert len(json.loads((tmp_path / "o/poses.jsonl").read_text())["people"])
 
 
 def test_wrong_words_are_one_line(busts, tmp_path, capsys):

@@ -244,7 +244,9 @@ class Model:
                 "this model is top-down and needs boxes: give them (--boxes FILE), or a detector (--detector NAME)"
                 if self.skeleton.of_people
                 else f"this model finds the joints of {self.skeleton.name!r} in boxes, and the package's detectors find only people: "
-                "give the boxes (--boxes FILE), or a detector with its category, such as --detector fasterrcnn_resnet50_fpn_v2:dog"
+                "give the boxes (--boxes FILE), a detector with its category, such as --detector fasterrcnn_resnet50_fpn_v2:dog, or one "
+                "trained on the same data (manypose train --data SET.yaml --model multiposenet-mobile --out RUN, then "
+                "--detector RUN/best.safetensors)"
             )
         if top_down and (options.scales != (1.0,) or options.size is not None or options.published or options.edge != "short"):
             raise ValueError(

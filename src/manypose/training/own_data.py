@@ -1,6 +1,7 @@
 """The default config of a training on a custom data set (``train --data FILE.yaml``)."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def own_data_config(data: str | Path, model: str | None = None, *, epochs: float
     said = describe(data)
     method = build(name, skeleton=said.skeleton)
     top_down = isinstance(method, TopDownMethod)
+    if top_down and not said.skeleton.of_people:
+        warnings.warn(
+            f"{data}: the bundled detectors find people and no {said.skeleton.name!r}: predict will need boxes, or a detector "
+            "trained on the same data (--model multiposenet-mobile, then predict --detector RUN/best.safetensors)",
+            stacklevel=2,
+        )
     if "val" in said.parts and (other := describe(data, "val").skeleton) != said.skeleton:
         raise ValueError(f"{data}: the joints of val are {', '.join(other.joints)}, those of train {', '.join(said.skeleton.joints)}")
     photos = custom(data)
