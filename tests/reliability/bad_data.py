@@ -1,17 +1,19 @@
 """Annotations, results, archives, MATLAB files and data set descriptions that cannot be used, for every verb that reads them."""
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from bad_case import Case, each
 from coco_file import annotations, person
 from prn_crowd import crowd
 from scipy.io import savemat
-from whole_files import CONFIG, archive, photo, results, zipped
+from whole_files import CONFIG, archive, hdf5, photo, results, zipped
 
 __all__ = ["DATA"]
 
@@ -231,10 +233,31 @@ MPII_JSON: dict[str, tuple[Any, str]] = {
     "a scale of NaN": ([{"image": "a.png", "joints": [[1, 1]] * 16, "joints_vis": [1] * 16, "center": [1, 1], "scale": NAN}], "x.json"),
 }
 
+
+def _hdf5_with(change: Callable[[h5py.File], Any]) -> bytes:
+    """The file with another thing in place of ``part``."""
+    out = io.BytesIO(hdf5())
+    with h5py.File(out, "r+") as file:
+        del file["part"]
+        change(file)
+    return out.getvalue()
+
+
 H5: dict[str, tuple[Any, str]] = {
     "empty": (b"", "x.h5"),
     "its first bytes": (b"\x89HDF\r\n\x1a\n" + bytes(100), "x.h5"),
     "text": (b"dear diary", "x.h5"),
+    "a link to another file": (hdf5(part=h5py.ExternalLink("other.h5", "part")), "x.h5"),
+    "a link to nowhere": (hdf5(part=h5py.SoftLink("/nowhere")), "x.h5"),
+    "content in another file": (
+        _hdf5_with(lambda file: file.create_dataset("part", (2, 16, 2), "f8", external=[("/etc/passwd", 0, 512)])),
+        "x.h5",
+    ),
+    "one that claims 80 TB": (_hdf5_with(lambda file: file.create_dataset("part", (10**13,), "f8", chunks=(1024,))), "x.h5"),
+    "joints of text": (hdf5(part=np.full((2, 16, 2), b"x")), "x.h5"),
+    "joints of nobody": (hdf5(part=np.ones((0, 16, 2))), "x.h5"),
+    "a name of huge numbers": (hdf5(imgname=np.full((2, 9), 2**40), center=np.full((2, 2), np.nan)), "x.h5"),
+    "a folder in place of joints": (_hdf5_with(lambda file: file.create_group("part")), "x.h5"),
 }
 
 SETS: dict[str, tuple[Any, str]] = {

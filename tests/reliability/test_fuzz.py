@@ -28,7 +28,7 @@ from safetensors.torch import save
 from scipy.io import savemat
 from spoiled import spoil, spoiled_bytes
 from tiny_training import Tiny
-from whole_files import CONFIG, archive, photo, results, video
+from whole_files import CONFIG, MPII, archive, hdf5, photo, results, video
 
 from manypose.cli.config import UsageError, read_config
 from manypose.data.datasets.coco import annotated_people, read_coco
@@ -159,6 +159,23 @@ def as_mat(data: st.DataObject) -> bytes:
         return b""
 
 
+def as_h5(data: st.DataObject) -> bytes:
+    if data.draw(st.booleans()):
+        return spoiled_bytes(data, hdf5())
+    return hdf5(**{data.draw(st.sampled_from(sorted(MPII))): data.draw(ODD_SETS)})
+
+
+def as_mat_of_hdf5(data: st.DataObject) -> bytes:
+    """A .mat of version 7.3: HDF5 behind MATLAB's header."""
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\x02IM"
+    return spoiled_bytes(data, header.ljust(512, b"\0") + hdf5()) if data.draw(st.booleans()) else header.ljust(512, b"\0") + hdf5()
+
+
+ODD_SETS = ARRAYS.map(lambda a: a.astype("S8") if a.dtype.kind == "U" else a) | st.sampled_from(
+    [np.array([b"x", b"y"]), np.full((2, 16, 2), np.nan), np.array([np.inf, -np.inf]), np.full((2, 9), 2**40), np.full((2, 9), -1.5),
+     np.zeros((2, 16, 2), complex), np.zeros((0, 16, 2))]
+)  # fmt: skip
+
 TRUTH = read_truth(annotations())
 READERS: dict[str, tuple[Maker, str, Callable[[Path], Any], tuple[type[Exception], ...]]] = {
     "coco_strict": (as_json(annotations()), ".json", read_truth, (ValueError,)),
@@ -169,6 +186,8 @@ READERS: dict[str, tuple[Maker, str, Callable[[Path], Any], tuple[type[Exception
     "results": (as_json(results(bbox=[1, 2, 3, 4])), ".json", lambda path: read_results(path, TRUTH), (ValueError,)),
     "mpii": (as_mat, ".mat", read_mpii, (ValueError,)),
     "lspet": (as_mat, ".mat", lambda path: read_lspet(path.parent, path), (ValueError,)),
+    "mat_7_3": (as_mat_of_hdf5, ".mat", read_mpii, (ValueError,)),
+    "hdf5": (as_h5, ".h5", read_mpii, (ValueError,)),
     "archive": (as_archive, ".npz", lambda path: list(annotated_people(path)), (ValueError,)),
     "safetensors": (as_weights, ".safetensors", read_tensors, (ValueError,)),
     "weights": (as_weights, ".safetensors", lambda path: weights.load(path, device="cpu"), (ValueError,)),

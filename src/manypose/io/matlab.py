@@ -10,6 +10,10 @@ from manypose.io.mat_variables import read_variables, simplified
 __all__ = ["cells", "is_mat", "load_cells", "load_h5", "load_mat"]
 
 
+MOST_UNPACKED = 64
+"""How many times its size an HDF5 file may unpack to, as other archives."""
+
+
 def is_mat(path: str | Path) -> bool:
     """Whether a file has a MATLAB header (versions 5 to 7.3); False if it cannot be read."""
     try:
@@ -73,13 +77,30 @@ def load_h5(path: str | Path, *names: str) -> tuple[np.ndarray, ...]:
         import h5py
     except ImportError:
         raise ImportError("HDF5 files need h5py: pip install 'manypose[eval]'") from None
+    most = MOST_UNPACKED * max(Path(path).stat().st_size, 4096)
     try:
         with h5py.File(path) as f:
-            if missing := [n for n in names if n not in f]:
-                raise ValueError(f"{path}: has no data set {missing[0]!r}, it has {', '.join(f) or 'nothing'}")
-            return tuple(np.asarray(f[n]) for n in names)
-    except OSError as e:
-        raise ValueError(f"{path}: not an HDF5 file ({str(e)[:100]}); download it again") from None
+            there = list(f)
+            found = {n: _data_set(f, n, most) for n in names if n in there}
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError) as e:  # what h5py raises for damaged files
+        raise ValueError(f"{path}: not an HDF5 file that can be read ({str(e)[:100]}); download it again") from None
+    if missing := [n for n in names if n not in found]:
+        raise ValueError(f"{path}: has no data set {missing[0]!r}, it has {', '.join(map(str, there)) or 'nothing'}")
+    return tuple(found[n] for n in names)
+
+
+def _data_set(f: Any, name: str, most: int) -> np.ndarray:
+    """An array of the file itself: neither a link to another file, nor larger than the file can hold."""
+    import h5py
+
+    found = f[name] if isinstance(f.get(name, getlink=True), h5py.HardLink) else None  # other links may open other files
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise TypeError(f"{name} is no data set of this file")
+    if found.nbytes > most:
+        raise TypeError(f"{name} claims {found.nbytes / 1e6:,.0f} MB, more than the file can hold")
+    if found.dtype.kind not in "biufSO":
+        raise TypeError(f"{name} holds neither numbers nor text")
+    return np.asarray(found)
 
 
 def cells(value: Any) -> list:

@@ -207,7 +207,7 @@ def _shown(frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
     if ratio and ratio > 0 and ratio != 1:
         width = max(1, round(picture.shape[1] * float(ratio)))
         picture = cv2.resize(picture, (width, picture.shape[0]), interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
-    side = next((s for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), None)
+    side = frame.side_data.get("DISPLAYMATRIX")
     return picture if side is None else turned(picture, np.frombuffer(bytes(side), np.int32).reshape(3, 3) / 65536)
 
 

@@ -186,7 +186,11 @@ def _json_joints(p: dict[str, Any]) -> Float[np.ndarray, "16 3"] | None:
 def _from_h5(path: Path) -> MpiiPeople:
     names = ("imgname", "part", "visible", "center", "scale", "normalize", "index", "person")
     image, part, visible, center, scale, head, index, person = load_h5(path, *names)
-    n = len(image)
+    n = len(np.atleast_1d(image))
+    if any(a.dtype.kind not in "biuf" for a in (part, visible, center, scale, head, index, person)):
+        raise ValueError(f"{path}: part, visible, center, scale, normalize, index and person must be numbers")
+    if image.ndim not in (1, 2) or index.shape != (n,) or person.shape != (n,):
+        raise ValueError(f"{path}: {n} images need imgname ({n},) or ({n},length), index and person ({n},)")
     if part.shape != (n, K, 2) or visible.shape != (n, K) or center.shape != (n, 2) or scale.shape != (n,) or head.shape != (n,):
         raise ValueError(f"{path}: {n} images need part ({n},16,2), visible ({n},16), center ({n},2), scale and normalize ({n},)")
     labelled = (part != 0).any(-1)
@@ -197,18 +201,23 @@ def _from_h5(path: Path) -> MpiiPeople:
     entries = [
         {
             "row": i, "image": _text(image[i]), "keypoints": keypoints[i], "center": center[i], "scale": scale[i],
-            "head": head[i] if head[i] > 0 else np.nan, "place": (int(index[i]), int(person[i])),
+            "head": head[i] if head[i] > 0 else np.nan, "place": (_whole(index[i]), _whole(person[i])),
         }
         for i in range(n)
     ]  # fmt: skip
     return _collect(str(path), entries, n, Report(str(path)))
 
 
+def _whole(value: Any) -> int:
+    return int(value) if np.isfinite(value) else -1
+
+
 def _text(name: Any) -> str:
     """A file name of an HDF5 file: bytes, or an array of character codes."""
-    if isinstance(name, bytes):
-        return name.decode("ascii", "replace").rstrip("\0 ")
-    return "".join(map(chr, np.asarray(name, int).tolist())).rstrip("\0 ") if isinstance(name, np.ndarray) else str(name)
+    if isinstance(name, np.ndarray):
+        codes = name.astype(np.int64).tolist() if name.dtype.kind in "biuf" else []
+        name = bytes(code for code in codes if 0 <= code < 256)
+    return (name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)).rstrip("\0 ")
 
 
 def _from_mat(path: Path, split: str) -> MpiiPeople:
