@@ -243,6 +243,7 @@ def test_boxes_of_a_detector_and_bad_boxes(flies: Path, tmp_path: Path, monkeypa
     method = BoxDots()
     method.fields = {"heat": Field(None), "tag": Field(None, "stack", "base")}
     monkeypatch.setattr("manypose.evaluation.evaluate.find_detector", lambda name, **_: Dots())
+    monkeypatch.setattr("manypose.inference.turned.swapped", lambda *_: False)  # joints are told apart by colour
     found = run(flies, method, detector="dots")
     assert found.figures["AP"] > 0.9
     assert "BoxDots, boxes of dots from score 0.1, no flip" in found.protocol
@@ -493,7 +494,7 @@ def test_many_machines_give_the_figures_of_one(flies, tmp_path, boxes):
     job = begin(Folder(str(tmp_path / "job")), {}, ".parquet", blocks_of(setup, 4))
     assert len(job) == 4
     worker = EvaluateBlocks(PredictBlocks(Recipe(options=EVALUATION), model, boxes is not None), spec)
-    actor = BlockActor(job.folder, job.suffix, lambda: worker, ("shards", "chunks"), 1)
+    actor = BlockActor(job.folder, job.suffix, lambda: worker, 1)
     for n in range(4):
         actor({"item": [n]})
     many = finished(setup, found_in(job), asked["mask_iou"], None, None, None, True)
