@@ -34,7 +34,7 @@ class Colour:
         jpeg: probability of JPEG compression at quality 30 … 90.
         noise: probability of Gaussian noise with a deviation of 2 … 12 grey levels.
         erase: probability of one to three filled rectangles of 5 … 20 % of the side; hidden joints stay labelled.
-        chance: probability of changes of brightness, contrast, saturation and hue.
+        chance: probability of changes of brightness, contrast, saturation, hue and grey.
         swap: probability of a permutation of red, green and blue.
     """
 

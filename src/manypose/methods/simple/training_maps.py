@@ -35,7 +35,7 @@ class Rendering:
         jitter: largest random shift of a box's edges as a fraction of its sides, for half of the boxes.
         spoiled: probability that a photo's maps are degraded.
         gain: smallest height of a degraded peak.
-        drop: probability that a joint is missing, in degraded maps; its position is still a target.
+        drop: probability that a joint is missing, in the same fraction of photos (drawn independently); its position is still a target.
         noise: standard deviation of the noise in degraded maps.
         false: number of random background points per RoI in degraded maps.
         alone: share of the people used among those without another person's joints in their RoI.
