@@ -97,7 +97,7 @@ def read_coco(
     category: str | None = None,
     only: str | Path | None = None,
 ) -> tuple[PackedPhotos, Report]:
-    """Read and check a file of COCO's format.
+    """The photos of a file of COCO's format, checked.
 
     Returns:
         the usable photos, in the file's order, and the report of problems.

@@ -22,12 +22,7 @@ __all__ = ["crowdpose", "read_crowdpose"]
 
 
 def crowdpose(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
-    """The photos of a CrowdPose file as samples. Arguments as of `manypose.data.coco`.
-
-    Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used; the message names it.
-    """
+    """The photos of a CrowdPose file as samples. Arguments and errors as of `manypose.data.coco`."""
     photos, report = read_crowdpose(images, annotations, keep)
     return dataset(photos, CROWDPOSE, report, **reading)
 

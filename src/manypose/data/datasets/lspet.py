@@ -54,11 +54,7 @@ def lspet(
         annotations: ``joints.mat``, or a JSON file in COCO's format (distinguished by content).
         skeleton: of the samples; joints are matched by name.
         only: a text file with the photo numbers to use (1 is ``im1.jpg``), one per line.
-        reading: see `manypose.data.coco`.
-
-    Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used; the message names it.
+        reading: see `manypose.data.coco`, as for errors.
     """
     wanted = BUILT_IN[skeleton]
     if is_mat(annotations):

@@ -37,11 +37,7 @@ def mpii(
         images: folder of the photos.
         annotations: ``train.json`` or ``valid.json``, ``train.h5`` or ``valid.h5``, or ``mpii_human_pose_v1_u12_1.mat``.
         heads: see `read_mpii`.
-        reading: see `manypose.data.coco`; `margin` is 0 by default.
-
-    Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be read, or none of its photos exists; the message names the file.
+        reading: see `manypose.data.coco`, as for errors; `margin` is 0 by default.
     """
     root, people = Path(images), read_mpii(annotations, heads)
     if not root.is_dir():

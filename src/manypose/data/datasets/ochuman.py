@@ -20,12 +20,7 @@ __all__ = ["ochuman", "read_ochuman"]
 
 
 def ochuman(images: str | Path, annotations: str | Path, keep: Keep = "annotated", **reading: Unpack[Reading]) -> Photos:
-    """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments as of `manypose.data.coco`.
-
-    Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: the file cannot be used, or is ``ochuman.json``; the message names it.
-    """
+    """The photos of an OCHuman file as samples, masked outside the annotated people. Arguments and errors as of `manypose.data.coco`."""
     photos, report = read_ochuman(images, annotations, keep)
     return dataset(photos, COCO, report, **reading)
 

@@ -180,12 +180,7 @@ def posetrack(images: str | Path, annotations: str | Path, keep: Keep = "annotat
     Args:
         images: PoseTrack's root, in which ``images/val/…`` lies.
         annotations: the folder of per-video files, or one of them.
-        keep: see `manypose.data.coco`.
-        reading: see `manypose.data.coco`.
-
-    Raises:
-        FileNotFoundError: no such folder or file.
-        ValueError: the files cannot be read; the message names them.
+        keep, reading: see `manypose.data.coco`, as for errors.
     """
     report, root = Report(str(annotations)), Path(images)
     listed: list[dict[str, Any]] = []
