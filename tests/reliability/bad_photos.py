@@ -189,7 +189,8 @@ SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     "weights for a file of weights": ("{good}/a.png --weights {good}/prn.safetensors", {}, "need the name of their model"),
     "detector weights without a detector": ("{good}/a.png --detector-weights {good}/prn.safetensors", {}, "--detector"),
     "frames after the video's end": ("{good}/clip.mp4 --start 99", {}, "clip.mp4"),
-    "an end before the start": ("{good}/clip.mp4 --start 2 --end 1", {}, "start must be at least 0 and end must be later"),
+    "an end before the start": ("{good}/clip.mp4 --start 2 --end 1", {}, "end must be later than start"),
+    "a time of 75 seconds": ("{good}/clip.mp4 --start 1:75", {}, "start must be a time such as 90"),
     "every frame of none": ("{good}/clip.mp4 --every 0", {}, "every"),
 }
 
