@@ -5,6 +5,7 @@
 PHOTOS is a folder of photos, which are repeated (as links) until there are as many as asked for. It prints, as JSON: whether the rows are
 those of plain prediction, the throughput against two plain processes at once, the driver's memory at a quarter and at the end, and what
 is left after three kills of a worker, one kill of the driver and 5 % damaged photos. Parts can be chosen: ``--only equal kills``.
+``--only video --video CLIP`` compares the track ids of a video in chunks with those of the video in one piece.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from manypose.inference.cluster.report import rows_of, status
 from manypose.inference.model import load
 from manypose.io.storage import Folder
 
-PARTS = ("equal", "throughput", "memory", "kills", "damaged")
+PARTS = ("equal", "throughput", "memory", "kills", "damaged", "video")
 
 
 def repeated(photos: Path, out: Path, count: int, damaged: float = 0.0) -> Path:
@@ -69,6 +70,26 @@ def equal(photos: Path, job: Path, model: str) -> dict:
         mine, theirs = found[str(place)].people, known[source]
         same += all(np.array_equal(getattr(mine, n), getattr(theirs, n)) for n in ("keypoints", "keypoint_scores", "scores", "boxes"))
     return {"rows": len(found), "equal to plain predict": same}
+
+
+def followed(clip: Path, job: Path, model: str, chunk: int) -> dict:
+    """How many people in the frames of a video have the same id in chunks as in one piece."""
+    words = [sys.executable, "-m", "manypose", "cluster", "predict", str(clip), "--out", str(job), "--model", model, "--track"]
+    shutil.rmtree(job, ignore_errors=True)
+    began = time.perf_counter()
+    subprocess.run([*words, "--workers", "2", "--chunk-frames", str(chunk)], check=True, stdout=subprocess.DEVNULL)
+    chunks, seconds = list(rows_of(opened(Folder(str(job))))), time.perf_counter() - began
+    began = time.perf_counter()
+    whole = list(load(model, device="cpu").predict(clip, track=True))
+    ids = [(a.ids, b.people.ids) for a, b in zip(whole, chunks, strict=True) if len(a) or len(b.people)]
+    same = sum(int((a == b).sum()) for a, b in ids if a is not None and b is not None and len(a) == len(b))
+    people = sum(map(len, whole))
+    return {
+        "frames": len(whole), "person-frames": people, "in chunks": sum(len(r.people) for r in chunks), "same id": same,
+        "share": same / people, "tracks": max(int(a.max()) for a, _ in ids if a is not None),
+        "chunks": len(list((job / "shards").iterdir())),
+        "seconds in chunks": round(seconds, 1), "seconds in one piece": round(time.perf_counter() - began, 1),
+    }  # fmt: skip
 
 
 def workers_of(parent: int) -> list[int]:
@@ -150,6 +171,8 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
 def measured(args: argparse.Namespace) -> dict:
     """All parts that were asked for."""
     out, found = args.out, {}
+    if "video" in args.only and args.video:
+        found["video"] = followed(args.video.resolve(), out / "video", args.model, args.chunk)
     photos = repeated(args.folder, out / "photos", args.photos)
     job = out / "job"
     if {"equal", "throughput", "memory"} & set(args.only):
@@ -166,8 +189,6 @@ def measured(args: argparse.Namespace) -> dict:
         times = sorted(p.stat().st_mtime for p in (job / "shards").iterdir())
         # Without the start of Ray and of the networks, as the plain processes are measured too.
         found["throughput"] = {"cluster, photos/s": args.block * (len(times) - 1) / max(times[-1] - times[0], 1e-9)}
-    if "equal" in args.only:
-        found["equal"] = equal(photos, job, args.model)
     if "throughput" in args.only:
         code = (
             "import sys, time; from pathlib import Path; from manypose import load; m = load(sys.argv[1], device='cpu');"
@@ -183,6 +204,8 @@ def measured(args: argparse.Namespace) -> dict:
         plain = sum(rates)
         found["throughput"]["CPU seconds of the two processes"] = round(sum(seconds), 1)
         found["throughput"] |= {"two processes": plain, "ratio": found["throughput"]["cluster, photos/s"] / plain}
+    if "equal" in args.only:
+        found["equal"] = equal(photos, job, args.model)
     if {"kills", "damaged"} & set(args.only):
         photos = repeated(args.folder, out / "damaged", args.photos, 0.05 if "damaged" in args.only else 0.0)
         job, kills = out / "killed", "kills" in args.only
@@ -209,6 +232,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--block", type=int, default=50)
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--chunk", type=int, default=500, help="frames in a chunk of the video")
     parser.add_argument("--model", default="fast")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
