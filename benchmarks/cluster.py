@@ -132,6 +132,7 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
     # Ray gives its workers a niceness of 15, plain processes have 0.
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "RAY_worker_niceness": "0"})
     used: dict[tuple[str, int], float] = {}
+    before: dict[tuple[str, int], float] = {}
     held: list[tuple[float, float]] = []
     dead: list[int] = []
     rng = random.Random(1)
@@ -147,6 +148,8 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
                 continue
             share = len(planned.finished()) / len(planned)
             cpu_seconds(process.pid, used)
+            if not share:  # as the throughput, from the first shard on
+                before.update(used)
             try:
                 held.append((share, memory(process.pid)))
             except OSError:
@@ -164,7 +167,9 @@ def watched(words: list[str], job: Path, kills: int = 0, driver_after: float | N
     thread.start()
     code = process.wait()
     thread.join()
-    cpu = {kind: round(sum(s for (k, _), s in used.items() if k == kind), 1) for kind in ("driver", "workers", "Ray")}
+    cpu = dict.fromkeys(("driver", "workers", "Ray"), 0.0)
+    for key, seconds in used.items():
+        cpu[key[0]] = round(cpu[key[0]] + seconds - before.get(key, 0), 1)
     return {"code": code, "seconds": round(time.perf_counter() - began, 1), "workers killed": len(dead), "memory": held, "cpu": cpu}
 
 
@@ -182,7 +187,7 @@ def measured(args: argparse.Namespace) -> dict:
         found["job"] = {
             "code": seen["code"],
             "seconds": seen["seconds"],
-            "CPU seconds": seen["cpu"],
+            "CPU seconds after the first shard": seen["cpu"],
             "status": str(status(opened(Folder(str(job))))),
         }
         found["memory"] = {"driver at a quarter, MB": held[0], "at the end": held[-1], "spread": max(held) - min(held)} if held else {}
