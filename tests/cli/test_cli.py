@@ -276,7 +276,7 @@ def test_errors_are_one_line(error: BaseException, code: int, line: str, monkeyp
 
 
 def test_ctrl_c_says_which_commands_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    monkeypatch.setattr(cli, "_load", lambda verb: broken(KeyboardInterrupt()))
+    monkeypatch.setattr(cli, "_run", lambda argv: broken(KeyboardInterrupt())())
     assert run("predict", "a.jpg") == 130
     assert capsys.readouterr().err == "manypose: interrupted; the same command goes on from what is finished\n"
 
