@@ -278,7 +278,7 @@ def test_errors_are_one_line(error: BaseException, code: int, line: str, monkeyp
 def test_ctrl_c_says_which_commands_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.setattr(cli, "_run", lambda argv: broken(KeyboardInterrupt())())
     assert run("predict", "a.jpg") == 130
-    assert capsys.readouterr().err == "manypose: interrupted; the same command goes on from what is finished\n"
+    assert capsys.readouterr().err == "manypose: interrupted; the same command resumes\n"
 
 
 def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
