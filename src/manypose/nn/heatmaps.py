@@ -72,7 +72,7 @@ def _splat(values: Float[Tensor, "b k n p"], index: Int[Tensor, "b k n p"], size
 
 
 def peaks(
-    heat: Float[Tensor, "b k h w"], window: int = 5, threshold: float = 0.1, top: int = 30
+    heat: Float[Tensor, "b k h w"], window: int = 5, threshold: float = 0.1, top: int = 30, keep_ties: bool = False
 ) -> tuple[Float[Tensor, "b k n"], Int[Tensor, "b k n 2"]]:
     """The highest peaks of every map: cells above `threshold` that are maximal in the `window` × `window` square around them.
 
@@ -83,6 +83,7 @@ def peaks(
         window: odd, in cells.
         threshold: exclusive lower bound of a peak's height.
         top: number n of peaks per map, by falling height, then from the upper left.
+        keep_ties: every one of the equally high cells is a peak, as in the authors' programs.
 
     Returns:
         Heights and xy cells; missing peaks have height 0 and cell (0, 0).
@@ -92,7 +93,7 @@ def peaks(
     heights, flat = (_peaks_cpu if heat.device.type == "cpu" else _peaks_pooled)(heat.detach(), window, max(threshold, 0.0), top)
     cells = torch.stack([flat % heat.shape[3], flat // heat.shape[3]], -1)
     tied = (heights[..., 1:] == heights[..., :-1]) & (heights[..., 1:] > 0)
-    return _untied(heights, cells, window // 2) if bool(tied.any()) else (heights, cells)
+    return (heights, cells) if keep_ties or not bool(tied.any()) else _untied(heights, cells, window // 2)
 
 
 def _untied(heights: Float[Tensor, "b k n"], cells: Int[Tensor, "b k n 2"], radius: int) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,7 @@ PUBLISHED: dict[str, Any] = {
     "enlarge": True,
     "shift": 0.5,
     "order": "published",
+    "keep_ties": True,
 }
 """Arguments of `decode` that give the authors' grouping."""
 
@@ -52,6 +53,7 @@ def decode(
     order: Sequence[int] | Literal["torso first", "published"] = "torso first",
     enlarge: bool = False,
     shift: float | tuple[float, float] = 0.0,
+    keep_ties: bool = False,
 ) -> list[Poses]:
     """The people of each image, in network pixels. `published_grouping` is the authors' procedure; the defaults are ours.
 
@@ -71,6 +73,7 @@ def decode(
         order: order in which joints are grouped.
         enlarge: whether to enlarge the maps to the input's size first, as published (slow, without gain).
         shift: added to the positions, in network pixels; one value or (x, y).
+        keep_ties: see `manypose.nn.heatmaps.peaks`.
 
     Returns:
         For each image the people, by falling score; with `match_rounded` in order of creation. A person's score is the mean peak height
@@ -90,7 +93,7 @@ def decode(
     if enlarge and tuple(heat.shape[2:]) != tuple(size):
         heat, tag = _enlarged(heat, tag, size)
     stride = np.array([size[1] / heat.shape[3], size[0] / heat.shape[2]])
-    heights, cells = peaks(heat, nms, threshold, max_people)
+    heights, cells = peaks(heat, nms, threshold, max_people, keep_ties)
     xy = subpixel(heat, cells) if refinement == "gaussian" else quarter_offset(heat, cells)
     # One transfer for the whole batch: height, x, y, tags of each peak.
     found = torch.cat([heights[..., None], xy, gather(tag, cells)], -1).float().cpu().numpy()
