@@ -71,7 +71,7 @@ def find_detector(
         whole = [n for n, m in MODELS.items() if not m.factory.startswith("manypose.methods.mspn")]
         near = get_close_matches(name, [*torchvision_names(), *whole], 1, 0.5)
         raise ValueError(
-            f"no detector {name!r}{f'; did you mean {near[0]}?' if near else ''}; available: {', '.join(torchvision_names())}, "
+            f"no detector {name!r}{f' (did you mean {near[0]}?)' if near else ''}; available: {', '.join(torchvision_names())}, "
             f"and the models {', '.join(whole)}"
         )
     label = _label(name, category or PERSON)
