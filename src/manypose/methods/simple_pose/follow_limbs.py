@@ -94,7 +94,7 @@ def follow(
     near = (along(rows, ways, np.array([2, 3])) > threshold).all(0)
     rows, ways = rows[near], ways[near]
     if not len(rows):
-        return start, *np.zeros((2, len(start)))
+        return start, np.zeros(len(start)), np.zeros(len(start))
     total, length = _run(along(rows, ways, np.arange(1, short + 1)), threshold)
     long = np.flatnonzero(length >= short - 1)  # most ridges end sooner
     if len(long) and short < steps:
@@ -122,7 +122,7 @@ def _high_around(
     ring = (step[:, None] * w + step)[(away > 0) & (away < 12)]
     x, y = np.floor(start.T + 0.5).astype(np.int64)
     index = ring[:, None] + (plane * (h * w) + y * w + x)  # outside the map another cell
-    return (at(part, index.clip(0, part.numel() - 1)) > threshold).any(0)
+    return np.any(at(part, index.clip(0, part.numel() - 1)) > threshold, axis=0)
 
 
 def _run(values: Float[np.ndarray, "s r"], threshold: float) -> tuple[Float[np.ndarray, " r"], Int[np.ndarray, " r"]]:
