@@ -77,6 +77,8 @@ def main() -> int:
     parser.add_argument("--model", default="fast")
     parser.add_argument("--queue", type=int, default=128)
     args = parser.parse_args()
+    if min(args.most, args.clients, args.requests, args.rounds, args.alone) < 1:
+        parser.error("all numbers are at least 1")
     paths = [p for p in sorted(args.photos.iterdir()) if p.suffix in (".jpg", ".png")][: args.most]
     photos = [p.read_bytes() for p in paths]
 
@@ -91,8 +93,9 @@ def main() -> int:
             client(found[0], photos, 0, len(photos), [], [])  # warm
             told, wrong, held = [], [], [(rss(service.pid), rss(service.pid))]
             began, used = time.perf_counter(), cpu(service.pid)
-            for _ in range(args.rounds):
+            for i in range(args.rounds):
                 held.append(load(found[0], service.pid, photos, args.clients, args.requests, told, wrong))
+                print(f"round {i + 1}: {len(told)} answers, memory at most {held[-1][0]:.0f} MiB", flush=True)
             seconds, used = time.perf_counter() - began, cpu(service.pid) - used
             service.send_signal(signal.SIGTERM)
             code = service.wait(120)
