@@ -94,13 +94,13 @@ def turned_too(results: Iterable[Result], method: AnyModel, detector: AnyModel |
 
 
 def _looks(result: Result) -> list[Look]:
-    """The copies of a photo to predict, too."""
+    """The copies of a photo that are predicted in the second prediction; none if the first is sure, upright and in the right colours."""
     if result.poses is None or result.item.pixels is None:
         return []
     unsure, other = _top(result) < SURE, swapped(result.item.pixels, result.poses)
     quarters = (1, 2, 3) if unsure else filter(None, [quarters_tilted(result.poses)])
-    back = [Look(0, True, AS_GOOD if other else BETTER)] if other or unsure else []
-    return [Look(q, other) for q in quarters] + back
+    exchanged = [Look(0, True, AS_GOOD if other else BETTER)] if other or unsure else []
+    return [Look(q, other) for q in quarters] + exchanged
 
 
 def quarters_tilted(poses: Poses) -> int:
