@@ -14,7 +14,7 @@ from typing import Any
 _UMASK = os.umask(0o077)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
-__all__ = ["atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "write_json", "write_text"]
+__all__ = ["MOST_UNPACKED", "atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def known_by(name: str | Path | None) -> Any:
 
 
 MOST_UNPACKED = 64
-"""Largest ratio of unpacked to packed size of a zip archive (.npz, .pth) of more than 64 MiB unpacked."""
+"""Largest ratio of unpacked to packed size of a zip archive (.npz, .pth) of more than 64 MiB unpacked, and of an HDF5 file."""
 
 
 def check_unpacked(path: str | Path) -> None:

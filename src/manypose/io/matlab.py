@@ -5,13 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from manypose.io.files import MOST_UNPACKED
 from manypose.io.mat_variables import read_variables, simplified
 
 __all__ = ["cells", "is_mat", "load_cells", "load_h5", "load_mat"]
-
-
-MOST_UNPACKED = 64
-"""How many times its size an HDF5 file may unpack to, as other archives."""
 
 
 def is_mat(path: str | Path) -> bool:
