@@ -29,7 +29,7 @@ def command(*words: object) -> subprocess.CompletedProcess:
 def test_people_are_found_drawn_and_written(tmp_path: Path):
     done = command("predict", "--example", "--format", "coco,csv,jsonl,openpose", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 person in 1 picture")
+    assert done.stdout.startswith("1 person in 1 photo")
     (person,) = json.loads((tmp_path / "coco.json").read_text())
     nose = person["keypoints"][:2]
     assert np.abs(np.array(nose) - [225, 120]).max() < 25  # as seen in the photo
@@ -55,7 +55,7 @@ def test_the_first_pose_by_torch_imports_nothing_that_only_other_models_need(tmp
     words = ("predict", "--example", "--runtime", "torch", "--no-pictures", "--out", str(tmp_path))
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 person in 1 picture")
+    assert done.stdout.startswith("1 person in 1 photo")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from dots import FLY, BoxDots, Dots, photo_of
 
 from manypose.cli.__main__ import main
+from manypose.cli.outcome import Outcome
 from manypose.cli.predict_into import Part, predict_to
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
@@ -310,6 +311,22 @@ def test_a_video_that_was_stopped_is_done_again_as_a_whole(tmp_path):
         assert content(tmp_path / "out")[name] == content(tmp_path / "whole")[name]
 
 
+def test_results_of_other_photos_are_replaced_with_a_warning(photos, tmp_path, recwarn):
+    first, second = photos / "b.jpg", photos / "b.png"
+    predict_to([first], Model(Dots()), tmp_path / "out")
+    predict_to([first], Model(Dots()), tmp_path / "out", options=PredictOptions(flip=True))
+    assert not [w for w in recwarn if "replaced" in str(w.message)]
+    with pytest.warns(UserWarning, match="results of 1 other photo or video from an earlier run are replaced; another --out"):
+        predict_to([second], Model(Dots()), tmp_path / "out")
+
+
+def test_people_are_counted_in_photos_and_frames():
+    assert Outcome(photos=2, people=1, empty=1).counts() == "1 person in 2 photos (no people in 1 of them)"
+    assert Outcome(photos=4, people=6, frames=4, in_frames=6).counts() == "1.5 people a frame in 4 frames"
+    assert Outcome(photos=5, people=8, frames=4, in_frames=6, tracks=2).counts() == "2 people in 1 photo, 2 tracked people in 4 frames"
+    assert Outcome().counts() == "0 people in 0 photos"
+
+
 # ── names ──
 
 
@@ -426,7 +443,7 @@ def test_command_line(photos, untrained, tmp_path, capsys):
         capsys, "predict", photos / "b.jpg", "--model", untrained, "--out", out, "--format", "coco,csv", "--device", "cpu", "--size", 64
     )
     assert (code, errors) == (0, "")
-    assert f"in 1 picture (no people in 1 of them); wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
+    assert f"in 1 photo (no people in 1 of them); wrote {out / 'coco.json'}, {out / 'poses.csv'}, {out / 'b_poses.jpg'}" in said
     assert names(out) == ["b_poses.jpg", "coco.json", "poses.csv"]
 
 
@@ -436,7 +453,7 @@ def test_command_line_continues_past_a_bad_file(photos, untrained, tmp_path, cap
     assert code == 1
     assert len([line for line in errors.splitlines() if "error" in line]) == 1
     assert "c.jpg: an empty file" in errors
-    assert "in 3 pictures" in said
+    assert "in 3 photos" in said
 
 
 @pytest.mark.parametrize(

@@ -121,4 +121,4 @@ def test_17_predict_under_torchrun(photos, tmp_path):
     done = subprocess.run([sys.executable, *command, *options], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     lines = (tmp_path / "out/poses.jsonl").read_text().splitlines()
     assert len({json.loads(line)["image"] for line in lines}) == len(lines) == 7, done.stderr
-    assert done.stdout.count("in 7 pictures") == 1
+    assert done.stdout.count("in 7 photos") == 1

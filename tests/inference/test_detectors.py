@@ -140,11 +140,11 @@ def test_the_command_line_takes_a_detector(untrained, tmp_path, capsys, monkeypa
     path = media.write(tmp_path / "a.png", photo())
     more = ["--detector", LIGHT, "--detector-weights", str(untrained), "--detector-threshold", "0", "--device", "cpu"]
     assert main(["predict", str(path), "--out", str(tmp_path / "out"), *more]) == 0
-    assert "in 1 picture" in capsys.readouterr().out
+    assert "in 1 photo" in capsys.readouterr().out
     (tmp_path / "boxes.json").write_text('{"a.png": [[40, 30, 120, 110], [9, 9, 9, 9], [NaN, 0, 1, 1]]}')
     assert main(["predict", str(path), "--out", str(tmp_path / "out"), "--boxes", str(tmp_path / "boxes.json")]) == 0
     said = capsys.readouterr()
-    assert "1 person in 1 picture" in said.out
+    assert "1 person in 1 photo" in said.out
     assert "2 boxes were left out (1 not finite, 1 without an area)" in said.err
     assert main(["predict", str(path), "--out", str(tmp_path / "out"), "--boxes", str(tmp_path / "boxes.json"), *more]) == 1
     assert "give boxes or a detector, not both" in capsys.readouterr().err
@@ -178,4 +178,4 @@ def test_the_bundled_top_down_models_find_people_by_themselves(name, tmp_path, c
     assert model.detector
     assert model.predict(picture).keypoints.shape[1:] == (17, 2)
     assert main(["predict", str(picture), "--out", str(tmp_path / "out"), "--device", "cpu", *(["--model", name] if name else [])]) == 0
-    assert "in 1 picture" in capsys.readouterr().out
+    assert "in 1 photo" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""An error analysis of three photos: a person with crossed arms, a missed person with a result too many, and a person found well."""
+"""An error analysis of three photos: a person with crossed arms, a missed person with a false positive, and a person found well."""
 
 from pathlib import Path
 

@@ -20,6 +20,9 @@ class Outcome:
         photos: number of photos and frames, including those of an earlier run.
         people: number of people found in them.
         empty: number of photos and frames without people.
+        frames: number of frames among `photos`.
+        in_frames: number of `people` in these frames.
+        tracks: number of track ids in videos.
         resumed: number of photos and videos that an earlier run had finished.
         written: result files.
         drawn: drawn pictures and videos.
@@ -30,11 +33,29 @@ class Outcome:
     photos: int = 0
     people: int = 0
     empty: int = 0
+    frames: int = 0
+    in_frames: int = 0
+    tracks: int = 0
     resumed: int = 0
     written: list[Path] = field(default_factory=list)
     drawn: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> str:
+        """The numbers of people, photos and frames as text; people with track ids are counted once a video."""
+        said = []
+        if self.photos > self.frames or not self.photos:
+            people = counted(self.people - self.in_frames, "person", "people")
+            said.append(f"{people} in {counted(self.photos - self.frames, 'photo')}")
+        if self.frames:
+            people = (
+                f"{counted(self.tracks, 'tracked person', 'tracked people')}"
+                if self.tracks
+                else f"{self.in_frames / self.frames:.1f} people a frame"
+            )
+            said.append(f"{people} in {counted(self.frames, 'frame')}")
+        return ", ".join(said) + (f" (no people in {self.empty} of them)" if self.empty else "")
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,7 @@ def predict(
 
 def _summary(outcome: Outcome, out: Path, seconds: float) -> str:
     """The counts of the run, and where its results are."""
-    said = f"{counted(outcome.people, 'person', 'people')} in {counted(outcome.photos, 'picture')}"
-    if outcome.empty:
-        said += f" (no people in {outcome.empty} of them)"
+    said = outcome.counts()
     if outcome.resumed:
         said += f"; {counted(outcome.resumed, 'file was', 'files were')} finished before"
     if outcome.photos > 30 and not outcome.resumed:

@@ -23,7 +23,7 @@ from manypose.cli.extras import save_crops
 from manypose.cli.moving import Moving
 from manypose.cli.outcome import Drawing, Outcome, Part, Team, counted, known_by
 from manypose.cli.output_names import Named, named
-from manypose.cli.progress import PART, Finished, Progress, begin, finished_in, stamp
+from manypose.cli.progress import PART, Finished, Progress, begin, count_finished, finished_in, stamp
 from manypose.inference.model import Model
 from manypose.inference.options import PredictOptions
 from manypose.inference.photos import AHEAD, PhotoInput, Result, read_ahead
@@ -140,7 +140,7 @@ def predict_to(
         progress = begin(folder, formats, plan, settings, overwrite)
         outcome.resumed = len(progress.done)
         for finished in progress.done.values():
-            _count(outcome, finished, folder)
+            count_finished(outcome, finished, folder)
         todo = [n for n in plan if str(n.path.absolute()) not in progress.done]
         run = None
         try:
@@ -208,13 +208,6 @@ def _tell_failures(out: Path, failed: Sequence[str]) -> None:
         write_json(out / FAILED, {"failed": list(failed)})
     else:
         (out / FAILED).unlink(missing_ok=True)
-
-
-def _count(outcome: Outcome, finished: Finished, out: Path) -> None:
-    outcome.photos += finished.pictures
-    outcome.people += finished.people
-    outcome.empty += finished.empty
-    outcome.drawn += [out / finished.drawn] if finished.drawn else []
 
 
 # ── photos and videos ──
@@ -287,6 +280,7 @@ class _Run:
         about, part, results = moving.about(), self.part, self.progress.results
         first, last = part.between
         chosen: list[video.Frame] = []  # frames whose results are pending
+        ids: set[int] = set()
 
         def items() -> Iterator[PhotoInput]:
             for frame in moving.read():
@@ -314,13 +308,14 @@ class _Run:
                     Entry(f"{name.name}#{frame.number}", stem, image_id, result.size, result.poses, frame.number, frame.time, result.best)
                 )
                 pictures, people, empty = pictures + 1, people + len(result.poses), empty + (not len(result.poses))
+                ids.update(() if result.poses.ids is None else result.poses.ids.tolist())
                 picture = self._pictures(result, stem)
                 if add is not None and picture is not None:
                     add(picture, frame.time - origin)
                 bar.update()
             if not pictures:
                 raise ValueError(f"{name.path}: no frame lies between {part.start} and {'the end' if part.end is None else part.end}")
-        self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name, moving.live)
+        self._finished(name, start, pictures, people, empty, "" if drawn is None else drawn.name, moving.live, len(ids))
 
     def _results(self, items: Iterable[PhotoInput], look_ahead: int | None, tracker: Callable[[], Tracker] | None) -> Iterator[Result]:
         items = read_ahead(items, self.options.batch_size)
@@ -347,12 +342,14 @@ class _Run:
             self.show(picture)
         return picture
 
-    def _finished(self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False) -> None:
+    def _finished(
+        self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False, tracks: int = 0
+    ) -> None:
         path = str(name.path.absolute())
         seen = [-1, -1] if live else stamp(name.path)  # a camera is never finished
-        finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn)
+        finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn, name.video, tracks)
         self.progress.mark(finished)
-        _count(self.outcome, finished, self.out)
+        count_finished(self.outcome, finished, self.out)
 
 
 def _paths(sources: Sequence[str | Path | Moving | Exception], fail: Callable[[Exception], None]) -> list[Path | Moving]:

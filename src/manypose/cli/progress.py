@@ -7,6 +7,7 @@ the folder merges.
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +15,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from manypose.cli.outcome import Outcome, counted
 from manypose.cli.output_names import Named
 from manypose.io.files import stamp, write_text
 from manypose.poses.formats.result_files import FORMATS, ResultFiles, lines_file
 
-__all__ = ["PART", "Finished", "Progress", "begin", "finished_in", "stamp"]
+__all__ = ["PART", "Finished", "Progress", "begin", "count_finished", "finished_in", "stamp"]
 
 FILE = ".progress.jsonl"
 PART = ".part-"
@@ -36,6 +38,8 @@ class Finished:
         people: number of people found in them.
         empty: number of pictures without people.
         drawn: file name of the drawn picture in the folder; empty if none was requested.
+        video: whether it is a video.
+        tracks: number of track ids in a video.
     """
 
     path: str
@@ -46,6 +50,8 @@ class Finished:
     people: int
     empty: int
     drawn: str = ""
+    video: bool = False
+    tracks: int = 0
 
 
 @dataclass
@@ -96,6 +102,12 @@ def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Ma
         keep |= {p: (lines, f) for p, f in before.items() if p in wanted and f.stamp == stamp(Path(p)) and f.end <= size}
     frame_ids = count(1 + max((n.image_id for n in plan), default=0))
     kept: dict[str, Finished] = {}
+    if not overwrite and (others := len(_recorded(file) - set(wanted))):
+        warnings.warn(
+            f"{out}: the results of {counted(others, 'other photo or video', 'other photos and videos')} from an earlier run are replaced; "
+            "another --out keeps them",
+            stacklevel=2,
+        )
     results = ResultFiles(out, formats, _lines(keep, plan, frame_ids, kept))
     if old != results.lines:
         with suppress(OSError):
@@ -109,9 +121,26 @@ def begin(out: Path, formats: Sequence[str], plan: Sequence[Named], settings: Ma
     return Progress(file, results, kept, frame_ids)
 
 
+def count_finished(outcome: Outcome, finished: Finished, out: Path) -> None:
+    """Add a finished photo or video to the outcome of the run."""
+    outcome.photos += finished.pictures
+    outcome.people += finished.people
+    outcome.empty += finished.empty
+    if finished.video:
+        outcome.frames, outcome.in_frames = outcome.frames + finished.pictures, outcome.in_frames + finished.people
+        outcome.tracks += finished.tracks
+    outcome.drawn += [out / finished.drawn] if finished.drawn else []
+
+
 def finished_in(out: Path, settings: Mapping[str, Any]) -> dict[str, Finished]:
     """The inputs that runs with these settings have finished in a folder, by absolute path."""
     return _finished(out / FILE, json.loads(json.dumps(settings)))[0]
+
+
+def _recorded(file: Path) -> set[str]:
+    """The paths in a record of finished inputs."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return {path for row in map(_json, lines) if isinstance(path := row.get("path"), str)}
 
 
 def _take_over(part: Path, out: Path, drawn: Set[str], openpose: bool) -> None:

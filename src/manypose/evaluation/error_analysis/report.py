@@ -18,7 +18,7 @@ STEP_NAMES = {
     "none": "as it is", "miss": "misses", "swap": "swaps", "inversion": "inversions", "jitter": "jitter", "scores": "scores",
     "duplicates": "duplicates", "background": "background", "missed": "missed people",
 }  # fmt: skip
-MARKS = {"inversion": "#ff8a3c", "swap": "#e0409a", "miss": "#7d88ff", "missed person": "#ff4d3d", "result too many": "#c3cad6"}
+MARKS = {"inversion": "#ff8a3c", "swap": "#e0409a", "miss": "#7d88ff", "missed person": "#ff4d3d", "false positive": "#c3cad6"}
 """Colours on photos, bright enough for any background."""
 _STEP_COLOURS = {**COLOURS, "none": "#20242c", "scores": "#2f7fb5", "duplicates": "#7b5ea7", "background": "#8a8f98", "missed": "#8c5a3c"}
 _MEANING = {

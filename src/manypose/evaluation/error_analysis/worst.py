@@ -59,7 +59,8 @@ def _caption(analysis: Analysis, place: int, path: Path) -> str:
     surplus = int((here & (found.person < 0) & (found.rank >= 0)).sum())
     kinds = found.kind[analysis.results.image[found.found] == place]
     wrong = ", ".join(f"{n} {kind}" for i, kind in enumerate(KINDS[1:], 1) if (n := int((kinds == i).sum())))
-    return f"{path.name}: {people} people, {lost} missed, {surplus} results too many" + (f"; {wrong}" if wrong else "")
+    some, extra = "person" if people == 1 else "people", "false positive" if surplus == 1 else "false positives"
+    return f"{path.name}: {people} {some}, {lost} missed, {surplus} {extra}" + (f"; {wrong}" if wrong else "")
 
 
 def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], side: int) -> bytes:
@@ -92,7 +93,7 @@ def _drawn(analysis: Analysis, place: int, photo: UInt8[np.ndarray, "H W 3"], si
     for person in np.flatnonzero(missed(truth, found) & (truth.image == place)):
         axes.add_patch(Rectangle(low[person], *size[person], fill=False, linestyle="--", linewidth=2, edgecolor=MARKS["missed person"]))
     for x0, y0, x1, y1 in poses.boxes[len(here) - len(surplus) :]:
-        colour = MARKS["result too many"]
+        colour = MARKS["false positive"]
         axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, linestyle="--", linewidth=2, edgecolor=colour))
     out = io.BytesIO()
     figure.savefig(out, format="jpg", pil_kwargs={"quality": 82})
