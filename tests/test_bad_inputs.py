@@ -227,7 +227,7 @@ def test_no_gpu_though_asked(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     photo = media.write(tmp_path / "a.png", good)
     words = line.format(photo=photo, fly=fly, out=tmp_path / "out").split()
-    refused(run(*words, "--device", "cuda"), "'cuda' was asked for, but PyTorch sees 0 GPUs; use --device cpu", code=1)
+    refused(run(*words, "--device", "cuda"), "'cuda' was asked for, but PyTorch sees 0 GPUs; use cpu or auto", code=1)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def truncated(path: Path, source: Path) -> Path:
 
 WEIGHTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "missing": (lambda at, fly: at / "gone.safetensors", "no such weights file"),
-    "unknown name": (lambda at, fly: Path("swahr-w33"), "no model and no file 'swahr-w33' (did you mean swahr-w32?); there are default"),
+    "unknown name": (lambda at, fly: Path("swahr-w33"), "no model and no file 'swahr-w33'; did you mean swahr-w32? (manypose models"),
     "no weights": (lambda at, fly: Path("swahr-w48"), "no weights for 'swahr-w48'"),
     "truncated": (lambda at, fly: truncated(at / "a.safetensors", fly), "not a complete safetensors file"),
     "text": (lambda at, fly: _text(at / "a.safetensors"), "not a complete safetensors file"),

@@ -192,7 +192,7 @@ def test_a_verb_without_its_words_shows_its_usage(capsys: pytest.CaptureFixture)
     assert run("predict") == 2
     said = capsys.readouterr().err
     assert said.startswith("usage: manypose predict [SOURCE ...] [options]\n")
-    assert "manypose: error: missing: SOURCES" in said
+    assert "manypose: error: missing: SOURCE;" in said
     assert run("convert") == 2
 
 
@@ -345,13 +345,25 @@ def test_a_reader_that_stops_early_is_no_error():
 # ── models ──
 
 
+def test_the_help_of_predict_has_headings_and_folders(capsys):
+    assert cli.main(["predict", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line and line[0].isalpha() and line.endswith(":")] == [
+        "inputs:", "options:", "prediction:", "tracking:", "frames of a video:", "every verb:",
+    ]  # fmt: skip
+    assert "--turned {true,false}" in said  # a switch that is on by default
+    assert "-o DIR, --out DIR" in said
+
+
 def test_models_table(capsys: pytest.CaptureFixture, tmp_path: Path):
     assert run("models", "--cost", "--json", tmp_path / "models.json") == 0
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100
     assert "torch.utils.flop_counter" in said
     lines = {line["name"]: line for line in json.loads((tmp_path / "models.json").read_text())}
-    assert list(lines) == OURS
+    assert sorted(lines) == sorted(OURS)
+    assert list(lines)[:2] == list(CHOICES.values())  # then the other bundled models
+    assert sorted(not line["bundled"] for line in lines.values()) == [not line["bundled"] for line in lines.values()]
     for choice, name in CHOICES.items():
         assert f"bundled, {choice}" in next(r for r in said.splitlines() if r.startswith(f"{name} "))
     for name, line in lines.items():
@@ -376,9 +388,10 @@ def test_stored_figures_are_those_of_the_networks(name: str):
     assert stored[name] == json.loads(json.dumps(vars(count(name))))
 
 
-def test_the_table_of_models_needs_no_pytorch():
-    done = program("models", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize(("words", "code"), [(("models",), 0), (("predict", "--example", "--model", "defualt"), 1)])
+def test_the_table_of_models_and_a_misspelt_one_need_no_pytorch(words, code):
+    done = program(*words, env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == code, done.stderr
     assert "torch" not in {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 

@@ -126,8 +126,20 @@ def test_decoding_finds_photos_of_another_size_and_broken_masks(dataset: Path, c
 
 def test_a_custom_data_set(dataset: Path, capsys: pytest.CaptureFixture):
     (dataset / "set.yaml").write_text("images: .\nannotations: a.json\nskeleton: coco\n")
-    assert run("doctor", "data", "--dataset", "custom", "--annotations", dataset / "set.yaml") == 0
-    assert "2 photos" in capsys.readouterr().out
+    assert run("doctor", "data", "--annotations", dataset / "set.yaml") == 0  # a YAML is a custom data set
+    assert capsys.readouterr().out.count("2 photos") == 1
+
+
+def test_both_parts_of_a_custom_data_set_are_checked(dataset: Path, capsys: pytest.CaptureFixture):
+    given = json.loads((dataset / "a.json").read_text())
+    given["annotations"][0]["keypoints"] = [1, 2]
+    write_json(dataset / "b.json", given)
+    parts = "train: {images: ., annotations: a.json}\nval: {images: ., annotations: b.json}\nskeleton: coco\n"
+    (dataset / "set.yaml").write_text(parts)
+    assert run("doctor", "data", "--dataset", "custom", "--annotations", dataset / "set.yaml") == 1
+    said = capsys.readouterr().out
+    assert "a.json: 2 photos" in said
+    assert "b.json: 2 photos" in said
 
 
 SAMPLES = [

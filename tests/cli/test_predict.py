@@ -311,6 +311,11 @@ def test_a_video_that_was_stopped_is_done_again_as_a_whole(tmp_path):
         assert content(tmp_path / "out")[name] == content(tmp_path / "whole")[name]
 
 
+def test_a_file_as_the_folder_is_refused(photos):
+    with pytest.raises(ValueError, match=r"b.jpg: is a file; --out needs a folder"):
+        predict_to([photos], Model(Dots()), photos / "b.jpg")
+
+
 def test_results_of_other_photos_are_replaced_with_a_warning(photos, tmp_path, recwarn):
     first, second = photos / "b.jpg", photos / "b.png"
     predict_to([first], Model(Dots()), tmp_path / "out")

@@ -82,6 +82,11 @@ def test_another_skeleton_keeps_joints_of_the_same_name():
 # ── a person's score ──
 
 
+def test_a_joint_belongs_to_one_person():
+    with pytest.raises(TypeError, match=r"a joint of one person is poses\[0\]\['nose'\]"):
+        Poses.empty(COCO)["nose"]  # type: ignore[call-overload]
+
+
 def test_joints_that_cannot_be_seen_hardly_lower_a_persons_score():
     """Of whom three joints are seen well, and the others not at all, has about the score of who is seen whole; of one joint far less."""
 
@@ -92,12 +97,13 @@ def test_joints_that_cannot_be_seen_hardly_lower_a_persons_score():
 
     assert score(17) == pytest.approx(0.8)
     assert score(3) == pytest.approx((3 * 0.8 + 14 * 0.02) / 17)
-    assert score(3, least=0.05) == pytest.approx(0.8)
-    assert score(1, 0.06, least=0.05) == pytest.approx((0.8 + 16 * 0.06) / 17)  # one joint more above the limit, and the score collapses
-    assert score(3, doubt=0.0) > 0.7
-    assert score(17, doubt=0.05) == pytest.approx(17 * 0.64 / (17 * 0.8 + 17 * 0.05))
-    assert score(1, doubt=0.05) < score(3, doubt=0.05) < score(17, doubt=0.05)
-    assert abs(score(3, 0.04, doubt=0.05) - score(3, 0.06, doubt=0.05)) < 0.07
+    assert score(3, min_height=0.05) == pytest.approx(0.8)
+    # one joint more above the limit, and the score collapses
+    assert score(1, 0.06, min_height=0.05) == pytest.approx((0.8 + 16 * 0.06) / 17)
+    assert score(3, joint_penalty=0.0) > 0.7
+    assert score(17, joint_penalty=0.05) == pytest.approx(17 * 0.64 / (17 * 0.8 + 17 * 0.05))
+    assert score(1, joint_penalty=0.05) < score(3, joint_penalty=0.05) < score(17, joint_penalty=0.05)
+    assert abs(score(3, 0.04, joint_penalty=0.05) - score(3, 0.06, joint_penalty=0.05)) < 0.07
 
 
 # ── OKS ──

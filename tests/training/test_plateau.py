@@ -21,7 +21,7 @@ def levels(losses: list[float], rule: Plateau) -> list[float]:
 
 
 def test_12_the_rate_falls_after_so_many_epochs_without_a_better_loss():
-    rule = Plateau(factor=0.1, patience=2, least=0.01)
+    rule = Plateau(factor=0.1, patience=2, min_decrease=0.01)
     assert levels([5, 4, 3, 2], rule) == [1, 1, 1, 1]
     assert levels([5, 5, 5, 5, 5], rule) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
     assert levels([5, 6, 4, 4.5, 4.2], rule) == pytest.approx([1, 1, 1, 1, 0.1])

@@ -123,7 +123,7 @@ def _run(argv: list[str]) -> int:
     needed = [p for p in verb.parameters if p.positional]
     if not rest and needed and not config:
         print(page(verb, prog, config).partition("\n\n")[0], file=sys.stderr)
-        return _fail(f"missing: {', '.join(p.name.upper() for p in needed)}; {prog} --help explains the options", 2)
+        return _fail(f"missing: {', '.join(p.name.removesuffix('s').upper() for p in needed)}; {prog} --help explains the options", 2)
     if not rest and name == "train":  # the errors of a config name options that the short form does not have
         return _fail(f"missing: --data SET.yaml --model NAME --out DIR, or --config FILE.yaml; {prog} --help explains the options", 2)
     words = sort_words(verb, [{"-q": "--quiet", "-v": "--verbose"}.get(word, word) for word in rest], _shared(verb, config))

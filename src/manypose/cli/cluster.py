@@ -12,7 +12,7 @@ from manypose.inference.cluster.rows import SUFFIXES
 from manypose.inference.cluster.sources import Cutting
 from manypose.inference.cluster.worker import Recipe
 from manypose.inference.options import PredictOptions
-from manypose.io.files import known_by
+from manypose.io.files import file_identity
 from manypose.io.storage import Folder
 from manypose.tracking.tracker import TrackOptions
 
@@ -58,7 +58,7 @@ def predict(
         format: format of the shards; parquet holds exact float32 numbers, jsonl the same lines as `manypose predict`.
         cutting: how inputs are divided into blocks.
         actors: the workers.
-        device: auto, cpu or cuda; workers without a share of a GPU use the CPU.
+        device: the workers' device: auto, cpu or cuda; workers without a share of a GPU use the CPU.
         overwrite: start again if the folder holds a job.
         retry_errors: process blocks with errors again.
         quiet: no progress bar and no output.
@@ -71,7 +71,7 @@ def predict(
     suffix, where = SUFFIXES[format], device if actors.gpus or device != "auto" else "cpu"
     followed = tracking if track else None
     recipe = Recipe(model, weights, detector, detector_weights, options, followed, redetector, redetector_weights, suffix, where)
-    known = [known_by(name) for name in (model, weights, detector, detector_weights, redetector, redetector_weights)]
+    known = [file_identity(name) for name in (model, weights, detector, detector_weights, redetector, redetector_weights)]
     done = predict_job(sources, out, recipe, cutting, actors, known=known, overwrite=overwrite, retry_errors=retry_errors, quiet=quiet)
     if not quiet:
         before = f" ({done.resumed} were finished before)" if done.resumed else ""

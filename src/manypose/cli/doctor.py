@@ -54,7 +54,7 @@ def doctor(*, device: str = "auto") -> int:
     Args:
         device: device of the test: auto, cpu, cuda or cuda:N.
     """
-    print(f"manypose     {version('manypose')}, {Path(__file__).parent}")
+    print(f"manypose     {version('manypose')}, {Path(__file__).parents[1]}")
     print(f"Python       {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "timm", "onnxruntime", "numpy", "opencv-python-headless", "safetensors", "jsonargparse"):
         print(f"{package.removesuffix('-python-headless'):<12} {_version(package)}")
@@ -125,21 +125,23 @@ def data(
     """Check a data set and list its problems, by id; the exit code is 1 if any part of it is unusable.
 
     Args:
-        annotations: the annotation file, a folder of such files, or the YAML that describes a custom data set.
+        annotations: the annotation file, a folder of such files, or the YAML of a custom data set, whose parts are all checked.
         images: folder of the photos; not needed for a custom data set, whose YAML names it.
-        dataset: the format of the annotations.
+        dataset: the format of the annotations; a YAML is always custom.
         skeleton: the skeleton of an annotation file in COCO's format: a built-in name or a skeleton YAML.
         decode: also decode every photo, which takes longer.
     """
+    unusable = False
     with _silent("manypose.data"):  # the readers log the problems that are printed here
-        photos = _read(dataset, annotations, images, skeleton)
-        unreadable = _unreadable(photos) if decode else []
-        if decode:
-            _note_turned(photos)
-    found = str(photos.report).splitlines()
-    nothing = "  nothing wrong" + ("" if decode else "; --decode also checks the photos")
-    print("\n".join(printable(line) for line in ([*found, *unreadable] if found[1:] or unreadable else [*found, nothing])))
-    return int(bool(unreadable) or any(problem.dropped for problem in photos.report.problems))
+        for photos in _read(dataset, annotations, images, skeleton):
+            unreadable = _unreadable(photos) if decode else []
+            if decode:
+                _note_turned(photos)
+            found = str(photos.report).splitlines()
+            nothing = "  nothing wrong" + ("" if decode else "; --decode also checks the photos")
+            print("\n".join(printable(line) for line in ([*found, *unreadable] if found[1:] or unreadable else [*found, nothing])))
+            unusable |= bool(unreadable) or any(problem.dropped for problem in photos.report.problems)
+    return int(unusable)
 
 
 @contextmanager
@@ -153,17 +155,20 @@ def _silent(name: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -> Any:
-    if dataset == "custom":
-        from manypose.data.datasets.custom import custom
+def _read(dataset: str, annotations: Path, images: Path | None, skeleton: str) -> Iterator[Any]:
+    """The parts of a data set: of a custom one `train` and `val`, if its YAML names both."""
+    if dataset == "custom" or annotations.suffix in (".yaml", ".yml"):
+        from manypose.data.datasets.custom import custom, describe
 
-        return custom(annotations, unreadable="skip")
+        for part in describe(annotations).parts or ("train",):
+            yield custom(annotations, part=part, unreadable="skip")
+        return
     if images is None:
         raise ValueError(f"{annotations}: give the folder of its photos (--images)")
     module, _, name = READERS[dataset].partition(":")
     reader: Callable[..., Any] = getattr(import_module(module), name)
     options = {"skeleton": skeleton} if dataset == "coco" else {}
-    return reader(images, annotations, unreadable="skip", **options)
+    yield reader(images, annotations, unreadable="skip", **options)
 
 
 def _note_turned(photos: Any) -> None:

@@ -9,7 +9,8 @@ from manypose.cli.signature import Parameter, Verb
 
 __all__ = ["page"]
 
-_KINDS = {"int": "N", "float": "X", "Path": "FILE", "str": "TEXT"}
+_KINDS = {"int": "N", "float": "X", "Path": "FILE", "str": "TEXT", "bool": "{true,false}"}
+_TITLES = {"options": "prediction", "part": "frames of a video"}
 
 
 def page(verb: Verb, prog: str, config: bool) -> str:
@@ -44,9 +45,13 @@ def page(verb: Verb, prog: str, config: bool) -> str:
         _config_options(group)
     for p in SHORTHANDS if own else ():
         group.add_argument("--" + p.name.replace("_", "-"), metavar=_metavar(p), help=_explained(p))
+    groups = {"": group}
     for p in (part for option in options for part in (option.parts or [option])):
+        if not config and p.owner not in groups:
+            groups[p.owner] = parser.add_argument_group(_TITLES.get(p.owner, p.owner))
+        group = groups[p.owner] if not config else group
         flags = (["-o"] if p.name == "out" else []) + ["--" + (f"{p.owner}.{p.name}" if config and p.owner else p.name).replace("_", "-")]
-        if p.switch:
+        if p.switch and not p.default:
             group.add_argument(*flags, action="store_true", help=_explained(p))
         else:
             group.add_argument(*flags, metavar=_metavar(p), help=_explained(p))
@@ -85,7 +90,7 @@ def _metavar(p: Parameter) -> str:
     elif p.built:
         word = "VALUE"
     else:
-        word = _KINDS[p.kind] if not (p.kind == "Path" and p.name == "out" and "folder" in p.text) else "DIR"
+        word = "DIR" if p.kind == "Path" and p.text.lower().removeprefix("the ").startswith("folder") else _KINDS[p.kind]
     return f"{word} ..." if p.many else word
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manypose.io.files import known_by
+from manypose.io.files import file_identity
 from manypose.poses.drawing import ColourBy
 
-__all__ = ["Drawing", "Outcome", "Part", "Team", "counted", "known_by"]
+__all__ = ["Drawing", "Outcome", "Part", "Team", "counted", "file_identity"]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from manypose.cli.extras import Window
 from manypose.cli.moving import local
-from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, Team, counted, known_by, predict_to
+from manypose.cli.predict_into import FAILED, Drawing, Outcome, Part, Team, counted, file_identity, predict_to
 from manypose.evaluation.processes import processes, together
 from manypose.inference.detectors import find_detector
 from manypose.inference.loading import RuntimeName
@@ -65,7 +65,7 @@ def predict(
         ensemble: further models, by name or file. The heat maps of top-down models are averaged; the people of bottom-up models are
             merged.
         out: the folder to write to; it is created if missing.
-        format: result files to write: coco, openpose, csv, jsonl.
+        format: result files to write; default: coco.
         overwrite: start again if the folder holds results; by default the same command resumes an interrupted run.
         boxes: a file with person boxes, for top-down models; it replaces the detector.
         detector: the person detector of a top-down model: a torchvision detector, such as fasterrcnn_resnet50_fpn_v2, or another model;
@@ -84,7 +84,7 @@ def predict(
         colour_by: left and right in two colours (side), or one colour for each person or track id.
         save_crops: write a crop of each person into the folder crops.
         show: show each drawn picture in a window.
-        device: auto, cpu, cuda or cuda:N.
+        device: the device that runs the networks: auto, cpu, cuda or cuda:N.
         runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
 
     Returns:
@@ -93,7 +93,7 @@ def predict(
     if not track and (redetector is not None or redetector_weights is not None):
         raise ValueError("a redetector needs tracking (--track)")
     if not sources and not example:
-        raise ValueError("give photos, videos, folders or patterns; --example uses the example photo of manypose")
+        raise ValueError("no source is given: a photo, video, folder or pattern; --example uses the example photo of manypose")
     if detector is None and detector_weights is not None:
         raise ValueError("detector_weights need the name of their detector (--detector NAME)")
 
@@ -103,10 +103,10 @@ def predict(
         return lambda: of.tracker(tracking, second)
 
     settings: dict[str, Any] = {
-        "model": known_by(model), "weights": known_by(weights), "ensemble": [known_by(name) for name in ensemble],
-        "detector": known_by(detector), "detector weights": known_by(detector_weights),
+        "model": file_identity(model), "weights": file_identity(weights), "ensemble": [file_identity(name) for name in ensemble],
+        "detector": file_identity(detector), "detector weights": file_identity(detector_weights),
         "runtime": runtime,
-        "tracking": asdict(tracking) if track else None, "redetector": [known_by(redetector), known_by(redetector_weights)],
+        "tracking": asdict(tracking) if track else None, "redetector": [file_identity(redetector), file_identity(redetector_weights)],
         "fps": fps,
     }  # fmt: skip
     window = Window() if show else None

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from manypose import __version__
 from manypose.cli.extras import save_crops
 from manypose.cli.moving import Moving
-from manypose.cli.outcome import Drawing, Outcome, Part, Team, counted, known_by
+from manypose.cli.outcome import Drawing, Outcome, Part, Team, counted, file_identity
 from manypose.cli.output_names import Named, named
 from manypose.cli.progress import PART, Finished, Progress, begin, count_finished, finished_in, stamp
 from manypose.inference.model import Model
@@ -39,7 +39,7 @@ from manypose.poses.drawing import draw
 from manypose.poses.formats.result_files import Entry
 from manypose.tracking.tracker import Tracker
 
-__all__ = ["FAILED", "Drawing", "Outcome", "Part", "Team", "counted", "known_by", "predict_to"]
+__all__ = ["FAILED", "Drawing", "Outcome", "Part", "Team", "counted", "file_identity", "predict_to"]
 
 FAILED = "failed.json"
 
@@ -97,6 +97,8 @@ def predict_to(
     outcome, told = Outcome(), complain
     if team is not None and team.rank:
         complain = _silent  # the first process reports what cannot be used
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: is a file; --out needs a folder")
     if boxes is not None and finder is not None:
         raise ValueError("give boxes or a detector, not both")
 
@@ -123,7 +125,7 @@ def predict_to(
     if len(stills) < len(plan):
         video.available()
     settings = {
-        **settings, "version": __version__, "options": asdict(replace(options, batch_size=1)), "boxes": known_by(boxes),
+        **settings, "version": __version__, "options": asdict(replace(options, batch_size=1)), "boxes": file_identity(boxes),
         "part": [part.every, *map(str, part.between)],
         "drawing": None if drawing is None else asdict(drawing), "openpose": "openpose" in formats,
         "crops": crops,

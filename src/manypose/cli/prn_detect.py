@@ -30,7 +30,7 @@ def detect(
         out: archive to write (.npz).
         threshold: candidates with a lower peak are left out; a lower value gives more false candidates to learn from.
         box_threshold: boxes with a lower score are left out.
-        device: auto, cpu, cuda.
+        device: the device that runs the network: auto, cpu, cuda.
 
     Raises:
         FileNotFoundError: no such file, or no photo of the annotated images exists.

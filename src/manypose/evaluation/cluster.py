@@ -64,7 +64,7 @@ def evaluate(
         out: the folder of the job, a path or an address that all machines can reach; the same command resumes an interrupted job.
         model: a model's name, such as default or fast, or a .safetensors file.
         weights: a weights file for a named model.
-        dataset: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
+        dataset: the type of the data set: coco, crowdpose, ochuman, mpii, posetrack, or the path of a data set's YAML.
         annotations: the data set's annotation file; only the machine that runs the command needs it, with mask_iou all machines.
         images: folder of the photos, at a path that exists on all machines.
         photos: all annotated photos, those with labelled people, or those present in the folder.
@@ -86,7 +86,7 @@ def evaluate(
         area: people's areas: those of the file, or 0.53 of the box; by default the data set's rule.
         block_size: number of photos in a block, the unit that is repeated after the death of a worker.
         actors: the workers.
-        device: auto, cpu or cuda.
+        device: the workers' device: auto, cpu or cuda.
         overwrite: start again if the folder holds a job.
         quiet: no progress bar and no output.
 

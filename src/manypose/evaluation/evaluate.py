@@ -24,7 +24,7 @@ from manypose.inference.model import Model
 from manypose.inference.options import EVALUATION, PredictOptions, changed
 from manypose.inference.running import runner
 from manypose.inference.several import one_or_several
-from manypose.io.files import known_by, write_json, write_text
+from manypose.io.files import file_identity, write_json, write_text
 from manypose.io.journal import Journal
 from manypose.io.printable import printable
 from manypose.poses.boxes import skipped_text
@@ -112,7 +112,7 @@ def evaluate(
         weights: a weights file for a named model: .safetensors, or a published .pth.
         ensemble: further models, by name or file. The heat maps of top-down models are averaged; the people of bottom-up models are
             merged.
-        dataset: coco, crowdpose, ochuman, mpii, posetrack, voc, or the path of a data set's YAML.
+        dataset: the type of the data set: coco, crowdpose, ochuman, mpii, posetrack, voc, or the path of a data set's YAML.
         annotations: the data set's annotation file.
         images: folder of the photos; not needed with results.
         results: results to evaluate instead of a model: for COCO's format a COCO results file (such as Detectron2's), or a folder of
@@ -123,7 +123,7 @@ def evaluate(
             by default the model's own.
         detector_weights: a weights file for the detector; by default the bundled or published weights.
         options: prediction options; evaluation's preset keeps people with lower scores than prediction does, since they count for AP.
-        device: auto, cpu, cuda or cuda:N.
+        device: the device that runs the networks: auto, cpu, cuda or cuda:N.
         runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
         box_ap: measure box AP too.
         mask_iou: measure person masks too: PASCAL VOC's intersection over union over the pixels of all people (for data sets with
@@ -180,9 +180,9 @@ def evaluate(
         if place is not None and (place.is_file() or not place.exists()) and setup.tracking is None and not isinstance(model, Model):
             files = {"model": model, "weights": weights, "annotations": annotations, "images": images, "dataset": dataset, "boxes": boxes,
                      "detector": detector, "detector_weights": detector_weights, "groups": groups}  # fmt: skip
-            settings = {**{k: known_by(v) for k, v in files.items()}, "options": asdict(replace(options, batch_size=1))}
+            settings = {**{k: file_identity(v) for k, v in files.items()}, "options": asdict(replace(options, batch_size=1))}
             more = {"process": [rank, number], "box_ap": box_ap, "mask_iou": mask_iou, "photos": photos, "version": __version__,
-                    "ensemble": [known_by(e) for e in ensemble], "category": category, "runtime": runtime}  # fmt: skip
+                    "ensemble": [file_identity(e) for e in ensemble], "category": category, "runtime": runtime}  # fmt: skip
             journal = Journal(place if not rank else place.with_name(f"{rank}-{place.name}"), {**settings, **more})
         mine = predicted(
             one, part(chosen.shots, rank, number), options, boxes=setup.given, detector=finder, tracking=setup.tracking, box_ap=box_ap,

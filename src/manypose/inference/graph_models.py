@@ -35,7 +35,7 @@ class PersonGraph:
         input_size: height and width of a crop.
         extend: factors by which a box's width and height grow before it is cropped.
         deviation: standard deviation of the post-Gaussian filter, in cells.
-        least, doubt: how a person's score comes from the joints'; see `Poses.of_joints`.
+        min_height, joint_penalty: how a person's score comes from the joints'; see `Poses.of_joints`.
         nms_oks: OKS above which two results are one person.
         shift: cells by which the mirrored maps are shifted.
     """
@@ -47,8 +47,8 @@ class PersonGraph:
     input_size: tuple[int, int]
     extend: tuple[float, float]
     deviation: float
-    least: float | None
-    doubt: float | None
+    min_height: float | None
+    joint_penalty: float | None
     nms_oks: float
     shift: int = 0
 
@@ -77,7 +77,7 @@ class PersonGraph:
         if mirrored is not None:
             heat = merge_mirrored(heat, mirrored, self.skeleton.mirror, self.shift)
         joints = joints_of_heatmaps(heat, self.input_size, self.deviation)
-        return [Poses.of_joints(self.skeleton, person, self.least, self.doubt) for person in joints]
+        return [Poses.of_joints(self.skeleton, person, self.min_height, self.joint_penalty) for person in joints]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from typing import Any, Literal, TypeAlias
 from manypose.inference.graph_files import load_graph
 from manypose.inference.running import AnyModel
 from manypose.io.extras import need_torch, torch_installed
-from manypose.methods.catalog import MODELS
+from manypose.methods.catalog import MODELS, no_model
 from manypose.weights.graphs import bundled_graph, read_about
-from manypose.weights.names import is_file, line_of
+from manypose.weights.names import CHOICES, is_file, line_of
 
 __all__ = ["RuntimeName", "load_any"]
 
@@ -31,6 +31,8 @@ def load_any(
         if weights is not None or overrides or runtime == "torch":
             raise ValueError(f"{name}: a graph includes its weights and arguments and does not run in PyTorch; give the graph only")
         return _of_graph(Path(name), device, "onnx" if runtime == "auto" else runtime)
+    if name is not None and not is_file(name) and line_of(name) not in MODELS:  # before PyTorch, which takes seconds
+        raise ValueError(no_model(str(name), tuple(CHOICES)).replace("no model", "no model and no file", 1))
     own = weights is None and not overrides and not (name is not None and is_file(name))
     graph = bundled_graph(line_of(name)) if own else None
     if runtime == "auto":

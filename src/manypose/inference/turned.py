@@ -51,7 +51,7 @@ class Look(NamedTuple):
 
     quarters: int
     swapped: bool
-    least: float = BETTER
+    min_ratio: float = BETTER
 
 
 def find_people(
@@ -134,7 +134,7 @@ def _best(result: Result, looks: list[Look], method: AnyModel, detector: AnyMode
     copies = [PhotoInput(None, keep=False, pixels=copy) for copy in turned]
     again = pose(method, detect(detector, copies, options), options)
     found = dict(zip(looks, again, strict=True))
-    worth = {look: _top(seen) / look.least for look, seen in found.items()}
+    worth = {look: _top(seen) / look.min_ratio for look, seen in found.items()}
     best = max(looks, key=worth.__getitem__)
     if worth[best] <= _top(result) or _top(found[best]) <= options.threshold:
         return result

@@ -14,7 +14,7 @@ from typing import Any
 _UMASK = os.umask(0o077)  # the umask can only be read by setting it
 os.umask(_UMASK)
 
-__all__ = ["MOST_UNPACKED", "atomic", "check_unpacked", "known_by", "stamp", "write_bytes", "write_json", "write_text"]
+__all__ = ["MOST_UNPACKED", "atomic", "check_unpacked", "file_identity", "stamp", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def stamp(path: Path) -> list[int]:
     return [about.st_size, about.st_mtime_ns]
 
 
-def known_by(name: str | Path | None) -> Any:
+def file_identity(name: str | Path | None) -> Any:
     """The identity of a file in the settings of a run: its name, size and modification time."""
     return None if name is None else [str(name), *(stamp(Path(name)) if Path(name).is_file() else [])]
 

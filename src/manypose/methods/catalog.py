@@ -215,4 +215,5 @@ def no_model(name: str, others: Sequence[str] = ()) -> str:
     """The error message for an unknown model name, with the most similar one."""
     names = [*others, *MODELS]
     near = get_close_matches(name, names, 1)
-    return f"no model {name!r}{f' (did you mean {near[0]}?)' if near else ''}; there are {', '.join(names)}"
+    rest = f"did you mean {near[0]}? (manypose models lists all)" if near else f"there are {', '.join(names)}"
+    return f"no model {name!r}; {rest}"

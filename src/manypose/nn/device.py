@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
     there = {"cpu": 1, "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (wanted.index or 0) >= there[wanted.type]:
         kind = {"cuda": "GPUs", "xpu": "XPUs", "mps": "MPS devices", "cpu": "CPUs"}[wanted.type]
-        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {there[wanted.type]} {kind}; use --device cpu or auto")
+        raise ValueError(f"device {name!r} was asked for, but PyTorch sees {there[wanted.type]} {kind}; use cpu or auto")
     return wanted
 
 

@@ -44,7 +44,7 @@ def read_boxes(path: str | Path) -> dict[str, Float[np.ndarray, "n 5"]]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such boxes file") from None
     except (OSError, ValueError, RecursionError) as e:
-        raise ValueError(f"{path}: not JSON ({e})") from None
+        raise ValueError(f"{path}: not JSON ({'it is not text' if isinstance(e, UnicodeDecodeError) else e})") from None
     boxes: dict[str, list[list[float]]] = {}
     try:
         if isinstance(content, dict):

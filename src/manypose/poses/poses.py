@@ -71,8 +71,10 @@ class Poses:
     def __getitem__(self, which: int | np.integer) -> Person: ...
     @overload
     def __getitem__(self, which: slice | list[int] | np.ndarray) -> "Poses": ...
-    def __getitem__(self, which: int | np.integer | slice | list[int] | np.ndarray) -> "Person | Poses":
+    def __getitem__(self, which: int | np.integer | slice | list[int] | np.ndarray | str) -> "Person | Poses":
         """One person by index; several by slice, index array or boolean array."""
+        if isinstance(which, str):
+            raise TypeError(f"people are indexed by number, slice or array; a joint of one person is poses[0][{which!r}]")
         if isinstance(which, (int, np.integer)):
             if not -len(self) <= which < len(self):
                 raise IndexError(f"no person {which}: there are {len(self)}")
@@ -113,22 +115,22 @@ class Poses:
 
     @classmethod
     def of_joints(
-        cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], least: float | None = None, doubt: float | None = None
+        cls, skeleton: Skeleton, joints: Float[np.ndarray, "k 3"], min_height: float | None = None, joint_penalty: float | None = None
     ) -> "Poses":
         """One person from the x, y and peak height of each joint.
 
         Args:
             skeleton: of the person.
             joints: x, y, height.
-            least: the person's score is the mean of the heights above `least`; None: of all.
-            doubt: if given, the score is Σh² / (Σh + k · doubt), a mean of the heights weighted by themselves with a penalty `doubt` per
-                joint, so that invisible joints hardly lower it. Raising it lowers the scores of people with few visible joints.
+            min_height: the person's score is the mean of the heights above `min_height`; None: of all.
+            joint_penalty: if given, the score is Σh² / (Σh + k · joint_penalty), a mean of the heights weighted by themselves with a
+                penalty per joint, so that invisible joints hardly lower it. Raising it lowers the scores of people with few visible joints.
         """
         heights = joints[:, 2].copy()
-        counts = heights if least is None else heights[heights > least]
+        counts = heights if min_height is None else heights[heights > min_height]
         mean = counts.mean() if len(counts) else 0.0
-        score = np.array([mean if doubt is None else (heights**2).sum() / (heights.sum() + len(heights) * doubt)], np.float32)
-        return cls(skeleton, joints[None, :, :2] * (heights > 0)[None, :, None], heights[None], score)
+        score = mean if joint_penalty is None else (heights**2).sum() / (heights.sum() + len(heights) * joint_penalty)
+        return cls(skeleton, joints[None, :, :2] * (heights > 0)[None, :, None], heights[None], np.array([score], np.float32))
 
     @classmethod
     def of_boxes(cls, skeleton: Skeleton, boxes: Float[np.ndarray, "n 5"]) -> "Poses":
@@ -190,6 +192,8 @@ class Poses:
             raise FileNotFoundError(f"{path}: no such file of poses")
         try:
             images = list(formats.from_jsonl(Path(path).read_text(encoding="utf-8-sig").splitlines()))
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not a file of poses (it is not text)") from None
         except ValueError as e:
             raise ValueError(f"{path}: {e}") from None
         if len(images) != 1:

@@ -38,7 +38,7 @@ def serve(
     Args:
         model: models to load, by name or .safetensors file; the first is the default.
         weights: a weights file for a single named model: .safetensors, or a published .pth.
-        device: auto, cpu, cuda or cuda:N.
+        device: the device that runs the networks: auto, cpu, cuda or cuda:N.
         runtime: the library that runs the networks: torch, onnx or openvino; auto is onnx if the graph is bundled, else torch.
         host: the address to listen on; by default only this machine can reach the service.
         port: the port to listen on; 0 chooses a free one.

@@ -14,13 +14,13 @@ class Plateau:
         factor: factor of each reduction.
         patience: epochs without a lower mean loss before a reduction.
         lowest: smallest fraction of the full rate.
-        least: relative decrease of the mean loss that counts as lower.
+        min_decrease: relative decrease of the mean loss that counts as lower.
     """
 
     factor: float = 0.1
     patience: int = 5
     lowest: float = 0.0
-    least: float = 1e-3
+    min_decrease: float = 1e-3
 
     def share(self, level: "Level") -> float:
         """The fraction of the full rate."""
@@ -52,7 +52,7 @@ class Level:
     def ended(self, rule: Plateau) -> "Level":
         """The state after the end of an epoch."""
         mean = self.total / max(self.steps, 1)
-        if self.best is None or mean < self.best * (1 - rule.least):
+        if self.best is None or mean < self.best * (1 - rule.min_decrease):
             return Level(mean, 0, self.falls)
         if self.since + 1 < rule.patience:
             return Level(self.best, self.since + 1, self.falls)

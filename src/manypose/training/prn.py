@@ -42,7 +42,7 @@ def train(
     jitter: float = 0.03,
     lost: float = 0.0,
     curriculum: Literal["sorted", "none"] = "none",
-    least: int = 2,
+    min_joints: int = 2,
     skip: int = 0,
     dtype: Literal["float32", "float16"] = "float32",
     note: str = "",
@@ -71,7 +71,7 @@ def train(
         jitter: standard deviation of the noise on box edges, as a fraction of the box's sides.
         lost: probability that a candidate is missing, in every second image.
         curriculum: sorted: easy persons first in every epoch; none: shuffled.
-        least: smallest number of labelled joints of a person.
+        min_joints: smallest number of labelled joints of a person.
         skip: number of images at the start of the data that are held out for evaluation.
         dtype: precision of the weights file.
         note: a note for the weights file: training data and licence.
@@ -99,7 +99,7 @@ def train(
         raise ValueError("a dense network's region is the box: leave out extend")
     given = {name: value for name, value in given.items() if value is not None}
     course = PrnTrainingConfig(
-        epochs=epochs, batch_size=batch_size, lr=lr, jitter=jitter, lost=lost, curriculum=curriculum, least=least, skip=skip, seed=seed
+        epochs=epochs, batch_size=batch_size, lr=lr, jitter=jitter, lost=lost, curriculum=curriculum, least=min_joints, skip=skip, seed=seed
     )
     people = read_people(data)
     if network == "ucr":

@@ -28,7 +28,7 @@ from manypose.inference.photos import PhotoInput, read_ahead
 from manypose.inference.pipeline import Detector
 from manypose.inference.running import AnyModel
 from manypose.inference.turned import find_people
-from manypose.io.files import known_by, write_text
+from manypose.io.files import file_identity, write_text
 from manypose.io.journal import Journal
 from manypose.poses.boxes import with_scores
 from manypose.poses.poses import Poses
@@ -80,7 +80,7 @@ def label(
         detector: the person detector of a top-down teacher; by default the model's own.
         photos: all annotated photos, or those present in the folder; the new file then lacks the others.
         rules: rules for new annotations, and prediction options.
-        device: auto, cpu, cuda or cuda:N.
+        device: the device that runs the networks: auto, cpu, cuda or cuda:N.
         quiet: no progress bar and no output.
 
     Raises:
@@ -92,7 +92,7 @@ def label(
     teacher.check(options, detector is not None)
     files = {"annotations": annotations, "images": images, "model": model, "weights": weights, "detector": detector}
     settings = {
-        **{k: known_by(v) for k, v in files.items()},
+        **{k: file_identity(v) for k, v in files.items()},
         "options": asdict(replace(options, batch_size=1)),
         "rules": asdict(replace(rules, batch_size=1)),
     }

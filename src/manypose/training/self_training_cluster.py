@@ -56,7 +56,7 @@ def label(
         rules: rules for new annotations, and prediction options.
         block_size: number of photos in a block, the unit that is repeated after a worker failed.
         actors: the workers.
-        device: auto, cpu or cuda.
+        device: the workers' device: auto, cpu or cuda.
         overwrite: start again if the folder holds a job.
         quiet: no progress bar and no output.
 

@@ -203,7 +203,7 @@ def _bundled(name: str | None) -> Path:
     if path is None:
         there = sorted(p.stem for p in BUNDLED.glob("*.safetensors") if p.stem in MODELS)  # some are parts of a model
         raise ValueError(
-            f"no weights for {name or DEFAULT!r}: give a file, as in load({name or DEFAULT!r}, weights=FILE), or train it; "
+            f"no weights for {name or DEFAULT!r}: give a file (--weights FILE, or load({name or DEFAULT!r}, weights=FILE)), or train it; "
             f"models with bundled weights: {', '.join(there) or 'no model'}"
         )
     return path

@@ -29,7 +29,7 @@ from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 __all__ = ["Description", "Part", "custom", "describe"]
 
 KEYS = ("images", "annotations", "category", "skeleton", "sigmas", "all_persons_labelled")
-PARTS = ("train", "val")
+PARTS: tuple[Literal["train", "val"], ...] = ("train", "val")
 YOLO_KEYS = ("path", "test", "nc", "names", "kpt_shape", "flip_idx", "kpt_names", "download")
 
 Part = Literal["train", "val"]
@@ -55,7 +55,7 @@ class Description:
     complete: bool
     category: str
     content: Mapping[str, Any] = field(repr=False)
-    parts: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def custom(path: str | Path, keep: Keep = "annotated", part: Part = "train", **reading: Unpack[Reading]) -> Photos:

@@ -120,12 +120,12 @@ def to_poses(
     skeleton: Skeleton,
     xy: Float[Tensor, "b k 2"],
     heights: Float[Tensor, "b k"],
-    least: float | None = None,
-    doubt: float | None = None,
+    min_height: float | None = None,
+    joint_penalty: float | None = None,
 ) -> list[Poses]:
     """`Poses` with one person per row; see `Poses.of_joints` (HRNet's authors count joints above 0.2)."""
     found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
-    return [Poses.of_joints(skeleton, person, least, doubt) for person in found]
+    return [Poses.of_joints(skeleton, person, min_height, joint_penalty) for person in found]
 
 
 # ── steps ──

@@ -144,7 +144,7 @@ class MobileMSPN(nn.Module):
         """One person per crop, from ``heat`` (b, k, h, w)."""
         from manypose.methods.mspn import decode as d
 
-        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), doubt=DOUBT)
+        return d.to_poses(self.skeleton, *d.decode(outputs["heat"], size, "gaussian", self.post_filter), joint_penalty=DOUBT)
 
 
 def _corrected(maps: Maps, change: Callable[[Tensor], Tensor]) -> Maps:

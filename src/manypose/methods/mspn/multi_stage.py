@@ -135,4 +135,4 @@ class MSPN(nn.Module):
         if self.decoding == "published":
             return to_poses(self.skeleton, *published_mspn(heat, size, int(self.post_filter or 5), first=self.first_cell))
         sigma = 1.0 if self.post_filter is None else self.post_filter
-        return to_poses(self.skeleton, *decode(heat, size, self.decoding, sigma, self.first_cell), least=COUNTS)
+        return to_poses(self.skeleton, *decode(heat, size, self.decoding, sigma, self.first_cell), min_height=COUNTS)

@@ -94,5 +94,5 @@ class HRNet(nn.Module):
         """One person per crop, from ``heat`` (b, k, h, w)."""
         heat = outputs["heat"]
         if self.decoding == "published":
-            return to_poses(self.skeleton, *published_hrnet(heat, size), least=0.2)
-        return to_poses(self.skeleton, *decode(heat, size, self.decoding, self.post_filter, self.first_cell), least=COUNTS)
+            return to_poses(self.skeleton, *published_hrnet(heat, size), min_height=0.2)
+        return to_poses(self.skeleton, *decode(heat, size, self.decoding, self.post_filter, self.first_cell), min_height=COUNTS)
