@@ -29,10 +29,10 @@ from manypose.poses.skeleton import BUILT_IN, COCO, Skeleton
 __all__ = ["Description", "Part", "custom", "describe"]
 
 KEYS = ("images", "annotations", "category", "skeleton", "sigmas", "all_persons_labelled")
-PARTS: tuple[Literal["train", "val"], ...] = ("train", "val")
 YOLO_KEYS = ("path", "test", "nc", "names", "kpt_shape", "flip_idx", "kpt_names", "download")
 
 Part = Literal["train", "val"]
+PARTS: tuple[Part, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def describe(path: str | Path, part: Part = "train") -> Description:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise ValueError(f"{path}: cannot be read as YAML: {str(e)[:200]}") from None
     given = given if isinstance(given, dict) else {}
-    parts = tuple(p for p in PARTS if given.get(p) is not None)
+    parts: tuple[Part, ...] = tuple(p for p in PARTS if given.get(p) is not None)
     yolo = isinstance(given.get("train"), str)
     if unknown := sorted(map(str, set(given) - {*KEYS, *PARTS, *(YOLO_KEYS if yolo else ())})):
         raise ValueError(f"{path}: unknown keys {', '.join(unknown)}; a data set has {', '.join((*PARTS, *KEYS))}")
