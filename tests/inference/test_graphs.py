@@ -98,6 +98,8 @@ def test_what_cannot_be_run_is_one_error(tmp_path: Path):
     model = manypose.load(str(graph))
     assert model.detector == "nanodet-fast"
     assert len(model.predict(PHOTOS[0])) > 0
+    graph.with_suffix(".json").write_text(json.dumps({**about, "model": "fast"}))  # written by the name of a choice
+    assert manypose.load(graph).detector == "nanodet-fast"
 
 
 def test_a_detectors_graph_gives_people_whose_joints_stand_in_the_middle():

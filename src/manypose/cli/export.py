@@ -28,8 +28,9 @@ def export(
     from manypose.export.calibration import batches
     from manypose.export.onnx import export as write
     from manypose.weights.files import load
+    from manypose.weights.names import line_of
 
     method = load(model, weights=weights, device="cpu")
     photos = batches(method, calibration) if calibration else ()
-    path = write(method, out, name=model, precision=precision, calibration=photos, link=link)
+    path = write(method, out, name=line_of(model) or model, precision=precision, calibration=photos, link=link)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.with_suffix('.json').name}")

@@ -8,7 +8,7 @@ from manypose.inference.graph_files import load_graph
 from manypose.inference.running import AnyModel
 from manypose.io.extras import need_torch, torch_installed
 from manypose.methods.catalog import MODELS, no_model
-from manypose.weights.graphs import bundled_graph, read_about
+from manypose.weights.graphs import bundled_graph, line_of_graph
 from manypose.weights.names import CHOICES, is_file, line_of
 
 __all__ = ["RuntimeName", "load_any"]
@@ -54,7 +54,7 @@ def _of_graph(path: Path, device: str, runtime: Literal["onnx", "openvino"]) -> 
     model = load_graph(path, runtime, "cpu" if device == "auto" else device)
     if model is not None:
         return model
-    line = read_about(path)["model"]
+    line = line_of_graph(path)
     if line not in MODELS:
         raise ValueError(f"{path}: is the graph of {line!r}, which is not the name of a model; export it by its name")
     need_torch(f"decoding the outputs of {line}")

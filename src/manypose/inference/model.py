@@ -27,7 +27,7 @@ from manypose.poses.boxes import skipped_text
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import Skeleton
 from manypose.tracking.tracker import Tracker, TrackOptions
-from manypose.weights.graphs import read_about
+from manypose.weights.graphs import line_of_graph
 from manypose.weights.names import line_of
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def load(
         ImportError: the runtime is not installed.
     """
     method = load_any(name, weights=weights, device=device, runtime=runtime, **overrides)
-    line = MODELS.get(read_about(name)["model"] if name is not None and Path(name).suffix == ".onnx" else line_of(name))
+    line = MODELS.get(line_of_graph(name) if name is not None and Path(name).suffix == ".onnx" else line_of(name))
     finds = line is not None and runner(method).top_down and method.skeleton.of_people  # the detectors find people alone
     return Model(method, line.detector if line is not None and finds else "", str(name or "default"))
 

@@ -220,7 +220,7 @@ def run(acc: "Accelerator", job: Job, out: Path) -> Path:
                     checkpoints.save(step, progress.to_json() | more)
                     if acc.is_main_process:
                         job.write(result, job.file, step)
-                    log.say(f"step {step}: saved a checkpoint and {job.file.name}")
+                    log.say(f"step {step}: saved a checkpoint and {job.file}")
             else:
                 stop = False
             if stop and step < job.steps:

@@ -130,7 +130,9 @@ def _with_photos(given: dict[str, Any], images: Path, annotations: Path, photos:
     check_entries(given, str(annotations))
     wanted = [image for image in given["images"] if image.get("all_persons_labelled") is False]
     if not wanted:
-        raise ValueError(f'{annotations}: all people are annotated: no photo of the file has "all_persons_labelled": false')
+        raise ValueError(
+            f'{annotations}: all people are annotated: no photo of the file has "all_persons_labelled": false; give it to incomplete photos'
+        )
     missing = [image for image in wanted if not (images / str(image.get("file_name"))).is_file()]
     if missing and (photos == "all" or len(missing) == len(wanted)):
         cure = (

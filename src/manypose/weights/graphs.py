@@ -7,15 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from manypose.weights.names import BUNDLED
+from manypose.weights.names import BUNDLED, CHOICES
 
-__all__ = ["bundled_graph", "read_about"]
+__all__ = ["bundled_graph", "line_of_graph", "read_about"]
 
 
 def bundled_graph(line: str) -> Path | None:
     """The path of a model's bundled graph; None if there is none."""
     path = BUNDLED / f"{line}.onnx"
     return path if path.is_file() else None
+
+
+def line_of_graph(path: str | Path) -> str:
+    """The catalog name of an exported graph's model; errors as of `read_about`."""
+    name = str(read_about(path)["model"])
+    return CHOICES.get(name, name)
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
