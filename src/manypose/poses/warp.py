@@ -6,6 +6,7 @@ maps x to ``W - 1 - x``.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -117,7 +118,7 @@ class Warp:
         """Network pixels per photo pixel (length)."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
-    @property
+    @cached_property
     def inverse(self) -> Float[np.ndarray, "2 3"]:
         """The 2×3 matrix from network pixels to photo pixels."""
         return np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]

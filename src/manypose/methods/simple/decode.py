@@ -4,6 +4,9 @@ Points are the pose maps' peaks with sub-pixel positions (Equation 7), where the
 selected and not moved ("reserve, not refine"), so that the RoI's resolution does not limit the accuracy.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +23,9 @@ from manypose.poses.skeleton import Skeleton
 from manypose.poses.warp import cell_to_pixel
 
 __all__ = ["decode"]
+
+Rest = Callable[[Int[np.ndarray, " m"], Int[np.ndarray, " m"]], Float[np.ndarray, "m 3"]]
+"""A function from m RoIs and joint types to the places of the highest kept responses; see `_rest`."""
 
 
 def decode(
@@ -74,20 +80,15 @@ def decode(
     if grouping is None:
         odds = _highest_in_box(heights, xy, frames, image, stride / 2)
     else:
-        rois = grouping.rois(pose, frames, image).contiguous(memory_format=torch.channels_last)  # faster on a CPU
-        logits = grouping.logits(rois).float()
+        rois = grouping.rois(pose, frames, image)
+        logits = grouping.logits(rois.contiguous(memory_format=torch.channels_last)).float()  # faster on a CPU
         odds = odds_of_peaks(pose, xy, heights, frames, image, grouping, logits)
-        rest = _rest(rois * logits.sigmoid(), frames, grouping) if refill else None
+        rest = partial(_rest, rois, logits, frames, grouping) if refill else None
     odds = odds.where(odds >= np.log(least / (1 - least)), -torch.inf) if grouping is not None else odds
-    arrays = [None if t is None else t.float().cpu().numpy() for t in (odds, rest, boxes[image, place])]
-    found, which = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy(), image.cpu().numpy()
-    out = []
-    for i in range(len(boxes)):
-        odds_, rest_, frames_ = (None if a is None else a[which == i] for a in arrays)
-        assert odds_ is not None
-        assert frames_ is not None
-        out.append(_people(odds_, rest_, frames_, found[i], share, same, skeleton))
-    return out
+    odds_, frames_ = odds.float().cpu().numpy(), boxes[image, place].float().cpu().numpy()
+    found = torch.cat([xy, heights[..., None]], -1).float().cpu().numpy()
+    rows = [np.flatnonzero(image.cpu().numpy() == i) for i in range(len(boxes))]
+    return [_people(odds_[own], rest, own, frames_[own], at, share, same, skeleton) for own, at in zip(rows, found, strict=True)]
 
 
 def _highest_in_box(
@@ -103,20 +104,30 @@ def _highest_in_box(
     return heights[image].where(inside, 0.0).log() + 20 - 0.1 * area
 
 
-def _rest(kept: Float[Tensor, "r k h w"], boxes: Float[Tensor, "r 4"], grouping: GroupingCNN) -> Float[Tensor, "r k 3"]:
-    """The highest kept response of each joint in each RoI: x, y in network pixels, height."""
-    r, k, h, w = kept.shape
-    height, flat = kept.flatten(2).max(2)
+def _rest(
+    rois: Float[Tensor, "r k h w"],
+    logits: Float[Tensor, "r k h w"],
+    boxes: Float[Tensor, "r 4"],
+    grouping: GroupingCNN,
+    row: Int[np.ndarray, " m"],
+    joint: Int[np.ndarray, " m"],
+) -> Float[np.ndarray, "m 3"]:
+    """The highest kept response of m joints in their RoIs (`row`): x, y in network pixels, height."""
+    roi, kind = torch.from_numpy(row).to(rois.device), torch.from_numpy(joint).to(rois.device)
+    kept = rois[roi, kind] * logits[roi, kind].sigmoid()
+    m, h, w = kept.shape
+    height, flat = kept.flatten(1).max(1)
     cells = torch.stack([flat % w, flat // w], -1)
-    fine = subpixel_at(kept.flatten(0, 1), torch.arange(r * k, device=kept.device), cells.flatten(0, 1)).view(r, k, 2)
-    around = enlarged(boxes, grouping.extend)
-    side = (around[:, 2:] - around[:, :2])[:, None]
-    return torch.cat([around[:, None, :2] + (fine + 0.5) / fine.new_tensor([w, h]) * side, height[..., None]], -1)
+    fine = subpixel_at(kept, torch.arange(m, device=kept.device), cells)
+    around = enlarged(boxes[roi], grouping.extend)
+    xy = around[:, :2] + (fine + 0.5) / fine.new_tensor([w, h]) * (around[:, 2:] - around[:, :2])
+    return torch.cat([xy, height[:, None]], 1).float().cpu().numpy()
 
 
 def _people(
     odds: Float[np.ndarray, "r k n"],
-    rest: Float[np.ndarray, "r k 3"] | None,
+    rest: Rest | None,
+    rows: Int[np.ndarray, " r"],
     boxes: Float[np.ndarray, "r 5"],
     found: Float[np.ndarray, "k n 3"],
     share: float,
@@ -127,13 +138,13 @@ def _people(
     if not len(odds):
         return Poses.empty(skeleton)
     chosen = np.where(np.isfinite(odds).any(2), odds.argmax(2), -1)
-    alone = _poses(chosen, odds, None, boxes, found, skeleton)
+    alone = _poses(chosen, odds, None, rows, boxes, found, skeleton)
     alone = Poses(alone.skeleton, alone.keypoints, alone.keypoint_scores, alone.scores, alone.boxes, ids=np.arange(len(odds)))
     kept = oks_nms(alone[np.flatnonzero((alone.keypoint_scores > 0).any(1))], same).ids
     people = np.sort(np.zeros(0, int) if kept is None else kept)
-    odds, boxes, rest = odds[people], boxes[people], None if rest is None else rest[people]
+    odds, boxes, rows = odds[people], boxes[people], rows[people]
     lowest = float(odds[np.isfinite(odds)].min()) if len(odds) else 0.0
-    poses = _poses(hand_out(odds.astype(np.float64), lowest - 1e-3, share), odds, rest, boxes, found, skeleton)
+    poses = _poses(hand_out(odds.astype(np.float64), lowest - 1e-3, share), odds, rest, rows, boxes, found, skeleton)
     order = np.argsort(-poses.scores, kind="stable")
     return poses[order[poses.scores[order] > 0]]  # people without any point are left out
 
@@ -141,7 +152,8 @@ def _people(
 def _poses(
     chosen: Int[np.ndarray, "r k"],
     odds: Float[np.ndarray, "r k n"],
-    rest: Float[np.ndarray, "r k 3"] | None,
+    rest: Rest | None,
+    rows: Int[np.ndarray, " r"],
     boxes: Float[np.ndarray, "r 5"],
     found: Float[np.ndarray, "k n 3"],
     skeleton: Skeleton,
@@ -151,9 +163,11 @@ def _poses(
     sure = 1 / (1 + np.exp(-np.take_along_axis(odds, at[..., None], 2)[..., 0]))
     scores = np.where(there, taken[..., 2] * sure, 0)
     keypoints, total = taken[..., :2], np.sqrt(scores.mean(1) * boxes[:, 4])
-    if rest is not None:
-        keypoints = np.where(there[..., None], keypoints, rest[..., :2])
-        scores = np.where(there, scores, np.maximum(rest[..., 2], 1e-6))
+    if rest is not None and not there.all():
+        person, joint = np.nonzero(~there)
+        filled = rest(rows[person], joint)
+        keypoints = keypoints.copy()
+        keypoints[person, joint], scores[person, joint] = filled[:, :2], np.maximum(filled[:, 2], 1e-6)
     keypoints = np.where(scores[..., None] > 0, keypoints, 0)
     arrays = (keypoints, scores, total, boxes[:, :4])
     return Poses(skeleton, *(a.astype(np.float32) for a in arrays))

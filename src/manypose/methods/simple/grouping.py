@@ -98,9 +98,9 @@ def at_points(
     x, y = cells[:, 0].clamp(0, w - 1), cells[:, 1].clamp(0, h - 1)
     x0, y0 = x.floor().clamp(max=w - 2), y.floor().clamp(max=h - 2)
     fx, fy = x - x0, y - y0
-    flat, base = maps.flatten(), ((roi * maps.shape[1] + joint) * h + y0.long()) * w + x0.long()
-    above = flat[base] * (1 - fx) + flat[base + 1] * fx
-    below = flat[base + w] * (1 - fx) + flat[base + w + 1] * fx
+    left, top = x0.long(), y0.long()
+    above = maps[roi, joint, top, left] * (1 - fx) + maps[roi, joint, top, left + 1] * fx
+    below = maps[roi, joint, top + 1, left] * (1 - fx) + maps[roi, joint, top + 1, left + 1] * fx
     return above * (1 - fy) + below * fy
 
 

@@ -30,13 +30,12 @@ def odds_of_peaks(
     `logits` are the CNN's, if already computed.
     """
     logits = cnn.logits(cnn.rois(heat, boxes, image)).float() if logits is None else logits
-    r, k, n = len(boxes), xy.shape[1], xy.shape[2]
     at = cnn.points(xy[image], boxes)
     inside = ((at >= -0.5) & (at <= at.new_tensor([cnn.size[1] - 0.5, cnn.size[0] - 0.5]))).all(-1) & (heights[image] > 0)
-    roi = torch.arange(r, device=heat.device).repeat_interleave(k * n)
-    joint = torch.arange(k, device=heat.device).repeat_interleave(n).repeat(r)
-    odds = at_points(logits, roi, joint, at.reshape(-1, 2)).view(r, k, n)
-    return odds.where(inside, torch.full_like(odds, -torch.inf))
+    roi, joint, _ = inside.nonzero(as_tuple=True)
+    odds = logits.new_full(inside.shape, -torch.inf)
+    odds[inside] = at_points(logits, roi, joint, at[inside])
+    return odds
 
 
 def hand_out(odds: Float[np.ndarray, "r k n"], least: float, share: float) -> Int[np.ndarray, "r k"]:
