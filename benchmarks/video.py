@@ -6,7 +6,7 @@ command itself runs them beside one another.
 
 import argparse
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +32,7 @@ class Clock:
     """CPU time by step; the time of a step inside another counts for the inner one alone."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self.open: list[str] = []
         self.since = process_time()
 

@@ -152,11 +152,10 @@ def spread(job: Job, todo: Sequence[int], actor: type, arguments: tuple[Any, ...
 
 
 def limit_threads(threads: int) -> None:
-    """Limit the CPU threads of a worker's networks."""
-    import torch
-
-    torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # the number of threads of graphs
+    """Limit the CPU threads of a worker's networks, of graphs and of PyTorch, which is not imported for a graph."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:  # else PyTorch reads the variable when it is imported
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def _room(there: Mapping[str, float], actors: Actors) -> int:
