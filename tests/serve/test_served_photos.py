@@ -54,6 +54,16 @@ def test_a_form_is_as_good_as_bytes_and_its_name_is_a_name(client: httpx.Client)
     assert (plain["height"], plain["width"], plain["model"]) == (256, 256, "fast")
 
 
+def test_a_photo_in_odd_colours_warns_programs_and_not_the_service(client: httpx.Client, model: Model, recwarn: pytest.WarningsRecorder):
+    swapped = np.asarray(Image.open(io.BytesIO(CONTENT)))[..., ::-1]
+    out = io.BytesIO()
+    Image.fromarray(swapped).save(out, "PNG")
+    assert client.post("/predict", content=out.getvalue()).status_code == 200
+    assert not [w for w in recwarn if "BGR" in str(w.message)]
+    with pytest.warns(UserWarning, match="seem to be BGR"):
+        model.predict([swapped])
+
+
 def test_coco_csv_and_pictures_by_accept(client: httpx.Client, model: Model):
     poses = model.predict(CONTENT)
     coco = client.post("/predict", content=CONTENT, headers={"accept": "application/coco+json"}, params={"image_id": 7})

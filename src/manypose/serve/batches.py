@@ -159,7 +159,7 @@ class Batches:
     def _look(self, group: list[_Photo]) -> None:
         model, options = self.models[group[0].model], group[0].options
         try:
-            found = model.predict([p.pixels for p in group], detector=self._finders[group[0].model], options=options)
+            found = model.predict([p.pixels for p in group], detector=self._finders[group[0].model], colour="rgb", options=options)
         except Exception as e:
             if len(group) == 1:
                 _fill(group[0].people, e)

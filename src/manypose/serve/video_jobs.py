@@ -257,7 +257,7 @@ class VideoJobs:
                 show = open_files.enter_context(videos.writer(folder / _DRAWN, videos.about(source, self._limits.pixels).fps, source))
             for frames in self._turns(source):
                 pixels = [frame.pixels for frame in frames]
-                turn = self._batches.call(lambda p=pixels: model.predict(p, detector=finder, track=tracker, options=options))
+                turn = self._batches.call(lambda p=pixels: model.predict(p, detector=finder, track=tracker, colour="rgb", options=options))
                 for frame, poses in zip(frames, turn.result(), strict=True):
                     job = self._frame(job, files, frame, poses)
                     if show is not None:
