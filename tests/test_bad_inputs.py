@@ -158,10 +158,10 @@ def test_odd_photos_that_work(kind: str, run: Callable[..., Run], fly: Path, goo
     ("name", "says"),
     [
         ("gone.jpg", "no such file"),
-        ("empty", "no photos or videos in this folder (0 other files)"),
-        ("texts", "no photos or videos in this folder (1 other files)"),
+        ("empty", "no photos or videos in this folder (other files: 0)"),
+        ("texts", "no photos or videos in this folder (other files: 1)"),
         ("*.jpg", "no photo or video matches"),
-        ("texts/*", "no photo or video matches (1 other files do)"),
+        ("texts/*", "no photo or video matches (other files that match: 1)"),
         ("link.jpg", "no such file"),
         ("pipe.jpg", "not a regular file"),
         ("nul\0.jpg", "no such file"),

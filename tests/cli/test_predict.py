@@ -422,7 +422,8 @@ def test_a_folder_of_frames_is_tracked_as_a_video(tmp_path):
         for i in range(4):
             media.write(tmp_path / folder / f"{i:03d}.png", photo_of((96, 160), JOINTS + 3 * i))
     sources = [tmp_path / "one", tmp_path / "two"]
-    predict_to(sources, Model(Dots()), tmp_path / "out", formats=("jsonl",), drawing=None, tracker=lambda model: model.tracker)
+    outcome = predict_to(sources, Model(Dots()), tmp_path / "out", formats=("jsonl",), drawing=None, tracker=lambda model: model.tracker)
+    assert outcome.counts() == "2 tracked people in 8 frames"
     lines = [json.loads(line) for line in (tmp_path / "out" / "poses.jsonl").read_text().splitlines()]
     assert [[p["id"] for p in line["people"]] for line in lines] == [[1]] * 8
 

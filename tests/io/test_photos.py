@@ -378,7 +378,7 @@ def test_nothing_found(tmp_path):
     with pytest.raises(ValueError, match="no photos or videos"):
         sources(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match="1 other files"):
+    with pytest.raises(ValueError, match="other files: 1"):
         sources(tmp_path)
 
 

@@ -172,7 +172,7 @@ BOXES: dict[str, tuple[Any, str]] = {
 SOURCES: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing there": ("{at}/gone.jpg", {}, "no such file"),
     "an empty folder": ("{at}/empty", {"empty": lambda path: path.mkdir()}, "no photos or videos in this folder"),
-    "a folder of texts": ("{at}/texts", {"texts/a.txt": "dear diary"}, "1 other files"),
+    "a folder of texts": ("{at}/texts", {"texts/a.txt": "dear diary"}, "other files: 1"),
     "a pattern without a match": ("{at}/*.jpg", {}, "no photo or video matches"),
     "a link to nothing": ("{at}/link.jpg", {"link.jpg": lambda path: path.symlink_to("nowhere")}, "no such file"),
     "an address that answers nobody": ("http://localhost:9/a.jpg", {}, "localhost"),

@@ -22,7 +22,7 @@ class Outcome:
         empty: number of photos and frames without people.
         frames: number of frames among `photos`.
         in_frames: number of `people` in these frames.
-        tracks: number of track ids in videos.
+        tracks: number of track ids in videos and tracked folders.
         resumed: number of photos and videos that an earlier run had finished.
         written: result files.
         drawn: drawn pictures and videos.

@@ -241,11 +241,11 @@ class _Run:
         """Predict photos; with a tracker, the photos of a folder are frames of one video."""
         with _bar(len(names), "photos") as bar:
             for _, group in [(0, list(names))] if self.tracker is None else groupby(names, key=lambda n: n.path.parent):
-                some = list(group)
+                some, ids = list(group), set[int]()
                 items = (PhotoInput(n.path, None if self.boxes is None else self.boxes[n.path]) for n in some)
                 for name, result in zip(some, self._results(items, None, self.tracker if len(some) > 1 else None), strict=True):
                     try:
-                        self._photo(name, result)
+                        self._photo(name, result, ids)
                     except (ValueError, FileNotFoundError) as e:
                         self.fail(e)
                     except OSError as e:
@@ -254,7 +254,7 @@ class _Run:
                         self.fail(e)
                     bar.update()
 
-    def _photo(self, name: Named, result: Result) -> None:
+    def _photo(self, name: Named, result: Result, ids: set[int]) -> None:
         if result.poses is None or result.size is None:
             raise result.error or RuntimeError(f"{name.path}: no result")
         picture, drawn = self._pictures(result, name.stem), ""
@@ -264,7 +264,9 @@ class _Run:
         self.progress.results.add(Entry(name.name, name.stem, name.image_id, result.size, result.poses, best=result.best))
         if not len(result.poses) and self.outcome.empty < TOLD:
             print(f"{name.path}: no people found; {_below(result, self.options)}")
-        self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn)
+        new = None if result.poses.ids is None else len({*result.poses.ids.tolist()} - ids)
+        ids.update(() if result.poses.ids is None else result.poses.ids.tolist())
+        self._finished(name, start, 1, len(result.poses), int(not len(result.poses)), drawn, tracks=new)
 
     def video(self, name: Named) -> None:
         """Predict each frame of a video, and write the drawn video."""
@@ -345,11 +347,11 @@ class _Run:
         return picture
 
     def _finished(
-        self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False, tracks: int = 0
+        self, name: Named, start: int, pictures: int, people: int, empty: int, drawn: str, live: bool = False, tracks: int | None = None
     ) -> None:
         path = str(name.path.absolute())
         seen = [-1, -1] if live else stamp(name.path)  # a camera is never finished
-        finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn, name.video, tracks)
+        finished = Finished(path, seen, start, self.progress.results.end, pictures, people, empty, drawn, tracks is not None, tracks or 0)
         self.progress.mark(finished)
         count_finished(self.outcome, finished, self.out)
 

@@ -38,8 +38,8 @@ class Finished:
         people: number of people found in them.
         empty: number of pictures without people.
         drawn: file name of the drawn picture in the folder; empty if none was requested.
-        video: whether it is a video.
-        tracks: number of track ids in a video.
+        frames: whether it is a video, or a frame of a tracked folder.
+        tracks: number of track ids that begin in it.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Finished:
     people: int
     empty: int
     drawn: str = ""
-    video: bool = False
+    frames: bool = False
     tracks: int = 0
 
 
@@ -126,7 +126,7 @@ def count_finished(outcome: Outcome, finished: Finished, out: Path) -> None:
     outcome.photos += finished.pictures
     outcome.people += finished.people
     outcome.empty += finished.empty
-    if finished.video:
+    if finished.frames:
         outcome.frames, outcome.in_frames = outcome.frames + finished.pictures, outcome.in_frames + finished.people
         outcome.tracks += finished.tracks
     outcome.drawn += [out / finished.drawn] if finished.drawn else []

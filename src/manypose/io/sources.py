@@ -62,7 +62,7 @@ def sources(spec: str | Path | Iterable[str | Path]) -> SourceFiles:
     matches = [Path(p) for p in sorted(glob.glob(str(spec), recursive=True)) if Path(p).is_file()]
     paths = tuple(p for p in matches if _wanted(p))
     if not paths:
-        raise FileNotFoundError(f"{spec}: no photo or video matches ({len(matches)} other files do)")
+        raise FileNotFoundError(f"{spec}: no photo or video matches (other files that match: {len(matches)})")
     return SourceFiles(paths, len(matches) - len(paths))
 
 
@@ -78,7 +78,8 @@ def _folder(path: Path) -> SourceFiles:
         raise ValueError(f"{path}: cannot be read ({e.strerror or e})") from None
     paths = tuple(p for p in files if _wanted(p))
     if not paths:
-        raise ValueError(f"{path}: no photos or videos in this folder ({len(files)} other files)")
+        deeper = f"; photos in its subfolders: '{path}/**/*.jpg'" if any(p.is_dir() for p in path.iterdir()) else ""
+        raise ValueError(f"{path}: no photos or videos in this folder (other files: {len(files)}){deeper}")
     return SourceFiles(paths, len(files) - len(paths))
 
 
