@@ -202,8 +202,9 @@ def measured(args: argparse.Namespace) -> dict:
             "t, c = time.perf_counter(), time.process_time();"
             "m.predict(p, batch_size=1); print(len(p) / (time.perf_counter() - t), time.process_time() - c)"
         )
+        one = {**os.environ, "OMP_NUM_THREADS": "1"}  # each process has one core, as each worker
         both = [
-            subprocess.Popen([sys.executable, "-c", code, args.model, str(photos), str(i)], stdout=subprocess.PIPE, text=True)
+            subprocess.Popen([sys.executable, "-c", code, args.model, str(photos), str(i)], stdout=subprocess.PIPE, text=True, env=one)
             for i in range(2)
         ]
         rates, seconds = zip(*(map(float, p.communicate()[0].split()) for p in both), strict=True)

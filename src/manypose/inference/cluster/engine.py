@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 from tqdm import tqdm
 
 from manypose.inference.cluster.job import Block, Job, read_block, shard_name
@@ -152,8 +153,9 @@ def spread(job: Job, todo: Sequence[int], actor: type, arguments: tuple[Any, ...
 
 
 def limit_threads(threads: int) -> None:
-    """Limit the CPU threads of a worker's networks, of graphs and of PyTorch, which is not imported for a graph."""
+    """Limit the CPU threads of a worker: of graphs, OpenCV, and PyTorch, which is not imported for a graph."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    cv2.setNumThreads(threads)
     if "torch" in sys.modules:  # else PyTorch reads the variable when it is imported
         sys.modules["torch"].set_num_threads(threads)
 
