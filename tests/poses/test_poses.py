@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manypose.io.photos import write
 from manypose.poses.boxes import boxes_around
 from manypose.poses.oks import oks, oks_nms
 from manypose.poses.poses import Poses
@@ -319,6 +320,14 @@ def test_save_and_load(tmp_path, n: int):
     np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=1e-3)
     np.testing.assert_allclose(back.scores, poses.scores, rtol=1e-5)
     np.testing.assert_allclose(back.boxes, np.reshape([0, 0, 5, 7] * n, (n, 4)))
+
+
+def test_loaded_people_are_drawn_on_their_photo_while_it_exists(tmp_path):
+    path = write(tmp_path / "a.png", np.zeros((40, 50, 3), np.uint8))
+    people(1, photo=path).save(tmp_path / "p.json")
+    assert Poses.load(tmp_path / "p.json").draw().shape == (40, 50, 3)
+    path.unlink()
+    assert Poses.load(tmp_path / "p.json").photo is None
 
 
 def test_what_cannot_be_saved_or_loaded_is_said(tmp_path):

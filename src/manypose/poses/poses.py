@@ -178,11 +178,11 @@ class Poses:
         """
         if self.masks is not None:
             raise ValueError(f"{path}: the format holds no masks; save the people without them: dataclasses.replace(poses, masks=None)")
-        write_text(Path(path), self.to_json(self.photo if isinstance(self.photo, str) else "") + "\n")
+        write_text(Path(path), self.to_json(str(self.photo) if isinstance(self.photo, (str, Path)) else "") + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
-        """The people of a file written by `save` (or of a JSON Lines file with one line).
+        """The people of a file written by `save` (or of a JSON Lines file with one line), with their photo if its path still exists.
 
         Raises:
             FileNotFoundError: no such file.
@@ -198,7 +198,8 @@ class Poses:
             raise ValueError(f"{path}: {e}") from None
         if len(images) != 1:
             raise ValueError(f"{path}: {len(images)} images; Poses.load reads one, manypose.poses.formats.from_jsonl reads all")
-        return cls.of(images[0][1])
+        name, people = images[0]
+        return replace(cls.of(people), photo=name if name and Path(name).is_file() else None)
 
     # ── pictures ──
 
@@ -217,7 +218,7 @@ class Poses:
 
         photo = self.photo if photo is None else photo
         if photo is None:
-            raise ValueError("the photo of these poses is not known; give it: poses.draw(path, photo)")
+            raise ValueError("the photo of these poses is not known (frames of videos are not kept); give it: poses.draw(path, photo)")
         picture = drawing.draw(photos.pixels(photo), self, **options)
         if path is not None:
             photos.write(path, picture)
