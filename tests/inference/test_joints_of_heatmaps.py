@@ -47,5 +47,13 @@ def test_a_mirrored_view_gives_the_same_joints():
     assert np.abs(merge_mirrored(heat, late, COCO.mirror, shift=1) - heat)[..., 2:-2].max() < 1e-6
 
 
+@pytest.mark.parametrize("deviation", [0.5, 1.0, 2.3])
+def test_a_map_does_not_depend_on_its_neighbours(deviation: float):
+    heat = np.random.default_rng(0).random((2, 17, 8, 6), np.float32)
+    heat[0, ::2, -1] = heat[1, 1::2, 0] = 9.0  # what would leak over an edge
+    alone = [[joints_of_heatmaps(one[None, None], (32, 24), deviation)[0, 0] for one in person] for person in heat]
+    assert np.array_equal(joints_of_heatmaps(heat, (32, 24), deviation), alone)
+
+
 def test_no_people():
     assert joints_of_heatmaps(np.zeros((0, 17, 64, 48), np.float32), SIZE).shape == (0, 17, 3)
