@@ -83,7 +83,9 @@ def test_the_bundled_model_is_the_default(tiny, tmp_path, monkeypatch):
 
 
 def test_random_weights_never_predict():
-    with pytest.raises(ValueError, match=r"no weights for 'swahr-w48': give a file, as in load\('swahr-w48', weights=FILE\), or train it"):
+    with pytest.raises(
+        ValueError, match=r"no weights for 'swahr-w48': give a file \(--weights FILE, or load\('swahr-w48', weights=FILE\)\)"
+    ):
         files.load("swahr-w48")
 
 
