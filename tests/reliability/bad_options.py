@@ -110,7 +110,7 @@ LINES: dict[str, tuple[str, str]] = {
     "a verb of two words, cut": ("prn", "needs one of"),
     "a verb of two words, wrong": ("bench decod", "did you mean decode?"),
     "no sources": ("predict", "SOURCES"),
-    "only options": ("predict --flip", "give photos"),
+    "only options": ("predict --flip", "no source is given"),
     "evaluate nothing": ("evaluate", "give the folder of the photos"),
     "label nothing": ("label", "missing: --images, --annotations, --out"),
     "convert nothing": ("convert", "missing: PUBLISHED"),
