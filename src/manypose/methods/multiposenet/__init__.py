@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from manypose.data.sample import Batch
 from manypose.methods.method import Field, Maps
@@ -27,7 +26,7 @@ from manypose.methods.multiposenet.network import KeypointSubnet
 from manypose.methods.multiposenet.prn_networks import prn_network
 from manypose.methods.multiposenet.targets import keypoint_targets
 from manypose.nn.backbones import resnet
-from manypose.nn.movenet_photo import LIGHT, movenet_pixels, photo_trunk
+from manypose.nn.movenet_photo import LIGHT, JointsInContext, movenet_pixels
 from manypose.nn.preprocess import ImageNetInput
 from manypose.nn.rates import faster
 from manypose.nn.retinanet import PersonSubnet, anchors, likeliest, person_losses, person_targets
@@ -44,11 +43,11 @@ class MultiPoseNet(nn.Module):
 
     Args:
         trunk: any ResNet of timm; or ``movenet``, ``efficientnet_lite0`` … ``2``: a light one, whose heat maps are added to
-            the last maps.
+            the last maps before a sigmoid.
         size: default short side of the input, in pixels.
         skeleton: a skeleton, its name, or the path of its YAML.
         pretrained: ImageNet weights for the trunk: True, a tag of timm, or a file (see `manypose.nn.backbones.resnet`);
-            for a light trunk see `manypose.nn.movenet_photo.photo_trunk`.
+            for a light trunk see `manypose.nn.movenet_photo.JointsInContext`.
         output_stride: of C5: 32, or less for dilated convolutions ("dil" of Table 2; the paper does not say whether in C5 alone, 16, or in
             C4 and C5, 8).
         channels: of the trunk's layers; default as published.
@@ -62,6 +61,7 @@ class MultiPoseNet(nn.Module):
         step: the trained part: the ``keypoints`` subnet and the backbone; then, with these frozen, the ``persons`` subnet; or ``all``.
         sigma: of the heat maps, in cells of the 1/4 map.
         mask_weight: weight of the person mask's loss relative to that of a joint.
+        heat_weight: weight of the keypoint subnet's losses relative to the person subnet's, for ``step="all"``.
         prn: arguments of the Pose Residual Network, and its ``kind``: PRN (default), DensePRN (the paper's, on maps), AttentionPRN or UCR
             (Eq. 2); None: each box takes the highest candidate of each joint ("Max").
         grouping: arguments of `decode.decode`.
@@ -92,6 +92,7 @@ class MultiPoseNet(nn.Module):
         step: Literal["all", "keypoints", "persons"] = "all",
         sigma: float = 1.75,
         mask_weight: float = 1.0,
+        heat_weight: float = 1.0,
         prn: dict[str, Any] | None = None,
         grouping: dict[str, Any] | None = None,
         frozen: int = 0,
@@ -102,13 +103,14 @@ class MultiPoseNet(nn.Module):
         self.skeleton = named(skeleton) if isinstance(skeleton, str) else skeleton
         self.size, self.step, self.grouping = size, step, grouping or {}
         self.fields = {"heat": Field((*self.skeleton.mirror, len(self.skeleton))), "boxes": Field(None, "boxes")}
-        self._sigma, self._mask_weight, self._output_stride, self._anchor_scale = sigma, mask_weight, output_stride, anchor_scale
+        self._sigma, self._mask_weight, self._heat_weight = sigma, mask_weight, heat_weight
+        self._output_stride, self._anchor_scale = output_stride, anchor_scale
         self.backbone: Any
         self.pixels: Any
         self._light = trunk in LIGHT
         if self._light:
-            self.backbone, self.pixels = photo_trunk(trunk, len(self.skeleton), frozen, pretrained), movenet_pixels
-            c = list(self.backbone.channels)
+            self.backbone = JointsInContext(len(self.skeleton), width, frozen, pretrained, trunk)
+            c, self.pixels = [width, *self.backbone.photo.channels[1:]], movenet_pixels
         else:
             self.backbone = resnet(trunk, pretrained, output_stride, None if channels is None else tuple(channels))  # type: ignore[arg-type]
             c, self.pixels = self.backbone.feature_info.channels(), ImageNetInput()
@@ -141,12 +143,15 @@ class MultiPoseNet(nn.Module):
 
         In training, only the outputs of the trained step are computed.
         """
-        trunk, known = self.backbone(images), None
         if self._light:
-            known, trunk = trunk
+            known, context, trunk = self.backbone.with_features(images)
+            trunk = [context, *trunk[1:]]
+        else:
+            known, trunk = None, self.backbone(images)
         out = {} if self.training and self.step == "persons" else self.keypoints(trunk)
         if known is not None and "heat" in out:
-            out["heat"] = out["heat"] + pad(known.sigmoid(), (0, 0, 0, 0, 0, 1)).to(out["heat"].dtype)  # the person mask has no prior
+            joints, person = out["heat"].float().tensor_split([-1], 1)
+            out["heat"] = torch.cat([(known + joints).sigmoid(), person], 1)
         return out if self.training and self.step == "keypoints" else {**out, **self.persons(trunk[1:])}
 
     forward = network
@@ -165,6 +170,8 @@ class MultiPoseNet(nn.Module):
     def loss(self, outputs: Maps, targets: Maps) -> dict[str, Tensor]:
         """The losses of `manypose.methods.multiposenet.loss` of the trained step."""
         losses = {} if self.step == "persons" else keypoint_losses(outputs, targets, self._mask_weight)
+        if self.step == "all":
+            losses = {name: self._heat_weight * loss for name, loss in losses.items()}
         if self.step != "keypoints":
             losses |= person_losses(outputs["person"], outputs["shift"], targets["label"], targets["shift"])
         return losses
