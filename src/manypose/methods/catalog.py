@@ -72,7 +72,7 @@ MODELS: dict[str, ModelSpec] = {
     "swahr-w18-small": _swahr("hrnet_w18_small", 256, True),
     "swahr-mobile": ModelSpec(
         "manypose.methods.swahr:SWAHR",
-        {"trunk": "movenet", "size": 448, "dilation": [1, 1]},
+        {"trunk": "movenet", "size": 448, "dilation": [1, 1], "grouping": {"tag_threshold": 4.0}},
         "HigherHRNet's heads + SWAHR on MoveNet's trunk, bottom-up, 448 px",
     ),
     "swahr-w32": _swahr("hrnet_w32", 512, True, "AP 68.9 COCO val2017, one scale, flip (SWAHR, Table 3)"),

@@ -165,7 +165,9 @@ def _planes(cells: Int[Tensor, "b k n 2"]) -> Int[Tensor, " bkn"]:
     return torch.arange(b * k, device=cells.device).repeat_interleave(n)
 
 
-def subpixel(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"], radius: int = 2) -> Float[Tensor, "b k n 2"]:
+def subpixel(
+    heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"], radius: int = 2, again: bool = True
+) -> Float[Tensor, "b k n 2"]:
     """Peaks moved to the maximum of a Gaussian fitted to the square around them; exact for a noiseless Gaussian of any width.
 
     The logarithms of the square's column and row sums (again Gaussians) are fitted by parabolas in the least-squares sense. At the map's
@@ -175,12 +177,14 @@ def subpixel(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k n 2"], radi
         heat: heat maps; values are clamped to at least a thousandth of the peak.
         cells: xy of peaks.
         radius: half side of the square, in cells; less on smaller maps.
+        again: fit a second time, with weights symmetric about the first result (radius 2 or more). The mean of Gaussians of several widths,
+            from several scales, then lies within 0.01 cells; without, within 0.1.
     """
-    return subpixel_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2), radius).view(*cells.shape)
+    return subpixel_at(heat.flatten(0, 1), _planes(cells), cells.reshape(-1, 2), radius, again).view(*cells.shape)
 
 
 def subpixel_at(
-    heat: Float[Tensor, "c h w"], planes: Int[Tensor, " m"], cells: Int[Tensor, "m 2"], radius: int = 2
+    heat: Float[Tensor, "c h w"], planes: Int[Tensor, " m"], cells: Int[Tensor, "m 2"], radius: int = 2, again: bool = True
 ) -> Float[Tensor, "m 2"]:
     """`subpixel` for m peaks, each on the map that `planes` names."""
     h, w = heat.shape[1:]
@@ -199,7 +203,21 @@ def subpixel_at(
     bend = x**2 - (x**2).mean()
     slope, curvature = (sums * (x / (x**2).sum())).sum(2), (sums * (bend / (bend**2).sum())).sum(2)
     vertex = torch.where(curvature < 0, -slope / (2 * curvature), (cells - middle).to(heat.dtype))
+    if radius > 1 and again:
+        vertex = _fit_around(sums, step.to(heat.dtype), vertex.clamp(-radius, radius))
     return (middle + vertex).clamp(min=cells - 1.0, max=cells + 1.0)
+
+
+def _fit_around(logs: Float[Tensor, "m 2 s"], x: Float[Tensor, " s"], first: Float[Tensor, "m 2"]) -> Float[Tensor, "m 2"]:
+    """The vertices of parabolas fitted with weights symmetric about a first result, so that other symmetric peaks lie right too."""
+    u = x - first[..., None]
+    weights = (1 - (u / (x[-1] + 0.5)) ** 2).clamp(min=0) ** 2
+    s0, s1, s2, s3, s4 = ((weights * u**i).sum(2) for i in range(5))
+    t0, t1, t2 = ((weights * u**i * (logs - logs.amax(2, keepdim=True))).sum(2) for i in range(3))
+    # Cramer's rule; the determinant, which is not negative, cancels.
+    slope = s0 * (t1 * s4 - s3 * t2) - t0 * (s1 * s4 - s3 * s2) + s2 * (s1 * t2 - t1 * s2)
+    curvature = s0 * (s2 * t2 - t1 * s3) - s1 * (s1 * t2 - t1 * s2) + t0 * (s1 * s3 - s2 * s2)
+    return torch.where(curvature < 0, first - slope / (2 * curvature), first)
 
 
 # ── Mirror ──

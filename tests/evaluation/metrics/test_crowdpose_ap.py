@@ -149,6 +149,9 @@ def test_levels_without_people_give_a_reason(content: dict) -> None:
     assert isnan(figures["APmedium"])
     assert figures["APhard"] == 0
     assert [n.split(":")[0] for n in notes] == ["APeasy is not defined", "APmedium is not defined", "APhard is 0"]
+    easy, most = TOOL_LEVELS
+    ranges = [f"below {easy:g}", f"from {easy:g} to below {most:g}", f"of {most:g} or more"]
+    assert all(f"crowd index {given}" in note for note, given in zip(notes, ranges, strict=True))
 
 
 def test_a_file_without_crowd_indices_says_that_they_were_computed(content: dict) -> None:

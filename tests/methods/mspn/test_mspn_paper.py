@@ -47,4 +47,6 @@ def test_18_dark_is_a_newton_step_on_the_logarithm():
     heat = torch.exp(-(dx**2 / 4 + dy**2 / 3 + dx * dy / 5))[None, None]
     assert refine_dark(heat, torch.tensor([[[3, 4]]]))[0, 0].tolist() == pytest.approx([3.3, 4.2], abs=1e-4)
     assert refine_dark(heat, torch.tensor([[[0, 4]]]))[0, 0].tolist() == [0, 4]
+    beside = torch.exp(-((x - 6.2) ** 2 + (y - 7.1) ** 2) / 4)[None, None]  # the last cells that are not at the edge
+    assert refine_dark(beside, torch.tensor([[[6, 7]]]))[0, 0].tolist() == pytest.approx([6.2, 7.1], abs=1e-4)
     assert refine_dark(1 / heat, torch.tensor([[[3, 4]]]))[0, 0].tolist() == [3, 4]

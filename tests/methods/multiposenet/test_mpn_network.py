@@ -89,6 +89,23 @@ def test_all_at_once():
     assert set(losses) == {"person", "box", "heat", "heat2", "heat3", "heat4", "heat5"}
 
 
+def test_the_joints_weigh_as_asked_where_all_is_trained_at_once():
+    usual, heavier = (Step(light(step="all", heat_weight=w).train())(a_batch()) for w in (1.0, 3.0))
+    assert all(torch.allclose(heavier[n], usual[n] * (3 if n.startswith("heat") else 1)) for n in usual)
+    usual, same = (Step(light(step="keypoints", heat_weight=w).train())(a_batch()) for w in (1.0, 3.0))
+    assert all(torch.equal(same[n], usual[n]) for n in usual)
+
+
+def test_a_light_trunks_joints_start_from_its_own_heat_maps():
+    torch.manual_seed(0)
+    net: MultiPoseNet = build("multiposenet-mobile", prn=None).eval()  # type: ignore[assignment]
+    images = net.prepare(torch.randint(256, (1, 64, 96, 3), dtype=torch.uint8))
+    with torch.inference_mode():
+        heat, logits = net(images)["heat"][:, :-1], net.backbone(images)[0]
+    torch.testing.assert_close(heat, logits.sigmoid(), atol=0.02, rtol=0)
+    assert logits.sigmoid().std() > 0.01
+
+
 def test_wrong_choices_are_one_clear_error(untyped):
     with pytest.raises(ValueError, match="step is one of all, keypoints, persons; got 'both'"):
         light(step="both")

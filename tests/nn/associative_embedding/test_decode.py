@@ -10,6 +10,7 @@ from manypose.methods.swahr.example_maps import examples
 from manypose.methods.swahr.targets import cells_of, targets
 from manypose.nn.associative_embedding.decode import decode, published_grouping
 from manypose.nn.associative_embedding.matching import joint_order, match_strong, published_order
+from manypose.nn.associative_embedding.refill import refill_evidence
 from manypose.nn.heatmaps import gaussian_values, mirror
 from manypose.poses.poses import Poses
 from manypose.poses.skeleton import COCO, CROWDPOSE, MPII, POSETRACK, Skeleton
@@ -195,6 +196,15 @@ def test_people_with_too_little_evidence_are_not_refilled():
         seen = found.keypoint_scores[np.argmin(found.scores)] > 0
         assert seen[0]
         assert seen[[0, 5]].sum() == joints
+
+
+def test_a_missing_joint_is_at_a_peak_above_a_fifth_else_where_most_evidence_is():
+    for height, at in ((0.25, 20.0), (0.15, 22.0)):
+        heat, tag = torch.zeros(1, 48, 48), torch.ones(1, 48, 48, 1)
+        heat[0, 20, 20:25], heat[0, 20, 20] = height - 0.02, height
+        xy, found = refill_evidence(heat, tag, torch.tensor([0]), torch.tensor([[1.0]]), 4.0)
+        assert found.item() == pytest.approx(height)
+        assert xy[0].tolist() == pytest.approx([at, 20.0], abs=0.8)
 
 
 def test_shift_moves_people_and_leaves_absent_joints():

@@ -170,7 +170,7 @@ def _fitted(heat: Float[Tensor, "b k h w"], cells: Int[Tensor, "b k 2"]) -> Floa
     """The maximum of a Gaussian fitted to 5×5 cells, or to 3×3 at the edge."""
     limit = cells.new_tensor([heat.shape[3] - 3, heat.shape[2] - 3])
     inner = ((cells >= 2) & (cells <= limit)).all(-1, keepdim=True)
-    wide, narrow = (subpixel(heat, cells[:, :, None], radius)[:, :, 0] for radius in (2, 1))
+    wide, narrow = (subpixel(heat, cells[:, :, None], radius, again=False)[:, :, 0] for radius in (2, 1))
     return torch.where(inner, wide, narrow)
 
 
