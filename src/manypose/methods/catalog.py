@@ -60,7 +60,7 @@ def _simple(width: int, published: str) -> ModelSpec:
 
 def _light_multiposenet(summary: str, **different: Any) -> ModelSpec:
     kwargs = {"norm": True, "sigma": 1.5, "mask_weight": 0.25, "prn": {"kind": "AttentionPRN"}, "grouping": {"threshold": 0.3}}
-    return ModelSpec("manypose.methods.multiposenet:MultiPoseNet", different | kwargs, summary)
+    return ModelSpec("manypose.methods.multiposenet:MultiPoseNet", kwargs | different, summary)
 
 
 def _multiposenet(trunk: str, published: str) -> ModelSpec:
@@ -183,6 +183,7 @@ MODELS: dict[str, ModelSpec] = {
         width=64,
         features=32,
         smooth=64,
+        sigma=2.25,
     ),
     "simple-w18": _simple(18, "AP 66.1 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
     "simple-w32": _simple(32, "AP 69.6 COCO test-dev2017, one scale (SIMPLE, Table 4)"),
