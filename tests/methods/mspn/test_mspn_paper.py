@@ -1,11 +1,13 @@
 """Line 18: losses, kernels and decoders of MSPN and HRNet, with numbers worked out by hand."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from manypose.methods.mspn.decode import published_hrnet, refine_dark
 from manypose.methods.mspn.loss import hrnet_loss, mspn_loss
-from manypose.methods.mspn.targets import deviation, ladders
+from manypose.methods.mspn.targets import TABLES, deviation, ladders
 
 
 def test_18_deviations_are_opencvs():
@@ -50,3 +52,8 @@ def test_18_dark_is_a_newton_step_on_the_logarithm():
     beside = torch.exp(-((x - 6.2) ** 2 + (y - 7.1) ** 2) / 4)[None, None]  # the last cells that are not at the edge
     assert refine_dark(beside, torch.tensor([[[6, 7]]]))[0, 0].tolist() == pytest.approx([6.2, 7.1], abs=1e-4)
     assert refine_dark(1 / heat, torch.tensor([[[3, 4]]]))[0, 0].tolist() == [3, 4]
+
+
+def test_the_kernels_are_opencvs():
+    for size, row in TABLES.items():
+        np.testing.assert_allclose(np.array(row) / np.sum(row), cv2.getGaussianKernel(size, 0)[:, 0], atol=1e-6)

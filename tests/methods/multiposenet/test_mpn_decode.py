@@ -204,3 +204,24 @@ def test_an_ensemble_keeps_each_person_once():
         ensemble([])
     with pytest.raises(ValueError, match="weights"):
         ensemble([first, second], weights=[1.0])
+
+
+def test_sure_candidates_have_height_1_in_the_prn_and_their_own_in_the_result():
+    people, boxes = apart(3)
+    seen = []
+
+    class Nearest:
+        skeleton, margin = COCO, 0.05
+
+        def __call__(self, regions):
+            seen.append(regions.heights)
+            return -(regions.place - 0.5).abs().sum(1)
+
+    results = {
+        sure: decode(painted(people, heights=0.6), scored(boxes), COCO, SIZE, Nearest(), sure=sure, refill=False)[0]
+        for sure in (True, False)
+    }
+    assert (seen[0] == 1).all()
+    assert (seen[1] < 0.61).all()
+    np.testing.assert_allclose(results[True].keypoint_scores, results[False].keypoint_scores, atol=1e-5)
+    np.testing.assert_allclose(results[True].scores, results[False].scores, atol=1e-5)

@@ -143,6 +143,14 @@ def test_corner_tags_part_wrong_pairs():
         boxes_of_points(points[:, :8])
 
 
+def test_a_cell_counts_where_more_than_half_of_it_does():
+    mask = np.ones((1, 1, *SIZE), np.uint8)
+    mask[..., :1], mask[..., 4:6] = 0, 0  # a quarter of the first column of cells, half of the second
+    made = targets(batch_of([on_a_grid(0, 2)], SIZE, mask), SIZE)["mask"]
+    assert (made[..., 0] == 1).all()
+    assert (made[..., 1] == 0).all()
+
+
 def test_a_masked_cell_does_not_count():
     people = random_people(1, 2, SIZE)
     mask = np.ones((1, 1, *SIZE), np.uint8)

@@ -208,6 +208,14 @@ def test_a_missing_joint_is_at_a_peak_above_a_fifth_else_where_most_evidence_is(
         assert xy[0, 1].item() == pytest.approx(20, abs=0.1)
 
 
+def test_a_missing_joint_is_found_in_the_last_maps_last_corner():
+    heat, tag = torch.zeros(2, 40, 48), torch.ones(2, 40, 48, 1)
+    heat[1, 39, 47] = 0.5
+    xy, found = refill_evidence(heat, tag, torch.tensor([1]), torch.tensor([[1.0]]), 4.0)
+    assert found.item() == 0.5
+    assert (xy[0] - torch.tensor([47.0, 39.0])).abs().max() < 1
+
+
 def test_shift_moves_people_and_leaves_absent_joints():
     heat, tag = painted([crowd(19, 2)])
     plain = decode(heat, tag, COCO, SIZE, refill="none")[0]

@@ -83,7 +83,6 @@ def decode(
             _refill(heat[i, :-1], box, stride, xy, high)
         high = high.clip(0, 1)
         poses = Poses(skeleton, xy, high, sureness * high.mean(1), box)
-        poses = poses[np.argsort(-poses.scores, kind="stable")]
         poses = oks_nms(poses, same)
         out.append(replace(poses, masks=_masks(heat[i, -1], poses.boxes, size)) if masks else poses)
     return out
