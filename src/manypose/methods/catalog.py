@@ -177,9 +177,9 @@ MODELS: dict[str, ModelSpec] = {
         smooth=96,
     ),
     "multiposenet-mobile": _light_multiposenet(
-        "MultiPoseNet on MoveNet's trunk, bottom-up, 384 px",
+        "MultiPoseNet on MoveNet's trunk, bottom-up, 448 px",
         trunk="movenet",
-        size=384,
+        size=448,
         width=64,
         features=32,
         smooth=64,
