@@ -34,6 +34,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
     config = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     for name in ("docs", "src"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    shutil.copy(REPOSITORY / "CHANGELOG.md", tmp_path)  # a page includes it
     (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
     done = subprocess.run([program, "build", "--strict", "--quiet"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
