@@ -49,11 +49,8 @@ class Outcome:
             people = counted(self.people - self.in_frames, "person", "people")
             said.append(f"{people} in {counted(self.photos - self.frames, 'photo')}")
         if self.frames:
-            people = (
-                f"{counted(self.tracks, 'tracked person', 'tracked people')}"
-                if self.tracks
-                else f"{self.in_frames / self.frames:.1f} people a frame"
-            )
+            each = f"{self.in_frames / self.frames:.1f} people a frame"
+            people = counted(self.tracks, "tracked person", "tracked people") if self.tracks else each
             said.append(f"{people} in {counted(self.frames, 'frame')}")
         return ", ".join(said) + (f" (no people in {self.empty} of them)" if self.empty else "")
 

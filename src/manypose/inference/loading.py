@@ -32,7 +32,7 @@ def load_any(
             raise ValueError(f"{name}: a graph includes its weights and arguments and does not run in PyTorch; give the graph only")
         return _of_graph(Path(name), device, "onnx" if runtime == "auto" else runtime)
     if name is not None and not is_file(name) and line_of(name) not in MODELS:  # before PyTorch, which takes seconds
-        raise ValueError(no_model(str(name), tuple(CHOICES)).replace("no model", "no model and no file", 1))
+        raise ValueError(no_model(str(name), tuple(CHOICES), "model and no file"))
     own = weights is None and not overrides and not (name is not None and is_file(name))
     graph = bundled_graph(line_of(name)) if own else None
     if runtime == "auto":

@@ -212,9 +212,9 @@ def build(name: str, **overrides: Any) -> Method:
     return getattr(import_module(module), attribute)(**{**MODELS[name].kwargs, **overrides})
 
 
-def no_model(name: str, others: Sequence[str] = ()) -> str:
-    """The error message for an unknown model name, with the most similar one."""
+def no_model(name: str, others: Sequence[str] = (), what: str = "model") -> str:
+    """The error message for an unknown model name, with the most similar one; `what` is what the name could have been."""
     names = [*others, *MODELS]
     near = get_close_matches(name, names, 1)
     rest = f"did you mean {near[0]}? (manypose models lists all)" if near else f"there are {', '.join(names)}"
-    return f"no model {name!r}; {rest}"
+    return f"no {what} {name!r}; {rest}"

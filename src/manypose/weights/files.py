@@ -79,7 +79,7 @@ def load(source: str | Path | None = None, *, weights: str | Path | None = None,
     target = choose_device(device)
     name = None if source is None or is_file(source) else CHOICES.get(str(source), str(source))
     if name is not None and name not in MODELS:
-        raise ValueError(no_model(name, tuple(CHOICES)).replace("no model", "no model and no file", 1))
+        raise ValueError(no_model(name, tuple(CHOICES), "model and no file"))
     if name is None and weights is not None:
         raise ValueError(f"weights={str(weights)!r} need the name of their model, as in load('swahr-w32', weights=FILE)")
     path = Path(weights) if weights is not None else Path(source) if name is None and source is not None else _bundled(name)
