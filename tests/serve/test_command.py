@@ -5,11 +5,12 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 import uvicorn
 
-from manypose.serve.command import run
+from manypose.serve.command import closing, run
 
 
 def test_whoever_reads_the_address_can_connect_at_once(monkeypatch, capsys):
@@ -25,6 +26,34 @@ def test_whoever_reads_the_address_can_connect_at_once(monkeypatch, capsys):
     monkeypatch.setattr(uvicorn.Server, "run", slow)
     run(None, "127.0.0.1", 0)
     assert len(connected) == 1
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_response_during_the_stop_closes_its_connection(stopping):
+    """A connection that is opened while the service stops would otherwise keep the process for half a minute."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(closing(app, lambda: stopping), log_level="error"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"ok"):
+                answer += client.recv(1000)
+            client.settimeout(0.5)
+            assert (b"connection: close" in answer.lower()) == stopping
+            if stopping:
+                assert client.recv(1) == b""  # closed by the service
+            else:
+                with pytest.raises(TimeoutError):
+                    client.recv(1)
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of threads are glibc's")

@@ -5,14 +5,19 @@ import os
 import re
 import signal
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manypose.inference.loading import RuntimeName
 from manypose.inference.model import load
 from manypose.inference.options import PredictOptions
 from manypose.serve.limits import Limits
 
-__all__ = ["bound_heap", "run", "serve"]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["bound_heap", "closing", "run", "serve"]
 
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
 """Parameters of glibc's mallopt: the number of heaps, and the size in bytes from which a block is returned to the system at once."""
@@ -82,7 +87,7 @@ def bound_heap() -> bool:
     return bool(mallopt(M_ARENA_MAX, 2) and mallopt(M_MMAP_THRESHOLD, 1 << 20))
 
 
-def run(app: object, host: str, port: int) -> None:
+def run(app: "ASGIApp", host: str, port: int) -> None:
     """Serve an ASGI application until Ctrl-C or SIGTERM; accepted requests are finished first.
 
     Raises:
@@ -90,7 +95,16 @@ def run(app: object, host: str, port: int) -> None:
     """
     import uvicorn
 
-    config = uvicorn.Config(app, host, port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        closing(app, lambda: server.should_exit),
+        host,
+        port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+    )
+    server = uvicorn.Server(config)
     try:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has printed the reason
@@ -101,10 +115,28 @@ def run(app: object, host: str, port: int) -> None:
     # uvicorn raises the signal again after a clean shutdown; it is ignored then, so that the exit code is 0.
     before = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        uvicorn.Server(config).run([socket])
+        server.run([socket])
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+def closing(app: "ASGIApp", stopping: Callable[[], bool]) -> "ASGIApp":
+    """An application whose responses close their connection once `stopping` is true.
+
+    uvicorn closes the connections that it knows of when it is stopped. One that is opened in this moment would be kept alive for half a
+    minute after its response, and the process with it.
+    """
+
+    async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def told(message: "Message") -> None:
+            if message["type"] == "http.response.start" and stopping():
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, told)
+
+    return answer
 
 
 def _token(path: Path | None) -> str:
